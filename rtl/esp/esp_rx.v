@@ -314,6 +314,8 @@ module esp_rx #(
     );
 
     // ---- verdict ------------------------------------------------------------------------------------------
+    // what comes into an empty queue is at its head in the next cycle
+    wire o_soon = (tag_valid || tag_push) && (icv_valid || icv_push) && (info_valid || i_valid);
     wire x_valid, x_take, x_found, x_src_changed, x_no_ecn, x_dscp_decap, x_esn;
     wire [7:0] x_epoch;
     wire [TAGW-1:0] x_tag;
@@ -357,7 +359,7 @@ module esp_rx #(
         .x_src_changed(x_src_changed), .x_tos(x_tos), .x_no_ecn(x_no_ecn), .x_dscp_decap(x_dscp_decap),
         .x_esn(x_esn),
         .x_window(x_window), .x_bytes(x_bytes),
-        .o_valid(tag_valid && icv_valid && info_valid), .o_take(o_take), .o_cut(o_cut), .o_icv_ok(tag == icv),
+        .o_soon(o_soon), .o_take(o_take), .o_cut(o_cut), .o_icv_ok(tag == icv),
         .o_pad_ok(n_pad_ok),
         .o_pad_len(n_pad_len), .o_next(n_next), .o_version(n_version), .o_tos(n_tos), .o_total(n_total),
         .o_sum(n_sum), .top_en(top_en), .top_addr(top_addr), .top_rdata(top_rdata), .win_en(win_en),

@@ -7,16 +7,22 @@
 // the last word on the reason. With ESN a number left of the window stands for the one 2^32 further on, whose
 // ICV cannot be right.
 //
-// Latency 4 cycles, one packet every 2 cycles: read (R), look (A), decide (B), write (C). A packet is looked at while the one
-// before it is written; where both are of one slot, it takes what is being written, so a hot SA never sees stale state and
-// runs at full rate. The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper
-// bits of its numbers: words left behind by a jump are told by their tag, and nothing ever has to be cleared.
-// Contract: one job for each context, in order; a context with status OK has its SA, and waits for its opened packet (o_*).
-// The slot unit's access (c_*) gets a cycle between any two packets, a write between two that are not of its slot's SA; `c_grant` is the cycle in which its read or
-// write is done, and read data is valid in the cycle after. It writes while no packet of the slot is between its own read and
-// write, which would put back what was there before; c_slot stands still from the cycle before a request. Limits (c_limits) are one less than the blob's, all ones where it
-// has none, so that one comparison tells; but the hard one of bytes is as it is. A packet of a passed epoch, or under `wipe`, is
-// ABORTED and changes no state.
+// Latency 4 cycles, one packet every 2 cycles: read (R), take what was read and what was opened (T), compare (A), decide (B);
+// what a packet leaves stands in registers then (C) and is written in the second cycle (W). Reads are an even number of cycles
+// apart, so that port B reads for one packet while another is between two writes: in T a packet takes what the one two before it
+// leaves, in A what the one before leaves, where that is of its slot. So a hot SA never sees stale state and runs at full rate.
+// Limits, which only the slot unit writes, are read a cycle before R by a port of their own. Sequence numbers are compared with
+// the one before's as well as with what was read; which of both counts is chosen behind that.
+// The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper bits of its numbers: words left
+// behind by a jump are told by their tag, and nothing ever has to be cleared.
+// Contract: one job for each context, in order; a context stands still until it is taken, one with status OK has its SA, and waits
+// for its opened packet (o_*).
+// The slot unit's access (c_*) gets a cycle between any two packets, a write between two that are not of its slot's SA; `c_grant` is
+// the cycle in which its read or write is done, and read data is valid in the cycle after. It writes while no packet of the slot is
+// between its own read and write, which would put back what was there before; c_slot stands still from the cycle before a request.
+// Limits (c_limits) are one less than the blob's, all ones where it has none, so that one comparison tells; but the hard one of
+// bytes is as it is. A packet of a passed epoch, or under `wipe`, is ABORTED and changes no state; the epoch changes only as `wipe`
+// begins, which lasts for longer than a packet is here.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -49,7 +55,8 @@ module esp_rx_commit #(
     input  wire [15:0]          x_bytes,
 
     // opened packets
-    input  wire                 o_valid,
+    // one is there, or will be in the next cycle; it is looked at with o_take
+    input  wire                 o_soon,
     output wire                 o_take,
     // the packet had another length than it should
     input  wire                 o_cut,
@@ -108,289 +115,332 @@ module esp_rx_commit #(
     localparam LB = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
 
     // ---- the order of cycles: port B reads for one packet and writes for another, never in the same cycle -------
-    reg a, b, c;         // a packet is in this stage
-    reg slot_was;        // the slot unit had the last free cycle
-    wire stale = wipe || x_epoch != epoch;
-    wire opened = x_status == 5'd0 && !stale;
-    wire ready = x_valid && !a && (!opened || o_valid);
-    // A packet of a passed epoch does not wait to be opened, but waits for the slot unit's command to be over: its epoch is not
-    // compared on the way to the grant.
-    wire in_turn = x_valid && (x_status != 5'd0 || wipe || o_valid);
-    // the packet in B is of the slot unit's slot; one that has no SA leaves nothing, whatever number it comes with
-    reg held_b;
-    always @(posedge clk)
-        held_b <= a && x_found && x_slot == c_slot;
-    wire held = held_b && (c_write_slot || c_write_word);
-    assign c_grant = c_req && !a && !c && !held && (!slot_was || !in_turn);
-    wire read = ready && !c && !c_grant;
-    assign x_take = a;
-    assign o_take = a && opened;
+    reg t, a, b, c, w;   // a packet is in this stage
+    // the context stood here in the cycle before, so its limits have been read; of a passed epoch; to be opened
+    reg x_stood, x_stale, x_open;
+    wire opened = x_open && !wipe;
+    wire ready = x_stood && (!opened || o_soon);
+    // port B is free, and a packet read now meets what the packets before leave in T and in A: none is in T, B or W
+    reg free;
+    // a packet in A or C is of the slot unit's slot; one that has no SA leaves nothing, whatever number it comes with
+    reg held;
+    // The slot unit had the last free cycle, and a packet has waited for it since: then the packet is first. A packet of a passed
+    // epoch does not wait to be opened, but waits for the slot unit's command to be over.
+    reg slot_was, turn;
+    assign c_grant = c_req && free && !turn && !(held && (c_write_slot || c_write_word));
+    wire slot_last = c_grant || (slot_was && !read);
+    wire read = ready && free && !c_grant;
+    assign x_take = read;
+    assign o_take = t && opened_t;
 
     always @(posedge clk) begin
-        a <= read && !rst;
+        t <= read && !rst;
+        a <= t && !rst;
         b <= a && !rst;
         c <= b && !rst;
-        if (c_grant || read)
-            slot_was <= c_grant && !rst;
-        if (rst)
-            slot_was <= 1'b0;
+        w <= c && !rst;
+        free <= rst || !(read || a || c);
+        held <= (t && found_t && slot_t == c_slot) || (b && found_b && slot_b == c_slot);
+        x_stood <= x_valid && !read && !rst;
+        x_stale <= wipe || x_epoch != epoch;
+        x_open <= x_status == 5'd0 && !wipe && x_epoch == epoch;
+        slot_was <= slot_last && !rst;
+        turn <= slot_last && x_valid && !read && (x_status != 5'd0 || wipe || o_soon) && !rst;
     end
 
     // ---- state of the slots: port B is this unit's, and the slot unit's through it ------------------------
-    wire [63:0] top_ram_q;
-    wire [116:0] word_ram_q;
-    wire [191:0] counts_ram_q;
-    wire [255:0] limits;
-    // what the packet in C leaves
+    wire [63:0] top_read;
+    wire [116:0] word_read;
+    wire [191:0] counts_read;
+    wire [255:0] limits_read;
+    // what the packet in C and W leaves
     reg [LOG2_SA-1:0] slot_c;
-    reg [4:0] place_c;
     reg [63:0] top_c;
     reg [116:0] word_c;
     reg [191:0] counts_c;
     reg write_top_c, write_word_c, write_counts_c;
-    wire write_top = c && write_top_c;
-    wire write_word = c && write_word_c;
-    wire write_counts = c && write_counts_c;
+    wire write_top = w && write_top_c;
+    wire write_word = w && write_word_c;
+    wire write_counts = w && write_counts_c;
+    // port B reads whatever there is where it writes nothing
+    wire b_en = w || c_req || x_valid;
 
     ram_ab #(.W(64), .LOG2_D(LOG2_SA)) top_ram (
         .clk(clk), .a_en(top_en), .a_addr(top_addr), .a_rdata(top_rdata),
-        .b_en(read || write_top || (c_grant && !c_write_word)), .b_we(write_top || (c_grant && c_write_slot)),
-        .b_addr(c ? slot_c : c_grant ? c_slot : x_slot), .b_wdata(c ? top_c : c_top), .b_rdata(top_ram_q)
+        .b_en(b_en), .b_we(write_top || (c_grant && c_write_slot)),
+        .b_addr(w ? slot_c : c_grant ? c_slot : x_slot), .b_wdata(w ? top_c : c_top), .b_rdata(top_read)
     );
     ram_ab #(.W(117), .LOG2_D(LOG2_SA + 5)) win_ram (
         .clk(clk), .a_en(win_en), .a_addr(win_addr), .a_rdata(win_rdata),
-        .b_en(read || write_word || (c_grant && c_write_word)), .b_we(write_word || c_grant),
-        .b_addr(c ? {slot_c, place_c} : c_grant ? {c_slot, c_word} : {x_slot, x_seq[10:6]}),
-        .b_wdata(c ? word_c : c_word_data), .b_rdata(word_ram_q)
+        .b_en(b_en), .b_we(write_word || (c_grant && c_write_word)),
+        .b_addr(w ? {slot_c, top_c[10:6]} : c_grant ? {c_slot, c_word} : {x_slot, x_seq[10:6]}),
+        .b_wdata(w ? word_c : c_word_data), .b_rdata(word_read)
     );
     /* verilator lint_off PINCONNECTEMPTY */ // only this unit looks at counters and limits
     ram_ab #(.W(192), .LOG2_D(LOG2_SA)) count_ram (
         .clk(clk), .a_en(1'b0), .a_addr(x_slot), .a_rdata(),
-        .b_en(read || write_counts || (c_grant && !c_write_word)),
-        .b_we(write_counts || (c_grant && c_write_slot)),
-        .b_addr(c ? slot_c : c_grant ? c_slot : x_slot), .b_wdata(c ? counts_c : 192'd0), .b_rdata(counts_ram_q)
+        .b_en(b_en), .b_we(write_counts || (c_grant && c_write_slot)),
+        .b_addr(w ? slot_c : c_grant ? c_slot : x_slot), .b_wdata(w ? counts_c : 192'd0), .b_rdata(counts_read)
     );
     ram_ab #(.W(256), .LOG2_D(LOG2_SA)) limit_ram (
-        .clk(clk), .a_en(1'b0), .a_addr(x_slot), .a_rdata(),
-        .b_en(read || (c_grant && c_write_slot)), .b_we(c_grant),
-        .b_addr(c_grant ? c_slot : x_slot), .b_wdata(c_limits), .b_rdata(limits)
+        .clk(clk), .a_en(x_valid), .a_addr(x_slot), .a_rdata(limits_read),
+        .b_en(c_grant && c_write_slot), .b_we(1'b1), .b_addr(c_slot), .b_wdata(c_limits), .b_rdata()
     );
     /* verilator lint_on PINCONNECTEMPTY */
-    assign c_last_seq = top_ram_q;
-    assign {c_drops, c_bytes, c_packets} = counts_ram_q;
+    assign c_last_seq = top_read;
+    assign {c_drops, c_bytes, c_packets} = counts_read;
 
-    // ---- A: the state as the packet before left it, and every comparison by itself --------------------------
-    reg [LOG2_SA-1:0] slot_b;
-    reg [63:0] seq_b;
-    // the packet that will be in C then is of the same slot, and of the same word
+    // ---- what is known of the packet itself --------------------------------------------------------------------------
+    reg [7:0] epoch_t, epoch_a, epoch_b;
+    reg [TAGW-1:0] tag_t, tag_a, tag_b;
+    reg [4:0] status_t, status_a, status_b;
+    reg opened_t, opened_a, opened_b, stale_t, stale_a, stale_b, found_t, found_a, found_b;
+    reg src_changed_t, src_changed_a, src_changed_b, esn_t, esn_a, esn_b, checked_a;
+    reg [LOG2_SA-1:0] slot_t, slot_a, slot_b;
+    reg [15:0] gen_t, gen_a, gen_b, bytes_t;
+    reg [63:0] seq_t, seq_a, seq_b;
+    reg [10:0] window_t;
+    // refused when it was looked up: as seen; as one before the first
+    reg seen_t, seen_a, seen_b, start_t, start_a, start_b;
+
+    always @(posedge clk) begin
+        if (read) begin
+            {epoch_t, tag_t, status_t, slot_t, gen_t, seq_t} <= {x_epoch, x_tag, x_status, x_slot, x_gen, x_seq};
+            {opened_t, stale_t, found_t, src_changed_t, esn_t} <= {opened, x_stale || wipe, x_found, x_src_changed, x_esn};
+            window_t <= x_window;
+            bytes_t <= x_bytes;
+            seen_t <= {11'd0, x_status} == `ESPC_STATUS_REPLAY_SEEN;
+            start_t <= {11'd0, x_status} == `ESPC_STATUS_REPLAY_OLD && x_esn;
+        end
+        if (t) begin
+            {epoch_a, tag_a, status_a, slot_a, gen_a, seq_a} <= {epoch_t, tag_t, status_t, slot_t, gen_t, seq_t};
+            {opened_a, found_a, src_changed_a, esn_a, seen_a, start_a}
+                <= {opened_t, found_t, src_changed_t, esn_t, seen_t, start_t};
+            stale_a <= stale_t || wipe;
+            checked_a <= window_t != 11'd0;
+        end
+        if (a) begin
+            {epoch_b, tag_b, status_b, slot_b, gen_b, seq_b} <= {epoch_a, tag_a, status_a, slot_a, gen_a, seq_a};
+            {opened_b, found_b, src_changed_b, esn_b, seen_b, start_b}
+                <= {opened_a, found_a, src_changed_a, esn_a, seen_a, start_a};
+            stale_b <= stale_a || wipe;
+        end
+    end
+
+    // ---- T: what was inside ----------------------------------------------------------------------------------
+    reg cut_a, cut_b, icv_ok_a, icv_ok_b, no_ecn_t, dscp_decap_t;
+    reg [7:0] tos_t;
+    wire [15:0] inner_head = {10'd0, o_version[3:0], 2'd0};
+    wire [15:0] inner = (o_next == 8'd4) ? o_total : 16'd0;
+    wire [15:0] pad_end = {8'd0, o_pad_len} + 16'd2;
+    wire ce = !no_ecn_t && tos_t[1:0] == 2'd3;
+    wire [1:0] ecn = (ce && o_tos[1:0] != 2'd0) ? 2'd3
+                   : (!no_ecn_t && tos_t[1:0] == 2'd1 && o_tos[1:0] == 2'd2) ? 2'd1 : o_tos[1:0];
+    wire [7:0] tos_new = {dscp_decap_t ? tos_t[7:2] : o_tos[7:2], ecn};
+
+    reg dummy, pad_ok_a, pad_over, not_ip, bad_ip, no_ecn, patch_a, patch_b;
+    reg [15:0] room, total_a, total_b, inner_a, beats_a, beats_b, sum_a;
+    reg [7:0] tos_a, tos_b;
+    reg [8:0] tos_step;
+
+    always @(posedge clk) begin
+        if (read)
+            {no_ecn_t, dscp_decap_t, tos_t} <= {x_no_ecn, x_dscp_decap, x_tos};
+        if (t) begin
+            {cut_a, icv_ok_a, pad_ok_a, total_a, inner_a} <= {o_cut, o_icv_ok, o_pad_ok, o_total, inner};
+            dummy <= o_next == 8'd59;
+            not_ip <= o_next != 8'd4;
+            {pad_over, room} <= {1'b0, bytes_t} - {1'b0, pad_end};
+            bad_ip <= o_version[7:4] != 4'd4 || o_version[3:0] < 4'd5 || o_total < inner_head;
+            no_ecn <= ce && o_tos[1:0] == 2'd0;
+            tos_a <= tos_new;
+            patch_a <= tos_new != o_tos;
+            // RFC 1624, equation 3: of ~m + m' the version's bits are all ones, so what is added to ~HC is 0x10000 and the
+            // difference of the TOS bytes less 1
+            tos_step <= {1'b0, tos_new} + {1'b1, ~o_tos};
+            sum_a <= ~o_sum;
+            beats_a <= opened_t ? (bytes_t + LAST_BYTE) >> LB : 16'd0;
+        end
+    end
+
+    // ---- T: the state as the packet two before leaves it, where that is of the same slot and of the same word -------
     reg again_slot, again_word;
     always @(posedge clk) begin
-        again_slot <= b && slot_b == x_slot;
-        again_word <= b && slot_b == x_slot && seq_b[10:6] == x_seq[10:6];
+        again_slot <= c && slot_c == x_slot;
+        again_word <= c && slot_c == x_slot && top_c[10:6] == x_seq[10:6];
     end
-    wire [63:0] top_a = (again_slot && write_top_c) ? top_c : top_ram_q;
-    wire [116:0] word_a = (again_word && write_word_c) ? word_c : word_ram_q;
-    wire [63:0] packets_a, bytes_a, drops_a;
-    assign {drops_a, bytes_a, packets_a} = (again_slot && write_counts_c) ? counts_c : counts_ram_q;
-    wire [63:0] soft_bytes = limits[63:0];
-    wire [63:0] hard_bytes = limits[127:64];
-    wire [63:0] soft_packets = limits[191:128];
-    wire [63:0] hard_packets = limits[255:192];
-    // a >= b as the borrow of a - b: mapped as written it would be a borrow or a test for equality behind it
-    wire packets_short, packets_over, packets_above, hard_short, soft_short, newer_a;
-    wire [63:0] hard_room, soft_room, behind_a;
-    /* verilator lint_off UNUSEDSIGNAL */ // only their borrows are of use
-    wire [63:0] packets_past, packets_left, packets_room;
-    /* verilator lint_on UNUSEDSIGNAL */
-    assign {newer_a, behind_a} = {1'b0, top_a} - {1'b0, x_seq};
-    assign {packets_short, packets_past} = {1'b0, packets_a} - {1'b0, soft_packets};
-    assign {packets_above, packets_room} = {1'b0, soft_packets} - {1'b0, packets_a};
-    assign {packets_over, packets_left} = {1'b0, hard_packets} - {1'b0, packets_a};
-    assign {hard_short, hard_room} = {1'b0, hard_bytes} - {1'b0, bytes_a};
-    assign {soft_short, soft_room} = {1'b0, soft_bytes} - {1'b0, bytes_a};
-    wire fits_a = word_a[116:64] == x_seq[63:11];
+    reg [63:0] top_a;
+    reg [116:0] word_a;
+    reg [191:0] counts_a;
+    reg [255:0] limits_t;
+    // the first number that has the packet's left of its window, modulo 2^64; there is none below 2^64
+    reg [63:0] edge_a;
+    reg no_edge;
+    // limits; how many bytes there may be before this packet, or that there may be no such packet
+    reg [63:0] soft_packets, hard_packets, soft_bytes, soft_room, hard_room;
+    reg soft_none, hard_none;
+    // the packet before is of the same slot; of the same word; of the same tag
+    reg next_slot, next_word, next_fits;
+    always @(posedge clk) begin
+        if (read)
+            limits_t <= limits_read;
+        next_slot <= b && slot_b == slot_t;
+        next_word <= b && slot_b == slot_t && seq_b[10:6] == seq_t[10:6];
+        next_fits <= seq_b[63:11] == seq_t[63:11];
+        if (t) begin
+            top_a <= (again_slot && write_top_c) ? top_c : top_read;
+            word_a <= (again_word && write_word_c) ? word_c : word_read;
+            counts_a <= again_slot ? counts_c : counts_read;
+            {no_edge, edge_a} <= {1'b0, seq_t} + {54'd0, window_t};
+            soft_bytes <= limits_t[63:0];
+            soft_packets <= limits_t[191:128];
+            hard_packets <= limits_t[255:192];
+            {soft_none, soft_room} <= {1'b0, limits_t[63:0]} - {49'd0, inner};
+            {hard_none, hard_room} <= {1'b0, limits_t[127:64]} - {49'd0, inner};
+        end
+    end
 
-    wire [15:0] pad_end = {8'd0, o_pad_len} + 16'd2;
-    wire [15:0] room_a = x_bytes - pad_end;
-    wire no_room_a, too_long_a;
+    // ---- A: every comparison by itself, with the state as the packet before leaves it -------------------------------
+    // a >= b as the borrow of a - b: mapped as written it would be a borrow or a test for equality behind it
+    wire top_below, top_short, next_below, next_short;
+    wire packets_over, packets_short, packets_above, hard_over, soft_over, soft_above, no_room, too_long;
+    wire [63:0] packets_now, bytes_now, drops_now;
+    assign {drops_now, bytes_now, packets_now} = next_slot ? counts_c : counts_a;
     /* verilator lint_off UNUSEDSIGNAL */ // only their borrows are of use
+    wire [63:0] top_left, top_past, next_left, next_past, packets_left, packets_past, packets_room, hard_left, soft_left, now_left;
     wire [15:0] past_head, past_total;
     /* verilator lint_on UNUSEDSIGNAL */
-    assign {no_room_a, past_head} = {1'b0, room_a} - 17'd20;
-    assign {too_long_a, past_total} = {1'b0, room_a} - {1'b0, o_total};
-    wire [15:0] inner_head = {10'd0, o_version[3:0], 2'd0};
-    wire ce = !x_no_ecn && x_tos[1:0] == 2'd3;
-    wire [1:0] ecn = (ce && o_tos[1:0] != 2'd0) ? 2'd3
-                   : (!x_no_ecn && x_tos[1:0] == 2'd1 && o_tos[1:0] == 2'd2) ? 2'd1 : o_tos[1:0];
-    wire [7:0] tos_new = {x_dscp_decap ? x_tos[7:2] : o_tos[7:2], ecn};
-    // RFC 1624, equation 3: of ~m + m' the version's bits are all ones, so what is added to ~HC is 0x10000 and the
-    // difference of the TOS bytes less 1
-    wire [8:0] tos_step = {1'b0, tos_new} + {1'b1, ~o_tos};
+    assign {top_below, top_left} = {1'b0, top_a} - {1'b0, seq_a};
+    assign {top_short, top_past} = {1'b0, top_a} - {1'b0, edge_a};
+    assign {next_below, next_left} = {1'b0, top_c} - {1'b0, seq_a};
+    assign {next_short, next_past} = {1'b0, top_c} - {1'b0, edge_a};
+    assign {packets_over, packets_left} = {1'b0, hard_packets} - {1'b0, packets_now};
+    assign {packets_short, packets_past} = {1'b0, packets_now} - {1'b0, soft_packets};
+    assign {packets_above, packets_room} = {1'b0, soft_packets} - {1'b0, packets_now};
+    assign {hard_over, hard_left} = {1'b0, hard_room} - {1'b0, bytes_now};
+    assign {soft_over, soft_left} = {1'b0, soft_room} - {1'b0, bytes_now};
+    assign {soft_above, now_left} = {1'b0, soft_bytes} - {1'b0, bytes_now};
+    assign {no_room, past_head} = {1'b0, room} - 17'd20;
+    assign {too_long, past_total} = {1'b0, room} - {1'b0, total_a};
 
-    reg [7:0] epoch_b;
-    reg [TAGW-1:0] tag_b;
-    reg [4:0] status_b;
-    reg opened_b, stale_b, found_b, src_changed_b, esn_b, checked_b;
-    reg [15:0] gen_b, bytes_in_b;
-    reg [10:0] window_b;
-    // replay
-    reg newer_b, bit_b, fits_b;
-    reg [63:0] behind_b, word_b;
-    // counters and limits
-    reg [63:0] packets_b, packets_more_b, bytes_b, bytes_more_b, drops_b, drops_more_b, soft_room_b, hard_room_b;
-    reg hard_packets_b, soft_now_b, soft_more_b, soft_left_b, hard_left_b;
-    // what was inside
-    reg cut_b, icv_ok_b, dummy_b, bad_pad_b, not_ip_b, no_room_b, bad_ip_b, too_long_b, no_ecn_b;
-    reg [15:0] total_b, inner_b;
-    reg [7:0] tos_b, tos_new_b;
-    reg [17:0] sum_b;
+    wire use_top = next_slot && write_top_c;
+    wire use_word = next_word && write_word_c;
+    wire newer = use_top ? next_below : top_below;
+    wire short = use_top ? next_short : top_short;
+    // (top - number) modulo 2^64 >= window
+    wire beyond = newer ? (!no_edge || !short) : (!no_edge && !short);
 
-    always @(posedge clk)
-        if (a) begin
-            epoch_b <= x_epoch;
-            tag_b <= x_tag;
-            status_b <= x_status;
-            opened_b <= opened;
-            stale_b <= stale;
-            found_b <= x_found;
-            src_changed_b <= x_src_changed;
-            esn_b <= x_esn;
-            checked_b <= x_window != 11'd0;
-            slot_b <= x_slot;
-            gen_b <= x_gen;
-            bytes_in_b <= x_bytes;
-            seq_b <= x_seq;
-            window_b <= x_window;
-
-            newer_b <= newer_a;
-            behind_b <= behind_a;
-            fits_b <= fits_a;
-            bit_b <= word_a[{1'b0, x_seq[5:0]}];
-            word_b <= fits_a ? word_a[63:0] : 64'd0;
-
-            packets_b <= packets_a;
-            packets_more_b <= packets_a + 64'd1;
-            bytes_b <= bytes_a;
-            bytes_more_b <= bytes_a + {48'd0, (o_next == 8'd4) ? o_total : 16'd0};
-            drops_b <= drops_a;
-            drops_more_b <= drops_a + 64'd1;
-            // one more is too much; has been reached; will be with this one
-            hard_packets_b <= packets_over;
-            soft_now_b <= packets_above;
-            soft_more_b <= !packets_short;
-            hard_room_b <= hard_room;
-            hard_left_b <= !hard_short;
-            soft_room_b <= soft_room;
-            soft_left_b <= !soft_short;
-
-            cut_b <= o_cut;
-            icv_ok_b <= o_icv_ok;
-            dummy_b <= o_next == 8'd59;
-            bad_pad_b <= pad_end > x_bytes || !o_pad_ok;
-            not_ip_b <= o_next != 8'd4;
-            no_room_b <= no_room_a;
-            bad_ip_b <= o_version[7:4] != 4'd4 || o_version[3:0] < 4'd5 || o_total < inner_head;
-            too_long_b <= too_long_a;
-            no_ecn_b <= ce && o_tos[1:0] == 2'd0;
-            total_b <= o_total;
-            inner_b <= (o_next == 8'd4) ? o_total : 16'd0;
-            tos_b <= o_tos;
-            tos_new_b <= tos_new;
-            sum_b <= {2'd0, ~o_sum} + {{9{tos_step[8]}}, tos_step};
-        end
-
-    // ---- B: replay, limits, verdict, and the new state ----------------------------------------------------------
-    wire gone = stale_b || wipe || epoch_b != epoch;
-    wire open = opened_b && !gone;
-    wire beyond = behind_b[63:11] != 53'd0 || behind_b[10:0] >= window_b;
-    wire old = !newer_b && checked_b && beyond;
-    wire again = !newer_b && checked_b && fits_b && bit_b;
-    // taken for a number before the first when looked up, but the window has left it behind by now
-    wire past_start = {11'd0, status_b} == `ESPC_STATUS_REPLAY_OLD && esn_b && beyond;
-    wire fresh = open && !cut_b && icv_ok_b && !again;
-    wire mark = fresh && !old;
-    wire hard = hard_packets_b || !hard_left_b || (hard_room_b[63:16] == 48'd0 && inner_b > hard_room_b[15:0]);
-    wire clean = !(dummy_b || bad_pad_b || not_ip_b || no_room_b || bad_ip_b || too_long_b || no_ecn_b);
-    wire ok = fresh && clean && !old && !hard;
-    wire counted = found_b && !gone;
-    // limits are one less than they were given: more than it is as much as it
-    wire soft_bytes_more = !soft_left_b || (soft_room_b[63:16] == 48'd0 && inner_b > soft_room_b[15:0]);
-
+    /* verilator lint_off UNUSEDSIGNAL */ // packet statuses have five bits, the header's names sixteen
     reg [15:0] inner_status;
+    /* verilator lint_on UNUSEDSIGNAL */
     always @* begin
-        if (dummy_b)
+        if (dummy)
             inner_status = `ESPC_STATUS_DUMMY;
-        else if (bad_pad_b)
+        else if (pad_over || !pad_ok_a)
             inner_status = `ESPC_STATUS_BAD_PAD;
-        else if (not_ip_b)
+        else if (not_ip)
             inner_status = `ESPC_STATUS_BAD_NEXT_HEADER;
-        else if (no_room_b)
+        else if (no_room)
             inner_status = `ESPC_STATUS_TRUNCATED;
-        else if (bad_ip_b)
+        else if (bad_ip)
             inner_status = `ESPC_STATUS_BAD_IP;
-        else if (too_long_b)
+        else if (too_long)
             inner_status = `ESPC_STATUS_TRUNCATED;
         else
-            inner_status = no_ecn_b ? `ESPC_STATUS_ECN_CE : `ESPC_STATUS_OK;
+            inner_status = no_ecn ? `ESPC_STATUS_ECN_CE : `ESPC_STATUS_OK;
     end
+    // the 0x10000 that the TOS bytes' difference has left out is added to the carries
+    wire [17:0] sum_all = {2'd0, sum_a} + {{9{tos_step[8]}}, tos_step};
+    wire [1:0] sum_carry = {sum_all[16] && !sum_all[17], !sum_all[16]};
 
+    reg newer_b, old_b, beyond_b, taken_b, fits_b, good_b, clean_b, hard_b, soft_now_b, soft_more_b;
+    reg [4:0] inner_status_b;
+    reg [63:0] word_b, packets_b, packets_more_b, bytes_b, bytes_more_b, drops_b, drops_more_b;
+    reg [16:0] sum_b;
+    always @(posedge clk)
+        if (a) begin
+            newer_b <= newer;
+            beyond_b <= beyond;
+            old_b <= !newer && checked_a && beyond;
+            taken_b <= !newer && checked_a && (use_word ? word_c[{1'b0, seq_a[5:0]}] : word_a[{1'b0, seq_a[5:0]}]);
+            fits_b <= use_word ? next_fits : word_a[116:64] == seq_a[63:11];
+            word_b <= use_word ? word_c[63:0] : word_a[63:0];
+            good_b <= opened_a && !stale_a && !wipe && !cut_a && icv_ok_a;
+
+            packets_b <= packets_now;
+            packets_more_b <= packets_now + 64'd1;
+            bytes_b <= bytes_now;
+            bytes_more_b <= bytes_now + {48'd0, inner_a};
+            drops_b <= drops_now;
+            drops_more_b <= drops_now + 64'd1;
+            // one more is too much; has been reached; will be with this one
+            hard_b <= packets_over || hard_none || hard_over;
+            soft_now_b <= packets_above || soft_above;
+            soft_more_b <= !packets_short || soft_none || soft_over;
+
+            {cut_b, icv_ok_b, total_b, tos_b, patch_b, beats_b} <= {cut_a, icv_ok_a, total_a, tos_a, patch_a, beats_a};
+            inner_status_b <= inner_status[4:0];
+            clean_b <= inner_status == `ESPC_STATUS_OK;
+            sum_b <= {1'b0, sum_all[15:0]} + {15'd0, sum_carry};
+        end
+
+    // ---- B: replay, limits, verdict, and the new state --------------------------------------------------------------
+    wire gone = stale_b || wipe;
+    wire again = taken_b && fits_b;
+    wire mark = good_b && !wipe && !again && !old_b;
+    wire ok = mark && clean_b && !hard_b;
+    wire counted = found_b && !gone;
+    // taken for a number before the first when looked up, but the window has left it behind by now
+    wire past_start = start_b && beyond_b;
+
+    /* verilator lint_off UNUSEDSIGNAL */ // as above
     reg [15:0] status;
+    /* verilator lint_on UNUSEDSIGNAL */
     always @* begin
         status = {11'd0, status_b};
         if (gone)
             status = `ESPC_STATUS_ABORTED;
         // seen when looked up, and left of the window by now
-        else if (status == `ESPC_STATUS_REPLAY_SEEN && old)
+        else if (seen_b && old_b)
             status = esn_b ? `ESPC_STATUS_ICV_FAIL : `ESPC_STATUS_REPLAY_OLD;
         else if (past_start)
             status = `ESPC_STATUS_ICV_FAIL;
         else if (opened_b) begin
             if (cut_b)
                 status = `ESPC_STATUS_TRUNCATED;
-            else if (old)
+            else if (old_b)
                 status = esn_b ? `ESPC_STATUS_ICV_FAIL : `ESPC_STATUS_REPLAY_OLD;
             else if (again)
                 status = `ESPC_STATUS_REPLAY_SEEN;
             else if (!icv_ok_b)
                 status = `ESPC_STATUS_ICV_FAIL;
-            else if (hard)
+            else if (hard_b)
                 status = `ESPC_STATUS_HARD_LIMIT;
             else
-                status = inner_status;
+                status = {11'd0, inner_status_b};
         end
     end
-
-    // the 0x10000 that stage A has left out is added to the carries
-    wire [1:0] sum_carry = {sum_b[16] && !sum_b[17], !sum_b[16]};
-    wire [16:0] sum_fold = {1'b0, sum_b[15:0]} + {15'd0, sum_carry};
 
     always @(posedge clk) begin
         e_valid <= b && !rst;
         if (b) begin
             slot_c <= slot_b;
-            place_c <= seq_b[10:6];
             top_c <= seq_b;
-            word_c <= {seq_b[63:11], word_b | (64'd1 << seq_b[5:0])};
-            counts_c <= {ok ? drops_b : drops_more_b, ok ? bytes_more_b : bytes_b,
+            word_c <= {seq_b[63:11], (fits_b ? word_b : 64'd0) | (64'd1 << seq_b[5:0])};
+            counts_c <= {(counted && !ok) ? drops_more_b : drops_b, ok ? bytes_more_b : bytes_b,
                          ok ? packets_more_b : packets_b};
             write_top_c <= mark && newer_b;
             write_word_c <= mark;
             write_counts_c <= counted;
 
-            e_epoch <= epoch_b;
-            e_tag <= tag_b;
+            {e_epoch, e_tag, e_slot, e_gen} <= {epoch_b, tag_b, slot_b, gen_b};
             e_status <= status[4:0];
             e_found <= counted;
-            e_slot <= slot_b;
-            e_gen <= gen_b;
-            e_seq <= (esn_b && (old || past_start)) ? {seq_b[63:32] + 32'd1, seq_b[31:0]} : seq_b;
-            e_soft <= counted && ((ok ? soft_more_b : soft_now_b) || (ok ? soft_bytes_more : !soft_left_b));
+            e_seq <= (esn_b && (old_b || past_start)) ? {seq_b[63:32] + 32'd1, seq_b[31:0]} : seq_b;
+            e_soft <= counted && (ok ? soft_more_b : soft_now_b);
             e_src_changed <= ok && src_changed_b;
-            e_len <= total_b;
-            e_beats <= opened_b ? (bytes_in_b + LAST_BYTE) >> LB : 16'd0;
-            e_patch <= tos_new_b != tos_b;
-            e_tos <= tos_new_b;
-            e_sum <= ~(sum_fold[15:0] + {15'd0, sum_fold[16]});
+            {e_len, e_beats, e_patch, e_tos} <= {total_b, beats_b, patch_b, tos_b};
+            e_sum <= ~(sum_b[15:0] + {15'd0, sum_b[16]});
         end
     end
 endmodule

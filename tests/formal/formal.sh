@@ -14,7 +14,7 @@ mkdir -p "$out"
 proofs="fifo_f 12 4 16
 skid_f 10 4 12
 ram_f 8 3 8
-window_f 4 5 6"
+window_f 4 3 8"
 
 rtl() { # FOLDER PROOF: the sources
     case $2 in

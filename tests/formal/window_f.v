@@ -8,7 +8,7 @@
 // induction, for histories of any length, from any state in which ring and top agree. Contract of the inputs: a context
 // stands still until it is taken; the slot unit does not write this SA meanwhile, and its slot number stands still from the
 // cycle before a request. Whatever slot it writes, none of that slot's packets is between its read and its write then; and only
-// they keep it waiting: no stream of others does so for more than four cycles.
+// they keep it waiting: no stream of others does so for more than three cycles.
 module window_f (
     input wire         clk,
     input wire         rst,
@@ -24,7 +24,7 @@ module window_f (
     input wire         x_esn,
     input wire [10:0]  x_window,
     input wire [15:0]  x_bytes,
-    input wire         o_valid,
+    input wire         o_soon,
     input wire         o_cut,
     input wire         o_icv_ok,
     input wire         o_pad_ok,
@@ -48,22 +48,31 @@ module window_f (
         .clk(clk), .rst(rst), .wipe(wipe), .epoch(epoch), .x_valid(x_valid), .x_take(x_take), .x_epoch(x_epoch), .x_tag(1'b0),
         .x_status(x_status), .x_found(x_found), .x_slot(x_slot), .x_gen(16'd0), .x_seq(x_seq), .x_src_changed(1'b0),
         .x_tos(x_tos), .x_no_ecn(1'b0), .x_dscp_decap(1'b0), .x_esn(x_esn), .x_window(x_window), .x_bytes(x_bytes),
-        .o_valid(o_valid), .o_cut(o_cut), .o_icv_ok(o_icv_ok), .o_pad_ok(o_pad_ok), .o_pad_len(o_pad_len), .o_next(o_next),
+        .o_soon(o_soon), .o_cut(o_cut), .o_icv_ok(o_icv_ok), .o_pad_ok(o_pad_ok), .o_pad_len(o_pad_len), .o_next(o_next),
         .o_version(o_version), .o_tos(o_tos), .o_total(o_total), .o_sum(16'd0), .top_en(1'b0), .top_addr(1'b0), .win_en(1'b0),
         .win_addr(6'd0), .c_req(c_req), .c_grant(c_grant), .c_write_slot(c_write_slot), .c_write_word(c_write_word),
         .c_slot(c_slot), .c_word(c_word), .c_word_data(c_word_data), .c_top(c_top), .c_limits(c_limits),
         .e_valid(e_valid), .e_slot(e_slot), .e_status(e_status)
     );
-    (* hierconn *) wire \dut.a , \dut.b , \dut.c , \dut.again_slot , \dut.again_word ;
-    (* hierconn *) wire \dut.slot_b , \dut.newer_b , \dut.fits_b , \dut.bit_b , \dut.open , \dut.opened_b , \dut.stale_b ;
-    (* hierconn *) wire \dut.cut_b , \dut.icv_ok_b , \dut.checked_b , \dut.mark , \dut.ok ;
-    (* hierconn *) wire [63:0] \dut.seq_b , \dut.behind_b , \dut.word_b , \dut.top_c , \dut.top_ram_q ;
-    (* hierconn *) wire [10:0] \dut.window_b ;
-    (* hierconn *) wire [4:0] \dut.status_b ;
-    (* hierconn *) wire \dut.found_b , \dut.counted , \dut.write_counts_c ;
-    (* hierconn *) wire \dut.held_b , \dut.slot_c , \dut.write_top_c , \dut.write_word_c ;
-    (* hierconn *) wire [4:0] \dut.place_c ;
-    (* hierconn *) wire [116:0] \dut.word_c , \dut.word_ram_q ;
+    (* hierconn *) wire \dut.t , \dut.a , \dut.b , \dut.c , \dut.w , \dut.free , \dut.held , \dut.turn , \dut.slot_was ;
+    (* hierconn *) wire \dut.x_stood , \dut.x_stale , \dut.x_open , \dut.opened ;
+    (* hierconn *) wire \dut.slot_t , \dut.slot_a , \dut.slot_b , \dut.slot_c ;
+    (* hierconn *) wire \dut.found_t , \dut.found_a , \dut.found_b ;
+    (* hierconn *) wire \dut.opened_t , \dut.opened_a , \dut.opened_b , \dut.stale_t , \dut.stale_a , \dut.stale_b ;
+    (* hierconn *) wire [4:0] \dut.status_t , \dut.status_a , \dut.status_b ;
+    (* hierconn *) wire [63:0] \dut.seq_t , \dut.seq_a , \dut.seq_b ;
+    // T and A: what was read, and whether the packets before are of the same slot
+    (* hierconn *) wire \dut.again_slot , \dut.again_word , \dut.next_slot , \dut.next_word , \dut.next_fits ;
+    (* hierconn *) wire [10:0] \dut.window_t ;
+    (* hierconn *) wire [63:0] \dut.top_read , \dut.top_a , \dut.edge_a ;
+    (* hierconn *) wire [116:0] \dut.word_read , \dut.word_a ;
+    (* hierconn *) wire \dut.no_edge , \dut.checked_a ;
+    // B and C: the verdict, and what it leaves
+    (* hierconn *) wire \dut.newer_b , \dut.old_b , \dut.beyond_b , \dut.taken_b , \dut.fits_b , \dut.good_b ;
+    (* hierconn *) wire \dut.cut_b , \dut.icv_ok_b , \dut.mark , \dut.ok ;
+    (* hierconn *) wire [63:0] \dut.word_b , \dut.top_c ;
+    (* hierconn *) wire \dut.write_top_c , \dut.write_word_c , \dut.write_counts_c ;
+    (* hierconn *) wire [116:0] \dut.word_c ;
     (* hierconn *) wire \dut.top_ram.at ;
     (* hierconn *) wire [5:0] \dut.win_ram.at ;
     (* hierconn *) wire [63:0] \dut.top_ram.word ;
@@ -82,21 +91,24 @@ module window_f (
 
     // ---- inputs
     reg begun = 0, ran = 0;
-    reg waits;
-    reg was_slot, was_c_slot;
-    reg [63:0] was_seq;
+    reg waits, o_waits;
+    reg was_c_slot;
+    wire [89:0] x_all = {x_epoch, x_status, x_found, x_slot, x_seq, x_window};
+    reg [89:0] was_x;
     always @(posedge clk) begin
         begun <= 1;
         ran <= begun;
         waits <= x_valid && !x_take;
-        was_slot <= x_slot;
+        o_waits <= o_soon && !(x_take && \dut.opened ) && !wipe;
         was_c_slot <= c_slot;
-        was_seq <= x_seq;
+        was_x <= x_all;
     end
     always @* begin
         assume (rst == !begun);
         if (begun && waits)
-            assume (x_valid && x_slot == was_slot && x_seq == was_seq);
+            assume (x_valid && x_all == was_x);
+        if (begun && o_waits)
+            assume (o_soon);
         if (begun && c_req)
             assume (c_slot == was_c_slot);
         if (x_slot == slot)
@@ -107,14 +119,16 @@ module window_f (
     end
 
     // ---- the slot unit: whose packets are inside, and how long it has waited for others than its slot's
-    reg found_c;
+    reg found_c, found_w;
     reg [2:0] waited = 0;
-    wire own_a = \dut.a && x_found && x_slot == c_slot;
-    wire own_b = \dut.b && \dut.found_b && \dut.slot_b == c_slot;
+    wire own_a = \dut.a && \dut.found_a && \dut.slot_a == c_slot;
     wire own_c = \dut.c && found_c && \dut.slot_c == c_slot;
+    wire own = own_a || own_c || (\dut.t && \dut.found_t && \dut.slot_t == c_slot)
+               || (\dut.b && \dut.found_b && \dut.slot_b == c_slot) || (\dut.w && found_w && \dut.slot_c == c_slot);
     always @(posedge clk) begin
         found_c <= \dut.found_b ;
-        waited <= (begun && c_req && !c_grant && !own_a && !own_b && !own_c) ? waited + 3'd1 : 3'd0;
+        found_w <= found_c;
+        waited <= (begun && c_req && !c_grant && !own) ? waited + 3'd1 : 3'd0;
     end
 
     // ---- the reference: the highest number taken, and whether the watched one has been
@@ -124,12 +138,13 @@ module window_f (
     reg taken_since = 0;
     wire taken = taken_before || taken_since;
     wire here = \dut.b && \dut.slot_b == slot;
-    wire judged = here && \dut.open && !\dut.cut_b && \dut.icv_ok_b ;
+    wire judged = here && \dut.opened_b && !\dut.stale_b && !wipe && !\dut.cut_b && \dut.icv_ok_b ;
     wire mine = here && \dut.seq_b == number;
     wire want = number > top || (top - number < {53'd0, window} && !taken);
-    reg marked;
+    reg marked, marked_w;        // the packet in C was marked; the one in W
     always @(posedge clk) begin
         marked <= \dut.mark ;
+        marked_w <= marked;
         if (begun && here && \dut.mark ) begin
             if (\dut.seq_b > top)
                 top <= \dut.seq_b ;
@@ -138,26 +153,29 @@ module window_f (
         end
     end
 
-    // ---- what RAM and the write under way make together
-    wire write = \dut.c && \dut.slot_c == slot;
+    // ---- what RAM and what is going to be written make together
+    wire write = (\dut.c || \dut.w ) && \dut.slot_c == slot;
+    wire [4:0] place_c = \dut.top_c [10:6];
     wire [63:0] top_now = (write && \dut.write_top_c ) ? \dut.top_c : \dut.top_ram.word ;
-    wire [116:0] word_now = (write && \dut.place_c == place && \dut.write_word_c ) ? \dut.word_c : \dut.win_ram.word ;
+    wire [116:0] word_now = (write && place_c == place && \dut.write_word_c ) ? \dut.word_c : \dut.win_ram.word ;
     wire hit = word_now[116:64] == number[63:11] && word_now[{1'b0, number[5:0]}];
     wire in_window = number <= top && top - number < 64'd1024;
     wire linked = top_now == top && (!taken || number <= top) && (!in_window || taken == hit) && (number <= top || !hit);
-    wire here_a = \dut.a && x_slot == slot;
+    wire here_t = \dut.t && \dut.slot_t == slot;
+    wire here_a = \dut.a && \dut.slot_a == slot;
+    wire same_a = here_a && \dut.seq_a [10:6] == place;
     wire same_b = here && \dut.seq_b [10:6] == place;
-    wire fits = word_now[116:64] == \dut.seq_b [63:11];
+    wire [63:0] behind = top - \dut.seq_b ;
 
     always @* if (!begun) begin
-        assume (linked);
+        assume (linked && !\dut.c && !\dut.w && !c_req);
     end
     always @* if (begun) begin
         if (c_grant && (c_write_slot || c_write_word))
-            a_apart: assert (!own_a && !own_b && !own_c);
-        if (\dut.c && !found_c)
+            a_apart: assert (!own);
+        if ((\dut.c && !found_c) || (\dut.w && !found_w))
             a_stranger: assert (!\dut.write_top_c && !\dut.write_word_c && !\dut.write_counts_c );
-        a_served: assert (waited < 3'd5);
+        a_served: assert (waited < 3'd4);
         if (judged && mine)
             a_exact: assert (\dut.mark == want);
         if (here && \dut.mark )
@@ -170,32 +188,62 @@ module window_f (
             a_ok_is_marked: assert (marked);
 `ifdef LINK
         a_linked: assert (linked);
-        a_turns: assert (!(\dut.a && \dut.b ) && !(\dut.b && \dut.c ));
-        if (\dut.a ) begin
-            a_again: assert (\dut.again_slot == (\dut.c && \dut.slot_c == x_slot));
-            a_again_word: assert (\dut.again_word == (\dut.again_slot && \dut.place_c == x_seq[10:6]));
-            a_waits: assert (x_valid);
+        a_turns: assert (!(\dut.t || \dut.b || \dut.w ) || !(\dut.a || \dut.c ));
+        a_free: assert (\dut.free == !(\dut.t || \dut.b || \dut.w ));
+        a_stood: assert (!\dut.x_stood || x_valid);
+        if (\dut.x_stood )
+            a_open: assert ((x_status != 0 || \dut.x_open || \dut.x_stale ) && (!\dut.x_open || x_found));
+        if (\dut.turn )
+            a_turn: assert (\dut.slot_was && \dut.x_stood && (!\dut.x_open || o_soon));
+        a_waits: assert (waited + (\dut.free ? (\dut.turn ? 3'd2 : 3'd0) : (\dut.slot_was ? 3'd3 : 3'd1)) < 3'd4);
+        if (\dut.t ) begin
+            a_again: assert (\dut.again_slot == (\dut.w && \dut.slot_c == \dut.slot_t ));
+            a_again_word: assert (\dut.again_word == (\dut.again_slot && place_c == \dut.seq_t [10:6]));
+            a_opened_t: assert ((\dut.status_t != 0 || \dut.opened_t || \dut.stale_t ) && (!\dut.opened_t || \dut.found_t ));
         end
-        if (here_a)
-            a_top_read: assert (\dut.top_ram_q == \dut.top_ram.word );
-        if (here_a && x_seq[10:6] == place)
-            a_word_read: assert (\dut.word_ram_q == \dut.win_ram.word );
+        if (here_t)
+            a_top_read: assert (\dut.top_read == \dut.top_ram.word && \dut.window_t == window);
+        if (here_t && \dut.seq_t [10:6] == place)
+            a_word_read: assert (\dut.word_read == \dut.win_ram.word );
+        if (\dut.a ) begin
+            a_next: assert (\dut.next_slot == (\dut.c && \dut.slot_c == \dut.slot_a ));
+            a_next_word: assert (\dut.next_word == (\dut.next_slot && place_c == \dut.seq_a [10:6]));
+            a_next_fits: assert (!\dut.c || \dut.next_fits == (\dut.top_c [63:11] == \dut.seq_a [63:11]));
+            a_opened_a: assert ((\dut.status_a != 0 || \dut.opened_a || \dut.stale_a ) && (!\dut.opened_a || \dut.found_a ));
+        end
+        if (here_a) begin
+            a_top_a: assert (\dut.top_a == \dut.top_ram.word );
+            a_edge: assert ({\dut.no_edge , \dut.edge_a } == {1'b0, \dut.seq_a } + {54'd0, window} && \dut.checked_a );
+        end
+        if (same_a)
+            a_word_a: assert (\dut.word_a == \dut.win_ram.word );
         if (here) begin
-            a_newer: assert (\dut.newer_b == (\dut.seq_b > top) && \dut.behind_b == top - \dut.seq_b );
-            a_window: assert (\dut.window_b == window && \dut.checked_b );
+            a_newer: assert (\dut.newer_b == (\dut.seq_b > top));
+            a_beyond: assert (\dut.beyond_b == (behind >= {53'd0, window}) && \dut.old_b == (\dut.beyond_b && !\dut.newer_b ));
         end
         if (same_b) begin
-            a_word_b: assert (\dut.fits_b == fits && \dut.word_b == (fits ? word_now[63:0] : 64'd0));
-            a_bit_b: assert (\dut.bit_b == word_now[{1'b0, \dut.seq_b [5:0]}]);
+            a_word_b: assert (\dut.word_b == word_now[63:0] && \dut.fits_b == (word_now[116:64] == \dut.seq_b [63:11]));
+            a_bit_b: assert (\dut.taken_b == (!\dut.newer_b && word_now[{1'b0, \dut.seq_b [5:0]}]));
         end
-        a_held: assert (!\dut.b || !c_req || \dut.held_b == (\dut.found_b && \dut.slot_b == c_slot));
-        if (\dut.b )
-            a_opened: assert ((\dut.status_b != 0 || \dut.opened_b || \dut.stale_b ) && (!\dut.opened_b || \dut.found_b ));
+        if (\dut.b ) begin
+            a_opened_b: assert ((\dut.status_b != 0 || \dut.opened_b || \dut.stale_b ) && (!\dut.opened_b || \dut.found_b ));
+            a_good_b: assert (\dut.good_b == (\dut.opened_b && !\dut.stale_b && !\dut.cut_b && \dut.icv_ok_b ));
+        end
+        if (\dut.c || \dut.w )
+            a_word_c: assert (\dut.word_c [116:64] == \dut.top_c [63:11]);
+        if (\dut.c )
+            a_marked_c: assert (\dut.write_word_c == marked);
+        if (\dut.w )
+            a_marked_w: assert (\dut.write_word_c == marked_w);
+        if (c_req && (\dut.a || \dut.c ))
+            a_held: assert (\dut.held == (own_a || own_c));
 `endif
         c_again: cover (judged && mine && taken && in_window);
         c_behind: cover (judged && mine && !taken && \dut.mark && number < top);
         c_left: cover (judged && mine && !\dut.mark && !taken);
-        c_written: cover (c_grant && c_write_slot && \dut.b && \dut.slot_b != c_slot);
-        c_chained: cover (here_a && write && \dut.write_word_c && \dut.place_c == place && x_seq[10:6] == place);
+        c_written: cover (c_grant && c_write_slot && \dut.a && \dut.c && \dut.slot_a != c_slot);
+        c_stranger: cover (c_grant && c_write_slot && \dut.a && !\dut.found_a && \dut.slot_a == c_slot);
+        c_chained: cover (same_a && write && \dut.write_word_c && place_c == place);
+        c_again_behind: cover (here_t && write && \dut.write_word_c && \dut.again_word );
     end
 endmodule
