@@ -4,7 +4,7 @@
 // back, so nothing of it is written to the host. No packet completes before all of its buffer has been read, also where the
 // pipeline refuses it at its first beat: only then may the host have its buffer back, and only then is every error known.
 //
-// Initiation interval: one beat a cycle. Latency: 2 cycles after the last beat. Contract: the pipeline keeps the order of
+// Initiation interval: one beat a cycle. Latency: 4 cycles after the last beat. Contract: the pipeline keeps the order of
 // contexts; a packet is shorter than half the data buffer.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
@@ -43,101 +43,163 @@ module ring_out #(
     input  wire [15:0]  s_len,
     input  wire [2:0]   s_flags,
     // finished packets: dst_iova, then {flags, length, generation, SA, sequence, status, queue, cookie}
-    output wire         m_valid,
+    output reg          m_valid,
     input  wire         m_ready,
-    output wire [63:0]  m_dst,
-    output wire [213:0] m_cpl,
+    output reg  [63:0]  m_dst,
+    output reg  [213:0] m_cpl,
     // their data, in order
-    output wire         d_valid,
+    output reg          d_valid,
     input  wire         d_ready,
-    output wire [W-1:0] d_data,
+    output reg  [W-1:0] d_data,
     output reg          internal_error,
     output wire         busy
 );
     localparam LK = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
-    // two less than there is room for
-    localparam [LOG2_OUT:0] BEATS = {1'b0, {LOG2_OUT-1{1'b1}}, 1'b0};
-    localparam [LOG2_META:0] PACKETS = {1'b0, {LOG2_META-1{1'b1}}, 1'b0};
 
-    // ---- context of the packet that leaves next
-    wire        c_valid;
-    wire [15:0] c_tag, c_cap;
-    wire [2:0]  c_q;
-    wire [63:0] c_dst, c_cookie;
+    // ---- a beat, and with the last one the packet's context: the verdict is a cycle later than what it is made of ------------
+    reg         c_valid;
+    reg  [15:0] c_tag, c_cap;
+    reg  [2:0]  c_q;
+    reg  [63:0] c_dst, c_cookie;
     wire        take = s_tvalid && s_tready;
     wire        done = take && s_tlast;
+    // the oldest context stands in a register of its own, not at a RAM's output
+    wire        head_valid;
+    wire [162:0] head;
+    wire        next = !c_valid || done;
+    wire [LOG2_CTX:0] waiting;
     fifo #(.W(163), .LOG2_D(LOG2_CTX)) contexts (
-        .clk(clk), .rst(rst), .wr_valid(ctx_valid), .wdata(ctx), .wr_ready(ctx_room), .level(),
-        .rd_valid(c_valid), .rd_ready(done), .rdata({c_tag, c_q, c_cap, c_dst, c_cookie}));
+        .clk(clk), .rst(rst), .wr_valid(ctx_valid && ctx_room), .wdata(ctx), .wr_ready(), .level(waiting),
+        .rd_valid(head_valid), .rd_ready(next), .rdata(head));
+    assign ctx_room = !waiting[LOG2_CTX] && !(&waiting[LOG2_CTX-1:0]);
+    always @(posedge clk) begin
+        if (next) begin
+            c_valid <= head_valid;
+            {c_tag, c_q, c_cap, c_dst, c_cookie} <= head;
+        end
+        if (rst)
+            c_valid <= 1'b0;
+    end
 
-    // always has room: as many as contexts
+    // always has room: as many as contexts, with both of their registers
     wire        read_done, err_here;
     fifo #(.W(1), .LOG2_D(LOG2_CTX)) reads (
         .clk(clk), .rst(rst), .wr_valid(end_valid), .wdata(end_err), .wr_ready(), .level(),
         .rd_valid(read_done), .rd_ready(done), .rdata(err_here));
 
-    // ---- verdict
-    reg  [16-LK:0] beats;
-    wire [16:0] len_up = {1'b0, s_len} + {{(17-LK){1'b0}}, {LK{1'b1}}};
-    wire        ok_in = s_status == `ESPC_STATUS_OK;
-    wire        broken = !c_valid || c_tag != s_tag || (ok_in && (len_up[16:LK] != beats + 1'b1 || s_len == 16'd0));
-    wire [15:0] status = broken ? `ESPC_STATUS_ABORTED :
-                         err_here ? `ESPC_STATUS_DMA_ERROR :
-                         (ok_in && s_len > c_cap) ? `ESPC_STATUS_TOO_LONG : s_status;
-    wire        keep = status == `ESPC_STATUS_OK;
-
-    // ---- data buffer with commit and roll-back
-    reg  [W-1:0] mem [0:(1<<LOG2_OUT)-1];
-    reg  [LOG2_OUT:0] wptr, committed, rptr;
-    reg          dv;
-    reg  [W-1:0] dd;
-    wire         fetch = rptr != committed && (!dv || d_ready);
-    wire [LOG2_META:0] packets;
-    // known a cycle late: one beat and one packet more may come
+    reg          v, last;
+    reg [W-1:0]  data;
+    reg [15:0]   status_in, len, gen;
+    reg [63:0]   seq, dst, cookie;
+    reg [31:0]   sa;
+    reg [2:0]    flags, q;
+    // no context, or another packet's; too few beats or too many for its length; more than its buffer; an error while it was read
+    reg          other, misfit, long, err;
+    // beats before this one, and with it
+    reg [16-LK:0] beats, beats_more;
+    wire         whole = s_len[LK-1:0] == {LK{1'b0}};
+    wire [16-LK:0] len_beats = {1'b0, s_len[15:LK]};
+    // There is room for four beats and four packets more. Known a cycle late, of what was written: three may come.
     reg          room;
 
     assign s_tready = room && (read_done || !s_tlast);
-    assign d_valid = dv;
-    assign d_data = dd;
-    assign busy = c_valid || m_valid || dv || s_tvalid;
-
     always @(posedge clk) begin
-        if (take)
-            mem[wptr[LOG2_OUT-1:0]] <= s_tdata;
-        if (fetch)
-            dd <= mem[rptr[LOG2_OUT-1:0]];
+        v <= take && !rst;
+        if (take) begin
+            last <= s_tlast;
+            data <= s_tdata;
+            beats <= s_tlast ? {(17-LK){1'b0}} : beats_more;
+            beats_more <= s_tlast ? {{(16-LK){1'b0}}, 1'b1} : beats_more + 1'b1;
+        end
+        if (done) begin
+            status_in <= s_status;
+            {len, gen, seq, sa, flags} <= {s_len, s_gen, s_seq, s_sa, s_flags};
+            {q, dst, cookie} <= {c_q, c_dst, c_cookie};
+            other <= !c_valid || c_tag != s_tag;
+            misfit <= len_beats != (whole ? beats_more : beats) || s_len == 16'd0;
+            long <= s_len > c_cap;
+            err <= err_here;
+        end
+        if (rst) begin
+            beats <= {(17-LK){1'b0}};
+            beats_more <= {{(16-LK){1'b0}}, 1'b1};
+        end
     end
 
-    always @(posedge clk) begin
-        room <= wptr - rptr < BEATS && packets < PACKETS;
-        internal_error <= done && broken;
-        if (take) begin
-            beats <= s_tlast ? {(17-LK){1'b0}} : beats + 1'b1;
-            wptr <= (s_tlast && !keep) ? committed : wptr + 1'b1;
+    // ---- verdict
+    wire        ok_in = status_in == `ESPC_STATUS_OK;
+    wire        broken = other || (ok_in && misfit);
+    wire        keep = ok_in && !broken && !err && !long;
+    wire [15:0] status = broken ? `ESPC_STATUS_ABORTED : err ? `ESPC_STATUS_DMA_ERROR :
+                         (ok_in && long) ? `ESPC_STATUS_TOO_LONG : status_in;
+
+    // ---- data buffer with commit and roll-back
+    reg  [LOG2_OUT:0] wptr, committed, rptr;
+    // what has been read; what is handed on, behind it
+    reg          dv;
+    wire [W-1:0] dd;
+    wire         judged = v && last;
+    wire         move = !d_valid || d_ready;
+    wire         fetch = rptr != committed && (!dv || move);
+    wire [LOG2_META:0] packets;
+    wire [LOG2_OUT:0] filled = wptr - rptr;
+    wire         f_valid;
+
+    assign busy = c_valid || head_valid || v || f_valid || m_valid || dv || d_valid || s_tvalid;
+
+    // in columns that are one block RAM each: no choice among RAMs behind their outputs, which are slow
+    genvar g;
+    generate
+        for (g = 0; g < 16; g = g + 1) begin : column
+            ram_sdp #(.W(W / 16), .LOG2_D(LOG2_OUT)) ram (
+                .clk(clk), .wen(v), .waddr(wptr[LOG2_OUT-1:0]), .wdata(data[g*(W/16) +: W/16]),
+                .ren(fetch), .raddr(rptr[LOG2_OUT-1:0]), .rdata(dd[g*(W/16) +: W/16]));
         end
-        if (done && keep)
+    endgenerate
+    always @(posedge clk)
+        if (move)
+            d_data <= dd;
+
+    always @(posedge clk) begin
+        room <= !filled[LOG2_OUT] && !(&filled[LOG2_OUT-1:2]) && !packets[LOG2_META] && !(&packets[LOG2_META-1:2]);
+        internal_error <= judged && broken;
+        if (v)
+            wptr <= (last && !keep) ? committed : wptr + 1'b1;
+        if (judged && keep)
             committed <= wptr + 1'b1;
         if (fetch)
             rptr <= rptr + 1'b1;
-        if (fetch || d_ready)
+        if (fetch || move)
             dv <= fetch;
+        if (move)
+            d_valid <= dv;
         if (rst) begin
             room <= 1'b0;
             internal_error <= 1'b0;
-            beats <= {(17-LK){1'b0}};
             wptr <= {(LOG2_OUT+1){1'b0}};
             committed <= {(LOG2_OUT+1){1'b0}};
             rptr <= {(LOG2_OUT+1){1'b0}};
             dv <= 1'b0;
+            d_valid <= 1'b0;
         end
     end
 
+    wire [277:0] f_data;
+    wire         m_move = !m_valid || m_ready;
     fifo #(.W(278), .LOG2_D(LOG2_META)) finished (
-        .clk(clk), .rst(rst), .wr_valid(done),
-        .wdata({c_dst, s_flags, keep ? s_len : 16'd0, s_gen, s_sa, s_seq, status, c_q, c_cookie}),
-        .wr_ready(), .level(packets), .rd_valid(m_valid), .rd_ready(m_ready), .rdata({m_dst, m_cpl}));
+        .clk(clk), .rst(rst), .wr_valid(judged),
+        .wdata({dst, flags, keep ? len : 16'd0, gen, sa, seq, status, q, cookie}),
+        .wr_ready(), .level(packets), .rd_valid(f_valid), .rd_ready(m_move), .rdata(f_data));
+    always @(posedge clk) begin
+        if (m_move) begin
+            m_valid <= f_valid;
+            {m_dst, m_cpl} <= f_data;
+        end
+        if (rst)
+            m_valid <= 1'b0;
+    end
 
-    wire unused = &{1'b0, len_up[LK-1:0], 1'b0};
+    wire unused = &{1'b0, filled[1:0], packets[1:0], 1'b0};
 endmodule
 /* verilator lint_on PINCONNECTEMPTY */
 
