@@ -83,9 +83,10 @@ def timing(args, top):
 
 
 def known_parameters(args, top):
-    text = next(t for f in args.sources.split() if f.endswith(".v") and
-                re.search(rf"^module {top}\b", t := (ROOT / f).read_text(encoding="utf-8"), re.M))
-    return re.findall(r"^\s*parameter\s+(?:\[[^]]*\]\s*)?(\w+)\s*=", text.split(");")[0], re.M)
+    found = (re.search(rf"^module {top}\b.*?\);", (ROOT / f).read_text(encoding="utf-8"), re.M | re.S)
+             for f in args.sources.split() if f.endswith(".v"))
+    head = next(m.group(0) for m in found if m)
+    return re.findall(r"^\s*parameter\s+(?:\[[^]]*\]\s*)?(\w+)\s*=", head, re.M)
 
 
 MARKS = ("<!-- timing: made by make timing-accept -->\n", "<!-- /timing -->")
