@@ -31,7 +31,7 @@ enum {
 #define CALL_LIST(X)                                                                                           \
     /* memory */                                                                                               \
     X(brk, ALL) X(munmap, ALL) X(mremap, ALL) X(madvise, ALL) X(mlock, ALL) X(mlock2, ALL) X(munlock, ALL)     \
-    X(mlockall, IN(PATH)) X(membarrier, ALL)                                                                   \
+    X(mlockall, IN(PATH)) X(membarrier, ALL) X(mseal, ALL)                                                     \
     /* threads, time, signals of its own */                                                                    \
     X(futex, ALL) X(set_robust_list, ALL) X(rseq, ALL) X(set_tid_address, ALL) X(sched_yield, ALL)             \
     X(sched_getaffinity, ALL) X(gettid, ALL) X(getpid, ALL) X(getppid, ALL) X(getuid, ALL) X(geteuid, ALL)     \
