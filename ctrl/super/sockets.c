@@ -113,6 +113,18 @@ static int set_int(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof(value));
 }
 
+// Room for bursts: what finds none in a raw socket is lost, and newer kernels tell its sender by ICMP that
+// there is nobody for such a protocol. Without CAP_NET_ADMIN over the whole machine, such as in a user
+// namespace, as much as net.core.rmem_max and wmem_max allow.
+void sockets_room(int fd)
+{
+    enum { ROOM = 4 << 20 };
+    if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, ROOM) < 0)
+        set_int(fd, SOL_SOCKET, SO_RCVBUF, ROOM);
+    if (set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, ROOM) < 0)
+        set_int(fd, SOL_SOCKET, SO_SNDBUF, ROOM);
+}
+
 // One address of --listen is bound to; for several the socket takes any and a filter passes those.
 static int bind_to(int fd, int family, const struct settings *st, uint16_t port)
 {
@@ -180,9 +192,7 @@ static int udp_open(const struct opening *o, int *out, uint16_t port, bool share
         return missing(o->err, what, "sharing the port");
     if (ask_for_information(fd, o->family) < 0)
         return missing(o->err, what, "asking for packet information");
-    set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE,
-            4 << 20); // room for bursts; where it is refused the default has to do
-    set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20);
+    sockets_room(fd);
     if (bind_to(fd, o->family, o->st, port) < 0)
         return not_bound(o, what, port);
     return 0;
@@ -234,7 +244,7 @@ static int receiver_open(const struct opening *o, int *out, int protocol, const 
         LOGF(NET, 1, "no %s (%s): only ESP in UDP can be received", what, strerror(errno));
         return 0;
     }
-    set_int(*out, SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20);
+    sockets_room(*out);
     if (o->family == AF_INET6 && ask_for_information(*out, AF_INET6) < 0)
         return missing(o->err, what, "asking for packet information");
     if (bind_to(*out, o->family, o->st, 0) < 0)
@@ -272,7 +282,7 @@ static int raw_open(const struct opening *o, int *sender, int *esp, int *ah)
     int r = mark(*sender, o->family, what, o->err);
     if (r)
         return r;
-    set_int(*sender, SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20);
+    sockets_room(*sender);
     r = receiver_open(o, esp, IPPROTO_ESP, "raw ESP socket");
     return r ? r : receiver_open(o, ah, IPPROTO_AH, "raw AH socket");
 }

@@ -31,6 +31,8 @@ int metrics_socket_open(struct socket_set *s, const char *text, const char *grou
 #define DEMUX_ESP 1
 int sockets_attach_demux(int fd); // 0 or -errno; fd: the group's first socket
 
+void sockets_room(int fd); // as much as we may have
+
 // Drops what was not sent to one of the --listen addresses of this family. 0 or -errno.
 int sockets_attach_listen(int fd, const struct settings *settings, int family);
 

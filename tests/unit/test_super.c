@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <netinet/udp.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -485,6 +487,40 @@ static void test_users_are_of_their_own_and_none_where_there_are_none(void **sta
     assert_non_null(rights_apart(UINT32_MAX - 3));
 }
 
+static int get_int(int fd, int name)
+{
+    int v = 0;
+    socklen_t n = sizeof(v);
+    return getsockopt(fd, SOL_SOCKET, name, &v, &n) == 0 ? v : -1;
+}
+
+// In a child without any right: both buffers must have become larger, or the machine allows no more.
+static int room_without_rights(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[2] = {{0}};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), small = 1 << 14;
+    if (syscall(SYS_capset, &head, none) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &small, sizeof(small)) == 0)
+        return 2;
+    int in = get_int(fd, SO_RCVBUF), out = get_int(fd, SO_SNDBUF);
+    sockets_room(fd);
+    return get_int(fd, SO_RCVBUF) > in && get_int(fd, SO_SNDBUF) > out ? 0 : 1;
+}
+
+// The kernel gives twice what is asked for, so that even where the default is the most allowed it is more.
+static void test_sockets_have_room_without_rights_too(void **state)
+{
+    int status = 0;
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(room_without_rights());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -497,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_demux_ike_by_non_esp_marker_esp_otherwise),
         cmocka_unit_test(test_demux_ike_in_front_of_esp_takes_none_of_it_along),
         cmocka_unit_test(test_listen_takes_the_addresses_of_the_list_only),
+        cmocka_unit_test(test_sockets_have_room_without_rights_too),
         cmocka_unit_test(test_rundir_is_made_locked_and_free_after_the_end),
         cmocka_unit_test(test_notify_path_abstract_and_absent),
         cmocka_unit_test(test_debug_dir_of_others_or_open_to_others_is_refused),
