@@ -6,6 +6,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/load.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/lib/log.h"
@@ -48,7 +49,8 @@ static bool is_loaded(const struct child_sa *c)
 {
     const struct conn *live = conn_find(c->sa->ike, c->sa->conn->cfg.name);
     const struct child_config *child = live ? conn_child(live, c->cfg->name) : NULL;
-    return child && conn_same_child(c->conn, c->cfg, live, child);
+    return child && (conn_same_child(c->conn, c->cfg, live, child) ||
+                     (live->peer == c->conn->peer && conn_takes(live, child, c)));
 }
 
 // Edited, or renamed and about the same.

@@ -444,6 +444,14 @@ void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
 
 // --- unload ---
 
+static bool another_unload(const struct ike *ike, const struct job *job)
+{
+    for (const struct job *j = ike->jobs; j; j = j->next)
+        if (j != job && j->kind == JOB_LOAD && !j->conn && strcmp(j->child, job->child) == 0)
+            return true;
+    return false;
+}
+
 static void cleared(struct ike *ike, uint32_t id, enum msg_type t, const union msg *m)
 {
     struct job *job = job_find(ike, id);
@@ -452,7 +460,7 @@ static void cleared(struct ike *ike, uint32_t id, enum msg_type t, const union m
         LOGF(CFG, 1, "removed connection '%s'", c->cfg.name);
         conn_remove(ike, c);
         conn_unref(c);
-    } else if (c) {
+    } else if (c && !another_unload(ike, job)) {
         c->leaving = false;
         if (c->stale)
             conn_renew(ike, c);
@@ -470,14 +478,15 @@ void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
         return;
     }
     snprintf(job->child, sizeof(job->child), "%s", m->conn);
+    struct msg_POLICY_CLEAR q = {.req = ask_path(ike, job, cleared)};
+    snprintf(q.conn, sizeof(q.conn), "%s", m->conn);
+    if (!q.req)
+        return;
     struct conn *live = conn_find(ike, m->conn);
     c->leaving = true;
     if (live)
         live->leaving = true;
-    struct msg_POLICY_CLEAR q = {.req = ask_path(ike, job, cleared)};
-    snprintf(q.conn, sizeof(q.conn), "%s", m->conn);
-    if (q.req)
-        ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
+    ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
 }
 
 // --- the machine's addresses, and traps that are set later ---

@@ -379,6 +379,14 @@ static bool has(const struct ike_sa *sa, const char *child)
     return false;
 }
 
+static bool another_of_conn(const struct ike_sa *sa)
+{
+    for (struct ike_sa *o = NULL; (o = sa_of_conn(sa->ike, sa->conn->cfg.name, o));)
+        if (o != sa && o->state != SA_DELETING && o->state != SA_REFUSED)
+            return true;
+    return false;
+}
+
 // What was wanted for any reason is wanted still, for that reason. What is being tried goes on until it is
 // up, or fails.
 static void want_still(const struct ike_sa *sa, const struct conn *live, const struct child_config *child)
@@ -389,7 +397,8 @@ static void want_still(const struct ike_sa *sa, const struct conn *live, const s
     if (r && r->why == REVIVE_REPLACE && r->replaces == sa->id)
         r->why = REVIVE_START;
     enum revive_why why = r ? r->why : REVIVE_START;
-    if ((child->start_action & ACTION_START) || sa->crossed || (r && r->up_at))
+    bool ours = another_of_conn(sa); // not where another connection's IKE SA is in its place
+    if ((child->start_action & ACTION_START) || (ours && (sa->crossed || (r && r->up_at))))
         want(sa->ike, live, child, REVIVE_START, BASE_MS);
     if (r)
         r->why = why;
@@ -404,10 +413,16 @@ void revive_replaced(struct ike_sa *sa)
             want_still(sa, live, &live->cfg.children[i]);
 }
 
-// It waits for a moment, not as the peer has refused it or was busy.
+static bool waits(const struct revive *r)
+{
+    return r->timer.armed && r->timer.fire == attempt;
+}
+
+// It waits for a moment, not as the peer has refused it or was busy, nor for the end that is to go first.
 static bool may_come_now(const struct revive *r)
 {
-    return r->timer.armed && r->timer.fire == attempt && !r->trying && !r->failures && !r->put_off;
+    return waits(r) && !r->trying && !r->failures && !r->put_off && r->why != REVIVE_LIMIT &&
+           r->why != REVIVE_REPLACE;
 }
 
 void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child)
@@ -458,7 +473,8 @@ void revive_replace(struct child_sa *c, uint64_t within)
     LOGF(KNL, 1, "CHILD_SA %s{%u} should be replaced, %s", c->cfg->name, c->id,
          ours ? "another one is made" : "waiting for the peer, which initiated, to do it");
     struct revive *r = ours && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
-    if (!r || r->trying) // a look whether it is still up, or a try that waits, comes now
+    // A look whether it is still up, or a try that waits, comes now; but not for one at its limit.
+    if (!r || r->trying || (waits(r) && r->why == REVIVE_LIMIT))
         return;
     r->why = REVIVE_REPLACE;
     r->replaces = c->sa->id;
@@ -473,7 +489,7 @@ void revive_reauthenticate(struct ike_sa *sa)
     while (c && !(child_is_up(c) && live && conn_child(live, c->cfg->name)))
         c = c->next;
     struct revive *r = c && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
-    if (!r || r->trying) // likewise
+    if (!r || r->trying || (waits(r) && r->why == REVIVE_LIMIT)) // likewise
         return;
     LOGF(IKE, 0, "reauthenticating IKE_SA %s", sa_label(sa));
     r->why = REVIVE_REPLACE;
@@ -501,11 +517,12 @@ void revive_later(struct ike_sa *sa, const char *child)
 // backed off from.
 void revive_sa_deleted(struct ike_sa *sa)
 {
-    for (unsigned i = 0; i < sa->conn->cfg.child_count; i++) {
-        const char *child = sa->conn->cfg.children[i].name;
-        struct revive *r = find(sa->ike, sa->conn->cfg.name, child);
-        bool waits = r && r->put_off == sa->id && r->timer.armed && r->timer.fire == attempt;
-        if (!r || r->crossed || (!waits && !(r->trying && create_child_on_its_way(sa, child))))
+    const struct conn *live = conn_find(sa->ike, sa->conn->cfg.name);
+    for (unsigned i = 0; live && i < live->cfg.child_count; i++) {
+        const char *child = live->cfg.children[i].name;
+        struct revive *r = find(sa->ike, live->cfg.name, child);
+        bool put_off = r && r->put_off == sa->id && waits(r);
+        if (!r || r->crossed || (!put_off && !(r->trying && create_child_on_its_way(sa, child))))
             continue;
         LOGF(IKE, 1, "%s/%s begins anew: the peer deleted the IKE_SA meanwhile", r->conn, r->child);
         r->trying = false;
@@ -544,6 +561,9 @@ void revive_addrs_changed(struct ike *ike)
 void revive_up(struct ike_sa *sa, const char *child)
 {
     struct revive *r = find(sa->ike, sa->conn->cfg.name, child);
+    if (r &&
+        r->why == REVIVE_LIMIT) // it is past its limit; what brings it back from here on waits for no DELETE
+        r->why = REVIVE_DEAD;
     if (r && sa->state == SA_DELETING) { // and goes again with its IKE SA
         if (r->trying)
             arm(r, BASE_MS);

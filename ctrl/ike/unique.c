@@ -71,6 +71,7 @@ static void replaced_late(struct timer *t)
 {
     struct ike_sa *sa = t->ctx;
     if (!sa_twin(sa, NULL)) { // what was to replace it is gone
+        sa->crossed = false;
         sa->ike->events->sa_at_rest(sa);
         return;
     }

@@ -96,12 +96,13 @@ int hash_room(struct hash *t, size_t n)
 
 int hash_add(struct hash *t, struct hash_node *n, uint64_t hash)
 {
-    if (too_full(t, t->used + 1) && !grow(t) && t->used == t->size * HASH_GROUP)
-        return -ENOMEM;
     struct place p;
+    bool chained = find(t, hash, &p);
+    if (!chained && too_full(t, t->used + 1) && !grow(t) && t->used == t->size * HASH_GROUP)
+        return -ENOMEM;
     n->hash = hash;
     n->next = n->prev = NULL;
-    if (find(t, hash, &p)) {
+    if (chained) {
         n->next = *node_at(t, p);
         n->next->prev = n;
         *node_at(t, p) = n;

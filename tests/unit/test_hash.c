@@ -2,6 +2,7 @@
 // The hash table: it finds what is in it and nothing else, whatever order things came in, and its cost does
 // not grow with its content.
 #include <malloc.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #include "ctrl/lib/hash.h"
+#include "tests/unit/no_memory.h"
 
 struct item {
     struct hash_node node;
@@ -151,6 +153,28 @@ static void test_searches_stay_short_at_any_size(void **state)
     free(items);
 }
 
+// Who leaves one name for the same one again needs no memory, however full it is: there is a place.
+static void test_node_of_a_hash_that_is_there_needs_no_memory(void **state)
+{
+    struct item items[HASH_GROUP + 1] = {0};
+    struct hash t = {0};
+    (void)state;
+    for (unsigned i = 0; i < HASH_GROUP; i++)
+        assert_int_equal(hash_add(&t, &items[i].node, hash_u64(i)), 0);
+    assert_int_equal(t.size, 1); // full
+    no_memory_from(1);
+    int same = hash_add(&t, &items[HASH_GROUP].node, hash_u64(3));
+    hash_del(&t, &items[HASH_GROUP].node);
+    int again = hash_add(&t, &items[HASH_GROUP].node, hash_u64(3));
+    hash_del(&t, &items[HASH_GROUP].node);
+    int another = hash_add(&t, &items[HASH_GROUP].node, hash_u64(99));
+    no_memory_end();
+    assert_int_equal(same, 0);
+    assert_int_equal(again, 0);
+    assert_int_equal(another, -ENOMEM);
+    hash_free(&t);
+}
+
 // All clients of one connection stand under its name: whoever leaves is not looked for behind all that came
 // after it. (Looked for one by one, these are 20,000,000,000 steps.)
 static void test_many_of_one_hash_leave_at_once_the_oldest_first(void **state)
@@ -222,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_of_one_hash_the_newest_comes_first_also_after_growth),
         cmocka_unit_test(test_an_empty_table_finds_nothing_and_takes_a_strange_delete),
         cmocka_unit_test(test_searches_stay_short_at_any_size),
+        cmocka_unit_test(test_node_of_a_hash_that_is_there_needs_no_memory),
         cmocka_unit_test(test_many_of_one_hash_leave_at_once_the_oldest_first),
         cmocka_unit_test(test_popping_finds_all_in_one_pass),
         cmocka_unit_test(test_hash_of_octets_depends_on_each_of_them_on_length_and_on_the_seed),

@@ -950,6 +950,55 @@ static struct ike_sa *established(struct side *s)
     return sa;
 }
 
+// What came back from its hard limit is one like any other: replaced soon after, and closed by the peer, it
+// goes.
+static void test_one_that_came_back_from_its_limit_and_is_replaced_goes_when_the_peer_closes_it(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+    event(p, 0, CHILD_EVENT_HARD_LIMIT);
+    pair_wait(p, 15000);
+    pair_forget_deleted(&p->s[0]);
+    pair_forget_deleted(&p->s[1]);
+    assert_int_equal(pair_live(&p->s[0]), 1);
+    revive_reauthenticate(established(&p->s[1]));
+    pair_wait(p, 15000);
+    assert_int_equal(pair_live(&p->s[0]), 1);
+    pair_terminate(p, 1, NULL, false);
+    pair_wait(p, 3 * MINUTE);
+    assert_int_equal(pair_live(&p->s[0]), 0);
+    assert_int_equal(p->s[0].ike->sa_count, 0);
+    pair_free(p);
+}
+
+static void trapped_at_both(struct conn_config *c, int side)
+{
+    (void)side;
+    c->children[0].start_action = ACTION_TRAP;
+}
+
+// Packets do not hurry the end that is to let the other one go first.
+static void test_limit_at_both_ends_under_traffic_leaves_one_child_sa(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, trapped_at_both);
+    struct msg_CHILD_EVENT m = {.event = CHILD_EVENT_HARD_LIMIT};
+    for (int i = 0; i < 2; i++) {
+        m.child_id = p->s[i].ike->sas->children->id;
+        ipc_send(p->s[i].path_ike, MSG_CHILD_EVENT, &m);
+    }
+    for (int ms = 0; ms < 20; ms++) {
+        for (int i = 0; i < 2; i++)
+            ipc_send(p->s[i].path_ike, MSG_ACQUIRE, &(struct msg_ACQUIRE){.conn = "t", .child = "c"});
+        pair_wait(p, 1);
+    }
+    pair_wait(p, MINUTE);
+    pair_forget_deleted(&p->s[0]);
+    pair_forget_deleted(&p->s[1]);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
 // The other end does it in turn, and looks at what it has when the old one goes: that is no reason not to.
 static void test_reauthentication_in_turn_happens_each_time(void **state)
 {
@@ -982,6 +1031,8 @@ int main(void)
         cmocka_unit_test(test_close_action_and_dpd_action_trap_wait_for_traffic),
         cmocka_unit_test(test_start_action_trap_and_start_has_both),
         cmocka_unit_test(test_reauthentication_in_turn_happens_each_time),
+        cmocka_unit_test(test_one_that_came_back_from_its_limit_and_is_replaced_goes_when_the_peer_closes_it),
+        cmocka_unit_test(test_limit_at_both_ends_under_traffic_leaves_one_child_sa),
         cmocka_unit_test(test_dpd_action_restart_goes_on_for_ever),
         cmocka_unit_test(test_what_a_replaced_ike_sa_had_comes_up_on_its_successor),
         cmocka_unit_test(test_keyingtries_counts_a_lost_ike_auth_too),
