@@ -304,9 +304,10 @@ static void ready(struct loop_fd *f, uint32_t events)
 struct ipc_chan *ipc_open(struct loop *l, int fd, enum room self, enum room peer, const struct ipc_handler *h,
                           void *ctx)
 {
-    struct ipc_chan *c = calloc(1, sizeof(*c));
+    struct ipc_chan *c = malloc(sizeof(*c));
     if (!c)
         return NULL;
+    memset(c, 0, offsetof(struct ipc_chan, in)); // of the rest there is as much as messages have been long
     int size = 1 << 20;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     c->loop = l;
