@@ -218,6 +218,8 @@ static void room_ended(struct super *s, enum room room, int status)
              strsignal(WTERMSIG(status)));
     else if (!asked || code)
         LOGF(DMN, 0, "%s ended %swith status %d", room_name(room), asked ? "" : "unasked ", code);
+    if (code == FILTER_STATUS) // that is between the two
+        code = EXIT_FAILURE;
     if (room_comes_again(room) && s->phase == SERVING) {
         come_again(s, room);
         return;
