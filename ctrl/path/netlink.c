@@ -337,7 +337,8 @@ static struct mnl_socket *open_bus(int bus)
     }
     int fd = mnl_socket_get_fd(s);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0) // in a user namespace
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     mnl_socket_setsockopt(s, NETLINK_EXT_ACK, &one, sizeof(one));
     mnl_socket_setsockopt(s, NETLINK_CAP_ACK, &one, sizeof(one));
     mnl_socket_setsockopt(s, NETLINK_GET_STRICT_CHK, &one, sizeof(one));

@@ -155,7 +155,8 @@ static int join(struct mnl_socket **out, int bus, const int *groups, int epoll)
     struct mnl_socket *s = *out = mnl_socket_open2(bus, SOCK_CLOEXEC);
     if (!s || mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0)
         return -errno;
-    setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+    if (setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0)
+        (void)setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     for (; *groups; groups++)
         if (mnl_socket_setsockopt(s, NETLINK_ADD_MEMBERSHIP, (void *)groups, sizeof(*groups)) < 0)
             return -errno;
