@@ -52,7 +52,8 @@ static int ask(struct mnl_socket *s, struct firewall *f, uint16_t type, uint8_t 
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type);
     h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    h->nlmsg_seq = ++f->seq;
+    const unsigned seq = ++f->seq; // `each` may ask, too
+    h->nlmsg_seq = seq;
     struct nfgenmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
     m->nfgen_family = family;
     m->version = NFNETLINK_V0;
@@ -64,7 +65,7 @@ static int ask(struct mnl_socket *s, struct firewall *f, uint16_t type, uint8_t 
         return -errno;
     for (;;) {
         ssize_t n = mnl_socket_recvfrom(s, buf, sizeof(buf));
-        int r = n < 0 ? -1 : mnl_cb_run(buf, (size_t)n, f->seq, mnl_socket_get_portid(s), each, ctx);
+        int r = n < 0 ? -1 : mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(s), each, ctx);
         if (r <= 0)
             return r < 0 ? -errno : 0;
     }

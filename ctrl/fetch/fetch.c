@@ -220,16 +220,17 @@ static bool is_own(const struct sockaddr *sa, socklen_t len)
 static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
     struct transfer *t = ctx;
+    const char *why = NULL;
     (void)purpose;
     if (!t->fetch->local && is_local(&to->addr))
-        t->refused =
-            "its address is this machine's loopback, a link's or of several machines, which are not asked";
+        why = "its address is this machine's loopback, a link's or of several machines, which are not asked";
     else if (!t->fetch->local && is_own(&to->addr, to->addrlen))
-        t->refused =
-            "its address is this machine's own, which are not asked: what this machine serves itself "
-            "crl_uris can name as file:///PATH";
-    if (t->refused)
+        why = "its address is this machine's own, which are not asked: what this machine serves itself "
+              "crl_uris can name as file:///PATH";
+    if (why) {
+        t->refused = why; // its other addresses may be better ones
         return CURL_SOCKET_BAD;
+    }
     return socket(to->family, to->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, to->protocol);
 }
 

@@ -329,8 +329,8 @@ void heir_settle(struct path *p, const char *conn)
 void heir_serves(struct path *p, const struct child *c)
 {
     struct policy *pol = c->policy ? policy_base(c->policy) : NULL;
-    if (pol && pol->loaded)
-        settle_one(p, pol);
+    while (pol && pol->loaded && settle_one(p, pol)) // each of them leaves
+        ;
 }
 
 bool heir_silent(const struct policy *pol)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <linux/netlink.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -48,7 +49,7 @@ enum {
     X(read, ALL) X(readv, ALL) X(pread64, ALL) X(write, ALL) X(writev, ALL) X(lseek, ALL) X(close, ALL)        \
     X(fstat, ALL) X(newfstatat, ALL) X(fstatat64, ALL) X(statx, ALL) X(stat, ALL) X(lstat, ALL)                \
     X(statfs, ALL) X(fstatfs, ALL) X(access, ALL) X(faccessat, ALL) X(faccessat2, ALL) X(readlink, ALL)        \
-    X(readlinkat, ALL) X(getdents64, ALL) X(getcwd, ALL) X(fcntl, ALL) X(dup, ALL) X(dup3, ALL)                \
+    X(readlinkat, ALL) X(getdents64, ALL) X(getcwd, ALL) X(dup, ALL) X(dup3, ALL)                \
     X(fadvise64, ALL) X(pwrite64, IN(PATH)) X(ftruncate, FILES) X(fallocate, FILES) X(fsync, FILES)            \
     X(fdatasync, FILES) X(fchmod, FILES | IN(IKE)) X(chmod, IN(CTL)) X(fchmodat, IN(CTL)) X(umask, IN(CTL))    \
     X(unlink, IN(CTL)) X(unlinkat, IN(CTL)) X(rename, IN(CTL)) X(renameat, IN(CTL)) X(renameat2, IN(CTL))      \
@@ -70,21 +71,30 @@ static const struct call calls[] = {
 #undef X
 };
 
-// Kinds of sockets that are made: family, type (0: any).
+// Kinds of sockets that are made: family, type (0: any), protocol (ANY: any).
+enum { ANY = -1 };
 static const struct {
-    int family, type;
+    int family, type, protocol;
     unsigned rooms;
 } sockets[] = {
-    {AF_UNIX, 0, IN(CTL) | IN(PATH) | IN(FETCH)},
-    {AF_INET, SOCK_DGRAM, NET},
-    {AF_INET6, SOCK_DGRAM, NET},
-    {AF_INET, SOCK_STREAM, IN(CTL) | IN(FETCH)},
-    {AF_INET6, SOCK_STREAM, IN(CTL) | IN(FETCH)},
-    {AF_INET, SOCK_RAW, IN(PATH)},
-    {AF_INET6, SOCK_RAW, IN(PATH)},
-    {AF_NETLINK, 0, IN(IKE) | IN(PATH) | IN(FETCH)}, // where addresses, routes and policies are asked for
+    {AF_UNIX, 0, ANY, IN(CTL) | IN(PATH) | IN(FETCH)},
+    {AF_INET, SOCK_DGRAM, ANY, NET},
+    {AF_INET6, SOCK_DGRAM, ANY, NET},
+    {AF_INET, SOCK_STREAM, ANY, IN(CTL) | IN(FETCH)},
+    {AF_INET6, SOCK_STREAM, ANY, IN(CTL) | IN(FETCH)},
+    {AF_INET, SOCK_RAW, ANY, IN(PATH)},
+    {AF_INET6, SOCK_RAW, ANY, IN(PATH)},
+    {AF_NETLINK, 0, ANY, IN(PATH)},
+    {AF_NETLINK, 0, NETLINK_ROUTE, IN(IKE) | IN(FETCH)}, // where addresses and routes are asked for
 };
+// Those of fcntl: not those by which the kernel sends signals to others in the caller's name (F_SETOWN,
+// F_SETSIG).
+static const int fcntls[] = {F_DUPFD,     F_DUPFD_CLOEXEC, F_GETFD,      F_SETFD,
+                             F_GETFL,     F_SETFL,         F_GETLK,      F_SETLK,
+                             F_SETLKW,    F_OFD_GETLK,     F_OFD_SETLK,  F_OFD_SETLKW,
+                             F_ADD_SEALS, F_GET_SEALS,     F_GETPIPE_SZ, F_SETPIPE_SZ};
 enum { SOCKET_TYPE = 0xff };
+#define TCGETS_2 0x802c542aul // TCGETS2, which glibc asks from 2.42 on; its header clashes with others
 
 static const unsigned long process_settings[] = {PR_SET_NAME,     PR_GET_NAME,      PR_SET_DUMPABLE,
                                                  PR_GET_DUMPABLE, PR_SET_PDEATHSIG, PR_CAPBSET_READ,
@@ -114,11 +124,6 @@ static struct scmp_arg_cmp equal(unsigned arg, scmp_datum_t value)
     return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_EQ, .datum_a = value};
 }
 
-static struct scmp_arg_cmp other_than(unsigned arg, scmp_datum_t value)
-{
-    return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_NE, .datum_a = value};
-}
-
 static struct scmp_arg_cmp masked(unsigned arg, scmp_datum_t mask, scmp_datum_t value)
 {
     return (struct scmp_arg_cmp){.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
@@ -146,10 +151,14 @@ static int allow_sockets(scmp_filter_ctx f, unsigned room)
     const struct scmp_arg_cmp local[] = {equal(0, AF_UNIX)};
     int rc = room == IN(IKE) ? add(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", 1, local) : 0;
     for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]) && rc == 0; i++) {
-        const struct scmp_arg_cmp args[] = {equal(0, (scmp_datum_t)sockets[i].family),
-                                            masked(1, SOCKET_TYPE, (scmp_datum_t)sockets[i].type)};
+        struct scmp_arg_cmp args[3] = {equal(0, (scmp_datum_t)sockets[i].family)};
+        unsigned n = 1;
+        if (sockets[i].type)
+            args[n++] = masked(1, SOCKET_TYPE, (scmp_datum_t)sockets[i].type);
+        if (sockets[i].protocol != ANY)
+            args[n++] = equal(2, (scmp_datum_t)sockets[i].protocol);
         if (sockets[i].rooms & room)
-            rc = allow(f, "socket", sockets[i].type ? 2 : 1, args);
+            rc = allow(f, "socket", n, args);
     }
     return rc;
 }
@@ -179,9 +188,19 @@ static int allow_threads(scmp_filter_ctx f)
 static int allow_signals(scmp_filter_ctx f)
 {
     const struct scmp_arg_cmp own[] = {equal(0, (scmp_datum_t)getpid())};
-    const struct scmp_arg_cmp other[] = {other_than(0, SIGSYS)};
     int rc = allow(f, "tgkill", 1, own);
+    const struct scmp_arg_cmp other[] = {{.arg = 0, .op = SCMP_CMP_NE, .datum_a = SIGSYS}};
     return rc ? rc : allow(f, "rt_sigaction", 1, other);
+}
+
+static int allow_fcntl(scmp_filter_ctx f)
+{
+    int rc = 0;
+    for (size_t i = 0; i < sizeof(fcntls) / sizeof(fcntls[0]) && rc == 0; i++) {
+        const struct scmp_arg_cmp args[] = {masked(1, UINT32_MAX, (scmp_datum_t)fcntls[i])};
+        rc = allow(f, "fcntl", 1, args);
+    }
+    return rc;
 }
 
 // Its own limits are read; path lifts that of locked memory.
@@ -210,8 +229,12 @@ static int allow_ioctl(scmp_filter_ctx f, unsigned room)
         const struct scmp_arg_cmp args[] = {equal(1, asked[i])};
         rc = allow(f, "ioctl", 1, args);
     }
-    const struct scmp_arg_cmp terminal[] = {equal(1, TCGETS)};
-    return rc || room == IN(PATH) ? rc : add(f, SCMP_ACT_ERRNO(ENOTTY), "ioctl", 1, terminal);
+    static const unsigned long terminal[] = {TCGETS, TCGETS_2};
+    for (size_t i = 0; i < sizeof(terminal) / sizeof(terminal[0]) && rc == 0 && room != IN(PATH); i++) {
+        const struct scmp_arg_cmp args[] = {equal(1, terminal[i])};
+        rc = add(f, SCMP_ACT_ERRNO(ENOTTY), "ioctl", 1, args);
+    }
+    return rc;
 }
 
 static int allow_settings(scmp_filter_ctx f)
@@ -230,6 +253,8 @@ static int fill(scmp_filter_ctx f, unsigned room, bool debug_keys)
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && rc == 0; i++)
         if (calls[i].rooms & room)
             rc = allow(f, calls[i].name, 0, NULL);
+    if (rc == 0)
+        rc = allow_fcntl(f);
     if (rc == 0)
         rc = allow_sockets(f, room);
     if (rc == 0)

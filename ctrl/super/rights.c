@@ -51,6 +51,8 @@ const char *rights_apart(uint32_t base)
     if (capng_get_caps_process() < 0 || !capng_have_capability(CAPNG_EFFECTIVE, CAP_SETUID) ||
         !capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID))
         return "CAP_SETUID and CAP_SETGID are missing";
+    if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_KILL))
+        return "CAP_KILL is missing, without which processes of other users cannot be ended";
     if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_DAC_OVERRIDE))
         return "CAP_DAC_OVERRIDE is missing, without which their files are out of the reach of other users";
     if (!is_mapped("/proc/self/uid_map", base) || !is_mapped("/proc/self/gid_map", base))

@@ -45,9 +45,34 @@ static int take_lock(int fd, char pid[24])
     return rc;
 }
 
+// The lock's own descriptor, by which nothing can be written (flock(2) asks for no right to): the rooms get
+// it.
+static int lock_of(const char *path, struct esp_error *err)
+{
+    char pid[24] = "";
+    int lock = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (lock >= 0 && take_lock(lock, pid) == 0)
+        return lock;
+    int e = errno;
+    if (lock >= 0) {
+        read_pid(lock, pid);
+        close(lock);
+    }
+    if (e != EWOULDBLOCK)
+        return esp_fail(err, -e, path, "locking it: %s", strerror(e));
+    return esp_fail(err, -EBUSY, path, "the run directory is used by process %s", pid[0] ? pid : "(unknown)");
+}
+
+static int say_pid(int fd)
+{
+    char pid[24];
+    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    return ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n ? -errno : 0;
+}
+
 int rundir_take(const char *dir, bool *killed, struct esp_error *err)
 {
-    char path[256], pid[24] = "";
+    char path[256], pid[24];
     if (mkdir(dir, 0755) < 0 && errno != EEXIST)
         return esp_fail(err, -errno, dir, "the run directory cannot be made: %s", strerror(errno));
     int n = snprintf(path, sizeof(path), "%s/espalierd.pid", dir);
@@ -56,32 +81,29 @@ int rundir_take(const char *dir, bool *killed, struct esp_error *err)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return esp_fail(err, -errno, path, "%s", strerror(errno));
-    if (take_lock(fd, pid) < 0) {
-        if (errno != EWOULDBLOCK) {
-            int e = errno;
-            close(fd);
-            return esp_fail(err, -e, path, "locking it: %s", strerror(e));
-        }
+    int lock = lock_of(path, err);
+    if (lock >= 0) {
         read_pid(fd, pid);
-        close(fd);
-        return esp_fail(err, -EBUSY, path, "the run directory is used by process %s",
-                        pid[0] ? pid : "(unknown)");
+        *killed = pid[0] != 0;
+        int rc = say_pid(fd);
+        if (rc < 0) {
+            close(lock);
+            lock = esp_fail(err, rc, path, "%s", strerror(-rc));
+        }
     }
-    read_pid(fd, pid);
-    *killed = pid[0] != 0;
-    n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
-        int e = errno;
-        close(fd);
-        return esp_fail(err, -e, path, "%s", strerror(e));
-    }
-    return fd;
+    close(fd);
+    return lock;
 }
 
 void rundir_leave(int lock)
 {
-    if (ftruncate(lock, 0) < 0) // whoever comes next waits a little longer for ports that somebody else has
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", lock);
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    if (fd < 0) // whoever comes next waits a little longer for ports that somebody else has
         LOGF(DMN, 2, "emptying the pid file: %s", strerror(errno));
+    else
+        close(fd);
     close(lock);
 }
 

@@ -127,9 +127,11 @@ module esp_rx_commit #(
     // The slot unit had the last free cycle, and a packet has waited for it since: then the packet is first. A packet of a passed
     // epoch does not wait to be opened, but waits for the slot unit's command to be over.
     reg slot_was, turn;
+    reg opened_t, opened_a, opened_b, stale_t, stale_a, stale_b, found_t, found_a, found_b;
+    reg [LOG2_SA-1:0] slot_t, slot_a, slot_b;
     assign c_grant = c_req && free && !turn && !(held && (c_write_slot || c_write_word));
-    wire slot_last = c_grant || (slot_was && !read);
     wire read = ready && free && !c_grant;
+    wire slot_last = c_grant || (slot_was && !read);
     assign x_take = read;
     assign o_take = t && opened_t;
 
@@ -194,9 +196,7 @@ module esp_rx_commit #(
     reg [7:0] epoch_t, epoch_a, epoch_b;
     reg [TAGW-1:0] tag_t, tag_a, tag_b;
     reg [4:0] status_t, status_a, status_b;
-    reg opened_t, opened_a, opened_b, stale_t, stale_a, stale_b, found_t, found_a, found_b;
     reg src_changed_t, src_changed_a, src_changed_b, esn_t, esn_a, esn_b, checked_a;
-    reg [LOG2_SA-1:0] slot_t, slot_a, slot_b;
     reg [15:0] gen_t, gen_a, gen_b, bytes_t;
     reg [63:0] seq_t, seq_a, seq_b;
     reg [10:0] window_t;
