@@ -316,17 +316,28 @@ static void test_what_every_program_does_is_done(void **state)
     }
 }
 
+// Its runtime needs calls of its own: the program has to know, or each room would end at the first of them.
+static void test_with_a_sanitizer_there_is_no_filter(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    assert_false(filter_is_there());
+#else
+    assert_true(filter_is_there());
+#endif
+}
+
 int main(void)
 {
+    const struct CMUnitTest none[] = {cmocka_unit_test(test_with_a_sanitizer_there_is_no_filter)};
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_with_a_sanitizer_there_is_no_filter),
         cmocka_unit_test(test_no_room_executes_traces_or_signals),
         cmocka_unit_test(test_sockets_and_files_are_those_of_the_job),
         cmocka_unit_test(test_ike_writes_a_file_where_keys_are_to_be_written),
         cmocka_unit_test(test_what_every_program_does_is_done),
     };
-    if (!filter_is_there()) {
-        fputs("with AddressSanitizer there is no filter\n", stderr);
-        return 0;
-    }
+    if (!filter_is_there())
+        return cmocka_run_group_tests(none, NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

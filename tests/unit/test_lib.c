@@ -281,8 +281,8 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
     assert_false(w.bad);
     struct reader r = reader_of(wr_written(&w));
     assert_true(conn_read(&r, &d) && rd_done(&r));
-    assert_string_equal(wr_written(&w).p + CONN_NAME_AT, "site");
-    assert_string_equal(wr_written(&w).p + conn_names_at(&c), "net0");
+    assert_string_equal((const char *)wr_written(&w).p + CONN_NAME_AT, "site");
+    assert_string_equal((const char *)wr_written(&w).p + conn_names_at(&c), "net0");
     assert_string_equal(d.name, "site");
     assert_string_equal(d.ppk_id, "the key");
     for (int i = 0; i < 2; i++) {
