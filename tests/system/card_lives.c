@@ -13,12 +13,10 @@
 #include <sys/wait.h>
 
 #include "tests/unit/drv_util.h"
+#include "tests/system/card_process.h"
 
 enum { BUFFERS = 256, BUFFER = 2048, BATCH = 24, LIVES = 8, OLD = 32, DEFAULT_STEPS = 700 };
 enum { CARD, SOFT };
-
-static char program[512], dir[64];
-static pid_t card_pid;
 
 struct life { // an SA out and one in, which have one key
     bool there;
@@ -604,39 +602,6 @@ static void step(struct world *w)
 
 // ---- the card's process
 
-static void start_card(void)
-{
-    int out[2];
-    char line[128] = "";
-    strcpy(dir, "/tmp/card-lives-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    assert_int_equal(pipe(out), 0);
-    card_pid = fork();
-    assert_true(card_pid >= 0);
-    if (card_pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(out[1], 1);
-        close(out[0]);
-        close(out[1]);
-        execl(program, program, "--dir", dir, (char *)NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    if (read(out[0], line, sizeof(line) - 1) <= 0 || strncmp(line, "ready ", 6) != 0)
-        fail_msg("%s did not come up: got '%s', expected 'ready ...'", program, line);
-    close(out[0]);
-}
-
-static void stop_card(void)
-{
-    char line[128];
-    kill(card_pid, SIGTERM);
-    waitpid(card_pid, NULL, 0);
-    card_pid = 0;
-    snprintf(line, sizeof(line), "rm -rf '%s'", dir);
-    assert_int_equal(system(line), 0);
-}
-
 static int after(void **state)
 {
     (void)state;
@@ -684,7 +649,7 @@ static void test_whole_lives_are_the_same_in_both_engines(void **state)
     assert_non_null(w);
     w->seed = w->first_seed = seed_given;
     w->next_spi = 0x1000;
-    start_card();
+    start_card("card-lives");
     open_engines(w);
     for (w->step = 0; w->step < steps_given; w->step++)
         step(w);
@@ -699,7 +664,7 @@ static void test_whole_lives_are_the_same_in_both_engines(void **state)
     w->peer->ops->destroy(w->peer);
     esp_pool_destroy(w->pool);
     free(w);
-    stop_card();
+    stop_card(SIGTERM);
 }
 
 int main(int argc, char **argv)

@@ -10,46 +10,9 @@
 
 #include "driver/soft/aead.h"
 #include "tests/unit/drv_util.h"
+#include "tests/system/card_process.h"
 
 enum { BUFFERS = 512, BUFFER = 2048, BATCH = 64, PAIRS = 12, ROUNDS = 60 };
-
-static char program[512], dir[64];
-static pid_t card_pid;
-
-static void start_card(void)
-{
-    int out[2];
-    char line[128] = "";
-
-    strcpy(dir, "/tmp/card-twin-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    assert_int_equal(pipe(out), 0);
-    card_pid = fork();
-    assert_true(card_pid >= 0);
-    if (card_pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(out[1], 1);
-        close(out[0]);
-        close(out[1]);
-        execl(program, program, "--dir", dir, (char *)NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    if (read(out[0], line, sizeof(line) - 1) <= 0 || strncmp(line, "ready ", 6) != 0)
-        fail_msg("%s did not come up: got '%s', expected 'ready ...'", program, line);
-    close(out[0]);
-}
-
-static void stop_card(int signal)
-{
-    char line[128];
-
-    kill(card_pid, signal);
-    waitpid(card_pid, NULL, 0);
-    card_pid = 0;
-    snprintf(line, sizeof(line), "rm -rf '%s'", dir);
-    assert_int_equal(system(line), 0);
-}
 
 static struct esp_engine *open_card(struct esp_pool *pool)
 {
@@ -338,7 +301,7 @@ static void test_random_packets_get_the_same_verdicts(void **state)
     (void)state;
     assert_non_null(t);
     t->seed = seed;
-    start_card();
+    start_card("card-twin");
     assert_int_equal(esp_pool_create(&t->pool, BUFFERS, BUFFER, NULL), 0);
     t->side[0].e = open_card(t->pool);
     assert_int_equal(esp_soft_open(&t->side[1].e, NULL), 0);
@@ -539,7 +502,7 @@ static void test_killed_card_loses_nothing_and_repeats_nothing(void **state)
 
     (void)state;
     assert_non_null(f);
-    start_card();
+    start_card("card-twin");
     assert_int_equal(esp_pool_create(&f->pool, BUFFERS, BUFFER, NULL), 0);
     f->now = f->card = open_card(f->pool);
     assert_int_equal(esp_soft_open(&f->soft, NULL), 0);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # espalier-card against the software engine, and its sudden end; needs no rights.
-$(BUILD)/tests/card_twin: $(BUILD)/obj/tests/system/card_twin.o $(LIBESPALIER) | $(BUILD)/bin/espalier-card
+$(BUILD)/tests/card_twin: $(BUILD)/obj/tests/system/card_twin.o $(BUILD)/obj/tests/system/card_process.o $(LIBESPALIER) | $(BUILD)/bin/espalier-card
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) -lcmocka
@@ -16,7 +16,7 @@ $(BUILD)/tests/card_model_twin: $(MODEL_TWIN_OBJS) $(BUILD)/lib/libcard_l1.a $(L
 RTL_TESTS += $(BUILD)/tests/card_model_twin
 
 # SAs from their beginning to their end, moved between the two engines.
-$(BUILD)/tests/card_lives: $(BUILD)/obj/tests/system/card_lives.o $(LIBESPALIER) | $(BUILD)/bin/espalier-card
+$(BUILD)/tests/card_lives: $(BUILD)/obj/tests/system/card_lives.o $(BUILD)/obj/tests/system/card_process.o $(LIBESPALIER) | $(BUILD)/bin/espalier-card
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) -lcmocka

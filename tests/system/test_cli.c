@@ -212,8 +212,10 @@ static void test_tunnel_by_espalierd_comes_up_is_rekeyed_and_goes(void **state)
 static void test_tunnel_by_charon_comes_up_is_rekeyed_and_goes(void **state)
 {
     (void)state;
-    if (!have_strongswan())
+    if (!have_strongswan()) {
+        print_message("skip: strongSwan is not installed\n");
         skip();
+    }
     assert_true(charon_start(&lab, &lab.east, &lab.west, &plain));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, no_card));
     live(&lab.east, "[IKE] initiating IKE_SA site[");
@@ -405,8 +407,10 @@ static void test_load_by_espalierd_is_what_swanctl_loads(void **state)
 static void test_load_by_charon_is_what_swanctl_loads_and_a_tunnel_comes_up(void **state)
 {
     (void)state;
-    if (!have_strongswan())
+    if (!have_strongswan()) {
+        print_message("skip: strongSwan is not installed\n");
         skip();
+    }
     load_as_swanctl_does(&lab.east, &lab.west, true);
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, no_card));
     write_whole(&lab.west, &lab.east);

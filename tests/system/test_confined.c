@@ -73,8 +73,10 @@ static void test_each_process_has_a_user_and_the_rights_of_its_job_alone(void **
     static const unsigned long capabilities[] = {
         DAC_OVERRIDE, 0, IPC_LOCK, NET_ADMIN | NET_RAW | DAC_OVERRIDE | IPC_LOCK, 0, 0};
     (void)state;
-    if (!has_users())
+    if (!has_users()) {
+        print_message("skip: this user namespace has no further users\n");
         skip();
+    }
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &plain, settings));
     for (int i = 0; i < ROOMS; i++) {
         pid_t pid = room_pid(&lab.west, rooms[i]);
@@ -127,8 +129,10 @@ static void test_broken_in_ike_ends_at_what_is_none_of_its(void **state)
         {"ptrace", "ptrace"}, {"kill", "kill"}, {"memory", "process_vm_readv"}, {"exec", "execve"}};
     char line[120];
     (void)state;
-    if (!filtered())
+    if (!filtered()) {
+        print_message("skip: with AddressSanitizer there is no filter\n");
         skip();
+    }
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
         assert_int_equal(tries(calls[i][0], ""), 1);
         snprintf(line, sizeof(line), "espalierd[dmn] ike was ended: the system call %s (", calls[i][1]);

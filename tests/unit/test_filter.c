@@ -3,6 +3,7 @@
 // out.
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -212,6 +213,23 @@ static void act_raw(void)
 {
     (void)!socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
 }
+static void act_other_netlink(void)
+{
+    (void)!socket(AF_NETLINK, SOCK_RAW, NETLINK_XFRM);
+}
+static void act_own_netlink(void)
+{
+    if (socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) < 0)
+        _exit(1);
+}
+static void act_give_signals(void)
+{
+    (void)fcntl(0, F_SETOWN, 1);
+}
+static void act_choose_signal(void)
+{
+    (void)fcntl(0, F_SETSIG, SIGKILL);
+}
 static void act_create(void)
 {
     (void)!open("/tmp/espalier-filter-test", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -254,6 +272,13 @@ static void test_sockets_and_files_are_those_of_the_job(void **state)
     (void)state;
     expect_of(IN(CTL) | IN(FETCH), act_socket, "a TCP socket", SYS_socket);
     expect_of(IN(PATH), act_raw, "a raw socket", SYS_socket);
+    expect_of(IN(PATH), act_other_netlink, "netlink to the policies", SYS_socket);
+    expect_of(IN(IKE) | IN(PATH) | IN(FETCH), act_own_netlink, "netlink to the routes", SYS_socket);
+    EACH_ROOM(r)
+    {
+        expect_end(r, act_give_signals, "signals in its name to others", SYS_fcntl);
+        expect_end(r, act_choose_signal, "a signal of its choice", SYS_fcntl);
+    }
     expect_of(IN(CTL) | IN(PATH), act_create, "a new file", SYS_openat);
     expect_of(IN(CTL), act_unlink, "unlink", SYS_unlink);
     expect_of(IN(PATH), act_ioctl, "ioctl", SYS_ioctl);

@@ -374,6 +374,8 @@ static void test_rundir_is_made_locked_and_free_after_the_end(void **state)
     int fd = rundir_take(sub, &killed, &err);
     assert_true(fd >= 0 && !killed);
     assert_int_equal(rundir_take(sub, &killed, &err), -EBUSY);
+    assert_int_equal(write(fd, "1\n", 2),
+                     -1); // each room has it, and what it could write there it could execute
     snprintf(pid, sizeof(pid), "used by process %d", (int)getpid());
     assert_non_null(strstr(err.text, pid));
     close(fd); // as by its death
