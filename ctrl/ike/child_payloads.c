@@ -214,6 +214,8 @@ struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, con
     struct conn *live = old ? NULL : conn_find(sa->ike, sa->conn->cfg.name);
     if (live)
         (void)sa_follows(sa, live);
+    if (!old)
+        edition_look(sa);
     struct conn *conn = old ? old->conn : sa->conn;
     struct choice best = {0};
     if (old)

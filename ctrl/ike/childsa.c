@@ -182,16 +182,19 @@ void child_log_suite(const struct suite *s)
 }
 
 // What is rekeyed goes on under the policy that it has, where an edit has made another one of its child, or
-// of its peer: path keeps that as long as an SA of it is there.
+// of its peer: path keeps that as long as an SA of it is there. Where its connection has been renamed, it
+// comes to be of the new one's.
 static uint32_t policy_of(const struct child_sa *c, const struct child_sa *old)
 {
     struct ike *ike = c->sa->ike;
     uint32_t now = conn_numbers(ike, c->conn, c->cfg)->policy_id;
-    if (!old || !old->policy_id || old->policy_id == now)
+    if (!old || !old->policy_id)
         return now;
     const struct conn *live = conn_find(ike, c->sa->conn->cfg.name);
     const struct child_config *k = live ? conn_child(live, c->cfg->name) : NULL;
-    return k && live->peer == c->sa->conn->peer && conn_takes(live, k, c) ? now : old->policy_id;
+    return k && live->peer == c->sa->conn->peer && conn_takes(live, k, c)
+               ? live->numbers[k - live->cfg.children].policy_id
+               : old->policy_id;
 }
 
 static void describe(const struct child_sa *c, const struct child_sa *old, struct msg_CHILD *m)

@@ -519,6 +519,33 @@ struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim)
     return b.conn;
 }
 
+static void tell_alike(const struct conn_ref *r, const struct conn *as, void (*fn)(void *ctx, struct conn *c),
+                       void *ctx)
+{
+    for (; r; r = r->next)
+        if (r->conn->ike_part == as->ike_part)
+            fn(ctx, r->conn);
+}
+
+// They name the same addresses, or else take anyone of the same identity.
+void conn_each_alike(struct ike *ike, const struct conn *as, void (*fn)(void *ctx, struct conn *c), void *ctx)
+{
+    const struct addr *named = NULL;
+    for (unsigned i = 0; i < as->cfg.remote_count && !named; i++)
+        named = as->cfg.remote_addrs[i].family ? &as->cfg.remote_addrs[i] : NULL;
+    if (named) {
+        const struct addr_entry *e = addr_find(ike, named);
+        tell_alike(e ? e->refs.first : NULL, as, fn, ctx);
+        return;
+    }
+    tell_alike(ike->patterns.first, as, fn, ctx);
+    for (struct hash_node *n = hash_first(&ike->claims, identity_key(as->remote_id)); n; n = hash_next(n)) {
+        struct conn *c = (struct conn *)(void *)((char *)n - offsetof(struct conn, by_claim));
+        if (c->ike_part == as->ike_part)
+            fn(ctx, c);
+    }
+}
+
 // --- by itself ---
 
 bool conn_eap_only(const struct conn_config *cfg)

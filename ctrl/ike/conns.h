@@ -37,8 +37,9 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     struct addr *vips;     // that it was given last; room for VIPS_MAX where it asks for any, else NULL
     unsigned vip_count;
     uint64_t peer;        // whom it is to: equal ones mean the same
-    uint64_t ike_part;    // likewise of all but its children
+    uint64_t ike_part;    // likewise of all but its name and its children
     struct addr *sources; // our address toward each remote one, as last known; NULL: no selector follows it
+    bool stray;           // it is among ike->strays
     bool stale;           // the addresses have changed since it was asked
     bool leaving;         // path has been asked to take its policies away
     bool resumes_alone;   // its gateway takes AUTH of resumption as libreswan makes it (resume.h)
@@ -72,6 +73,9 @@ struct conn_claim {
 };
 // The best one for it; NULL: none.
 struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim);
+// Each loaded one that is as that in all but its name and its children, once or more.
+void conn_each_alike(struct ike *ike, const struct conn *as, void (*fn)(void *ctx, struct conn *c),
+                     void *ctx);
 bool conn_is_for(const struct conn *c, const struct net_path *path); // both of its addresses
 // Of the connection that is loaded under that name now, where it still has the child.
 bool conn_same_child(const struct conn *a, const struct child_config *x, const struct conn *b,

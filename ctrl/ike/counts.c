@@ -209,6 +209,18 @@ void counts_child_up(struct child_sa *c, bool up)
     c->announced = up;
 }
 
+void counts_children_follow(const struct ike_sa *sa, struct conn_counts *from)
+{
+    for (const struct child_sa *c = sa->children; c; c = c->next) {
+        struct child_counts *old = child_of(from, c->cfg->name),
+                            *k = child_of(sa->conn->counts, c->cfg->name);
+        if (old && c->announced)
+            old->up--;
+        if (k && c->announced)
+            k->up++;
+    }
+}
+
 void counts_child_installed(const struct child_sa *c)
 {
     struct child_counts *k = child_of(c->sa->conn->counts, c->cfg->name);

@@ -286,6 +286,19 @@ void create_child_each(struct ike_sa *sa, void (*fn)(struct ike_sa *sa, const ch
                 fn(sa, ((struct create *)t->data)->cfg->name);
 }
 
+void create_child_follow(struct ike_sa *sa, struct conn *c)
+{
+    const struct task *all[] = {sa->active, sa->queue};
+    for (unsigned i = 0; i < 2; i++) {
+        for (const struct task *t = all[i]; t; t = t->next) {
+            struct create *x = t->kind == TASK_CREATE_CHILD ? t->data : NULL;
+            const struct child_config *cfg = x ? conn_child(c, x->cfg->name) : NULL;
+            if (cfg && conn_child_eq(x->cfg, cfg))
+                make(x, c, cfg);
+        }
+    }
+}
+
 // The peer has one that we cannot use: it must go there, too.
 static void refuse_made(struct task *t, const char *why)
 {

@@ -17,6 +17,7 @@ bool create_child_begin(struct ike_sa *sa, struct conn *conn, const struct child
 void create_child_each(struct ike_sa *sa, void (*fn)(struct ike_sa *sa, const char *child));
 bool create_child_on_its_way(const struct ike_sa *sa, const char *child); // of any edition
 bool create_child_makes(const struct ike_sa *sa, const struct conn *conn, const struct child_config *cfg);
+void create_child_follow(struct ike_sa *sa, struct conn *c); // of what c has as it was, likewise by c
 // The peer deletes this one, which we do not have: its answer to our own request may name it yet.
 void create_child_gone(struct ike_sa *sa, uint32_t spi_out);
 struct rekey_race *create_child_race(const struct ike_sa *sa, uint32_t old); // NULL: we are not rekeying it

@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/counts.h"
+#include "ctrl/ike/create_child.h"
+#include "ctrl/ike/events.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/load.h"
@@ -22,17 +25,184 @@ bool sa_follows(struct ike_sa *sa, struct conn *c)
     return true;
 }
 
-// Of an edition that is equal nothing has to be kept.
+// Of what is equal nothing of the former edition has to be kept.
 static void child_follow(struct child_sa *k, struct conn *c)
 {
+    const struct child_config *cfg = conn_child(c, k->cfg->name);
     struct conn *was = k->conn;
-    if (was == c || memcmp(was->digest, c->digest, sizeof(c->digest)) != 0)
+    if (was == c || !cfg || !conn_child_eq(k->cfg, cfg))
         return;
-    k->cfg = &c->cfg.children[k->cfg - was->cfg.children];
+    k->cfg = cfg;
     k->conn = c;
     c->refs++;
     conn_unref(was);
 }
+
+// --- renamed ---
+
+static bool same_selectors(const struct child_config *a, const struct child_config *b)
+{
+    return a->action == b->action && a->mode == b->mode && ts_lists_eq(a->local_ts, b->local_ts) &&
+           ts_lists_eq(a->remote_ts, b->remote_ts);
+}
+
+static const struct child_config *for_the_same(const struct conn *c, const struct child_config *child)
+{
+    for (unsigned i = 0; i < c->cfg.child_count; i++)
+        if (same_selectors(&c->cfg.children[i], child))
+            return &c->cfg.children[i];
+    return NULL;
+}
+
+const struct child_config *edition_child(const struct conn *c, const struct child_sa *k)
+{
+    const struct child_config *named = conn_child(c, k->cfg->name);
+    return named ? named : for_the_same(c, k->cfg);
+}
+
+// Another one of c with its peer, or on its way to it.
+static struct ike_sa *another(const struct ike_sa *sa, const struct conn *c)
+{
+    struct ike_sa *o = NULL;
+    while ((o = sa_of_conn(sa->ike, c->cfg.name, o)) != NULL) {
+        bool there = o->state == SA_ESTABLISHED && !o->retired,
+             comes = o->state == SA_CONNECTING && o->initiator && !o->successor;
+        if (o != sa && (there || comes) && addr_eq(&o->path.remote, &sa->path.remote))
+            break;
+    }
+    return o;
+}
+
+struct heir { // of the connection of an IKE SA
+    const struct ike_sa *sa;
+    struct conn *conn;
+    unsigned alike; // so many of its CHILD SAs; where it has none, children
+};
+
+static unsigned children_alike(const struct conn *a, const struct conn *b)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < a->cfg.child_count; i++)
+        n += for_the_same(b, &a->cfg.children[i]) != NULL;
+    return n;
+}
+
+static void look_at(void *ctx, struct conn *c)
+{
+    struct heir *h = ctx;
+    unsigned up = 0, alike = 0;
+    if (c->leaving || strcmp(c->cfg.name, h->sa->conn->cfg.name) == 0)
+        return;
+    for (const struct child_sa *k = h->sa->children; k; k = k->next) {
+        up += child_is_up(k);
+        alike += child_is_up(k) && for_the_same(c, k->cfg) != NULL;
+    }
+    if (!up && !another(h->sa, c))
+        alike = children_alike(h->sa->conn, c);
+    if (alike > h->alike) {
+        h->conn = c;
+        h->alike = alike;
+    }
+}
+
+static void go_on_as(struct ike_sa *sa, struct conn *c)
+{
+    struct conn *was = sa->conn;
+    struct ike_sa *other = another(sa, c);
+    LOGF(IKE, 1, "IKE_SA %s is of connection '%s' from now on: that is the same by another name",
+         sa_label(sa), c->cfg.name);
+    was->refs++;
+    sa_set_conn(sa, c);
+    counts_children_follow(sa, was->counts);
+    for (struct child_sa *k = sa->children; k; k = k->next)
+        child_follow(k, c);
+    create_child_follow(sa, c);
+    sa->ike->events->sa_renamed(sa, was, other);
+    conn_unref(was);
+}
+
+// What is being negotiated comes to rest first.
+void edition_look(struct ike_sa *sa)
+{
+    const struct conn *live = conn_find(sa->ike, sa->conn->cfg.name);
+    struct heir h = {.sa = sa};
+    if ((live && !live->leaving) || sa->hs || sa->state != SA_ESTABLISHED)
+        return;
+    conn_each_alike(sa->ike, sa->conn, look_at, &h);
+    if (h.conn)
+        go_on_as(sa, h.conn);
+}
+
+static void note_stray(struct ike *ike, struct conn *c)
+{
+    if (c->stray)
+        return;
+    c->stray = true;
+    c->refs++;
+    c->next = ike->strays;
+    ike->strays = c;
+}
+
+static void all_look(struct ike *ike, const struct conn *was, bool note)
+{
+    for (struct ike_sa *sa = sa_of_conn(ike, was->cfg.name, NULL), *next; sa; sa = next) {
+        next = sa_of_conn(ike, was->cfg.name, sa);
+        edition_look(sa);
+        if (note && strcmp(sa->conn->cfg.name, was->cfg.name) == 0)
+            note_stray(ike, sa->conn);
+    }
+}
+
+void edition_removed(struct ike *ike, const struct conn *c)
+{
+    all_look(ike, c, true);
+}
+
+// Those whose IKE SAs have ended since, or that are loaded again, are strays no more.
+static void gather(struct ike *ike, const struct conn *c)
+{
+    for (struct conn **at = &ike->strays, *was; (was = *at) != NULL;) {
+        if (c && was->ike_part == c->ike_part)
+            all_look(ike, was, false);
+        if (c && was->refs > 1 && !conn_find(ike, was->cfg.name)) {
+            at = &was->next;
+            continue;
+        }
+        *at = was->next;
+        was->next = NULL;
+        was->stray = false;
+        conn_unref(was);
+    }
+}
+
+void edition_free(struct ike *ike)
+{
+    gather(ike, NULL);
+}
+
+struct service {
+    struct ike *ike;
+    const struct conn *conn;
+    const struct child_config *child;
+    bool found;
+};
+
+static void look_whether_served(void *ctx, struct conn *c)
+{
+    struct service *s = ctx;
+    for (struct ike_sa *sa = NULL; c != s->conn && (sa = sa_of_conn(s->ike, c->cfg.name, sa)) != NULL;)
+        for (const struct child_sa *k = sa->children; k && sa->state == SA_ESTABLISHED; k = k->next)
+            s->found = s->found || (child_is_up(k) && same_selectors(s->child, k->cfg));
+}
+
+bool edition_is_served(struct ike *ike, const struct conn *c, const struct child_config *child)
+{
+    struct service s = {ike, c, child, false};
+    conn_each_alike(ike, c, look_whether_served, &s);
+    return s.found;
+}
+
+// --- loaded again ---
 
 void edition_follow(struct ike *ike, struct conn *c)
 {
@@ -43,6 +213,7 @@ void edition_follow(struct ike *ike, struct conn *c)
         for (struct child_sa *k = sa->children; k; k = k->next)
             child_follow(k, c);
     }
+    gather(ike, c);
 }
 
 static bool is_loaded(const struct child_sa *c)

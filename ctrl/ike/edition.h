@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // An IKE SA and the edition of its connection that is loaded now: where all that concerns the IKE SA is as it
 // was, it goes on under that one, and a CHILD SA that is new in it needs no second IKE SA. Its CHILD SAs stay
-// what they were made by (struct child_sa, conn).
+// what they were made by (struct child_sa, conn). So it does where the connection has been renamed: loaded by
+// another name, and by the former one no more, in either order. Which of several that is, its CHILD SAs say:
+// the one whose children take the most of them.
 #ifndef CTRL_IKE_EDITION_H
 #define CTRL_IKE_EDITION_H
 
 #include <stdbool.h>
 
+struct child_config;
 struct child_sa;
 struct conn;
 struct ike;
@@ -14,8 +17,16 @@ struct ike_sa;
 
 // Whether CHILD SAs of c may be made on it; c is the edition that is loaded.
 bool sa_follows(struct ike_sa *sa, struct conn *c);
-// c has been put in the place of what was loaded by its name.
+// c has been put in the place of what was loaded by its name, if anything was. What is of a connection that
+// is loaded no more comes to be of it, where only its name and children are others.
 void edition_follow(struct ike *ike, struct conn *c);
+void edition_removed(struct ike *ike, const struct conn *c); // it is loaded no more: likewise the other way
+void edition_look(struct ike_sa *sa); // likewise, where its connection has gone meanwhile
+// Of its name, or else the first that is for the same; NULL: neither.
+const struct child_config *edition_child(const struct conn *c, const struct child_sa *k);
+// Another connection that is loaded, as c in all but its name and children, has what this child of c is for.
+bool edition_is_served(struct ike *ike, const struct conn *c, const struct child_config *child);
+void edition_free(struct ike *ike);
 // The peer has it too: what was of a child that has been renamed, or was edited since, has had its time.
 void edition_child_up(struct child_sa *c);
 // Another CHILD SA is there for all that this one is for, whose child is loaded no more as it was.

@@ -21,6 +21,8 @@ struct ike_events {
     void (*sa_up)(struct ike_sa *sa);
     void (*sa_alone)(struct ike_sa *sa);                            // without a CHILD SA, as was asked
     void (*sa_redirected)(struct ike_sa *old, struct ike_sa *next); // next begins in its place
+    // Its connection has been renamed, and has another one to its peer; NULL: it has not.
+    void (*sa_renamed)(struct ike_sa *sa, const struct conn *was, struct ike_sa *other);
     void (*sa_rekeyed)(struct ike_sa *old, struct ike_sa *next);
     void (*sa_cannot_rekey)(struct ike_sa *sa); // the peer will not
     void (*sa_at_rest)(struct ike_sa *sa);      // an exchange or a CHILD SA of it is over

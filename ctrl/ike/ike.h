@@ -100,6 +100,7 @@ struct ike {
     unsigned round_conns;        // loaded ones with several rounds of authentication
     unsigned ppk_conns;          // loaded ones with a postquantum preshared key
     struct conn *conns, *last_conn;
+    struct conn *strays; // loaded no more, with an IKE SA (edition.c)
     struct conn_class *classes;
     struct conn_group *groups;
     struct hash shared;        // proposals of connections (shared.h)

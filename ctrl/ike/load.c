@@ -75,16 +75,17 @@ static int check(struct conn *c, struct esp_error *err)
 // By parts of what it was read from, of `len` octets. False: no memory.
 static bool name_parts(const struct ike *ike, struct conn *c, size_t len)
 {
-    struct conn_config childless = c->cfg;
+    struct conn_config part = c->cfg;
     uint8_t *buf = malloc(len ? len : 1);
     struct writer w = writer_of(buf, len);
     if (!buf)
         return false;
     conn_peer_write(&w, &c->cfg);
     c->peer = w.bad ? 0 : hash_bytes(ike->peer_salt, buf, w.len);
-    childless.child_count = 0;
+    part.name = "";
+    part.child_count = 0;
     w = writer_of(buf, len);
-    conn_write(&w, &childless);
+    conn_write(&w, &part);
     c->ike_part = w.bad ? 0 : hash_bytes(ike->peer_salt, buf, w.len);
     free(buf);
     return true;
@@ -459,6 +460,7 @@ static void cleared(struct ike *ike, uint32_t id, enum msg_type t, const union m
     if (c && answer_ok(t, m)) {
         LOGF(CFG, 1, "removed connection '%s'", c->cfg.name);
         conn_remove(ike, c);
+        edition_removed(ike, c);
         conn_unref(c);
     } else if (c && !another_unload(ike, job)) {
         c->leaving = false;
@@ -532,10 +534,10 @@ bool conn_takes(const struct conn *c, const struct child_config *child, const st
 {
     struct policy_spec *specs = NULL;
     unsigned count = 0, i = (unsigned)(child - c->cfg.children);
-    bool takes = policies_read(slice_of(c->policies, c->policies_len), &specs, &count) == 0 && i < count &&
-                 specs[i].action == POLICY_PROTECT && specs[i].mode == sa->cfg->mode &&
-                 ts_lists_eq(child->local_ts, sa->cfg->local_ts) &&
+    bool takes = ts_lists_eq(child->local_ts, sa->cfg->local_ts) &&
                  ts_lists_eq(child->remote_ts, sa->cfg->remote_ts) &&
+                 policies_read(slice_of(c->policies, c->policies_len), &specs, &count) == 0 && i < count &&
+                 specs[i].action == POLICY_PROTECT && specs[i].mode == sa->cfg->mode &&
                  all_inside(sa->local_ts, &specs[i].local) && all_inside(sa->remote_ts, &specs[i].remote);
     free(specs);
     return takes;

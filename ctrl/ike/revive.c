@@ -15,6 +15,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/create_child.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/initiate.h"
@@ -29,7 +30,8 @@ enum {
     STABLE_MS = 60 * 1000,
     CHILDLESS_MS = 3000,
     GRACE_MS = 2000,
-    RETIRE_MS = 500
+    RETIRE_MS = 500,
+    BESIDE_MOST = 10
 };
 
 enum revive_why { REVIVE_START, REVIVE_ACQUIRE, REVIVE_CLOSED, REVIVE_DEAD, REVIVE_LIMIT, REVIVE_REPLACE };
@@ -47,6 +49,7 @@ struct revive {
     uint32_t put_off;     // the IKE SA whose peer was busy, 0: none
     bool trying, crossed; // crossed: begun anew at once, and not up since
     bool no_way;          // what it failed for last
+    uint8_t beside;       // how often it has been looked whether another connection still serves it
     struct timer timer;
 };
 
@@ -256,7 +259,7 @@ void revive_step(struct ike_sa *sa, bool failed_one)
         return;
     }
     for (struct child_sa *k = old->children; k && !failed_one; k = k->next) {
-        const struct child_config *child = child_is_up(k) ? conn_child(sa->conn, k->cfg->name) : NULL;
+        const struct child_config *child = child_is_up(k) ? edition_child(sa->conn, k) : NULL;
         bool there = !child || child->action != POLICY_PROTECT;
         for (struct child_sa *n = sa->children; n && !there; n = n->next)
             there = child_is_up(n) && conn_same_child(n->conn, n->cfg, sa->conn, child);
@@ -268,6 +271,14 @@ void revive_step(struct ike_sa *sa, bool failed_one)
     }
     sa->replaces = 0;
     retire(old);
+}
+
+// Renamed, it is loaded by its new name before it is unloaded by the former one, and goes on by the IKE SA
+// that it has. Where nobody unloads that, it comes up beside it after a while.
+static bool is_being_renamed(struct revive *r, const struct conn *c, const struct child_config *child)
+{
+    return r->why == REVIVE_START && r->beside < BESIDE_MOST && edition_is_served(r->ike, c, child) &&
+           ++r->beside;
 }
 
 static void attempt(struct timer *t)
@@ -294,6 +305,10 @@ static void attempt(struct timer *t)
             r->trying = true; // with whoever began it
         else
             arm(r, BASE_MS); // the peer has begun it
+        return;
+    }
+    if (is_being_renamed(r, c, child)) {
+        arm(r, BASE_MS);
         return;
     }
     end_childless(ike, c);
@@ -353,6 +368,7 @@ static void want(struct ike *ike, const struct conn *c, const struct child_confi
         r->failures = 0;
     r->up_at = 0;
     r->why = why;
+    r->beside = 0;
     r->tries = c->cfg.keyingtries;
     uint64_t wait = back_off(r->failures);
     arm(r, wait > delay ? wait : delay);
@@ -428,8 +444,10 @@ static bool may_come_now(const struct revive *r)
 void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child)
 {
     struct revive *r = provided(ike, c, child) ? NULL : get(ike, c->cfg.name, child->name);
-    if (r && may_come_now(r))
+    if (r && may_come_now(r)) {
+        r->beside = BESIDE_MOST; // packets meet its policy: nothing serves that
         arm(r, 0);
+    }
     if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt) ||
         loop_now(ike->loop) < r->quiet_until)
         return;
@@ -577,6 +595,33 @@ void revive_up(struct ike_sa *sa, const char *child)
     r->quiet_until = 0;
     r->timer.fire = over;
     timer_set(sa->ike->loop, &r->timer, loop_now(sa->ike->loop) + STABLE_MS);
+}
+
+static void rename_wish(struct ike *ike, const char *from, const char *to, const char *child)
+{
+    struct revive *r = find(ike, from, child), *own = find(ike, to, child);
+    if (!r || (own && own->trying))
+        return;
+    if (own)
+        drop(own);
+    table_del(&ike->revives, &r->node);
+    snprintf(r->conn, sizeof(r->conn), "%s", to);
+    if (!table_add(&ike->revives, &r->node, names_key(ike, to, child)))
+        drop(r);
+}
+
+// Nobody asked for two by one connection: the one that was begun by its new name stays.
+void revive_renamed(struct ike_sa *sa, const struct conn *was, struct ike_sa *other)
+{
+    const struct conn_config *cfg = &sa->conn->cfg;
+    for (unsigned i = 0; i < cfg->child_count; i++)
+        rename_wish(sa->ike, was->cfg.name, cfg->name, cfg->children[i].name);
+    if (!other || !other->initiator || other->replaces)
+        return;
+    other->replaces = sa->id;
+    sa->wanted_new = true;
+    if (other->state == SA_ESTABLISHED && !other->hs)
+        revive_step(other, false);
 }
 
 void revive_forget(struct ike *ike, const char *conn, const char *child)

@@ -24,6 +24,8 @@ void revive_later(struct ike_sa *sa, const char *child); // in a moment, without
 void revive_step(struct ike_sa *sa,
                  bool failed); // one that replaces another has made, or not made, a CHILD SA
 void revive_forget(struct ike *ike, const char *conn, const char *child); // the operator has the last word
+// What was wanted by the former name is wanted by that which its IKE SA goes by now. other: of that name too.
+void revive_renamed(struct ike_sa *sa, const struct conn *was, struct ike_sa *other);
 void revive_watch(struct ike_sa *sa); // one that has lost its last CHILD SA
 // Of one that is to be up and is not: how often in a row that has failed, and in how many ms it is tried
 // again; UINT32_MAX: it is on its way, or nothing is due.

@@ -14,6 +14,7 @@
 #include "ctrl/ike/control.h"
 #include "ctrl/ike/creds.h"
 #include "ctrl/ike/datagram.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/fetching.h"
@@ -272,6 +273,7 @@ void ike_free(struct ike *ike)
     resume_free(ike);
     while ((n = table_pop(&ike->pending)) != NULL)
         free(n);
+    edition_free(ike);
     while (ike->conns) {
         struct conn *c = ike->conns;
         conn_remove(ike, c);

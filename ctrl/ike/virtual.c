@@ -301,6 +301,14 @@ static void remember(struct ike_sa *sa, struct conn *c)
         c->vips[i] = sa->vips->local[i].a;
 }
 
+void virtual_follow(struct ike_sa *sa)
+{
+    if (!sa->local_vip_count || !sa->vips_renewed)
+        return;
+    remember(sa, sa->conn);
+    conn_renew(sa->ike, sa->conn);
+}
+
 int virtual_put(struct task *t, reply_fn fn)
 {
     struct ike_sa *sa = t->sa;

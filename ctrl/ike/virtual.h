@@ -40,6 +40,7 @@ bool virtual_take(struct ike_sa *sa, struct child_sa *c, const struct payloads *
 // Policies, then addresses are put in place, step by step: 1: fn gets the answer to one; 0: all is done;
 // -EAGAIN: the policies in force do not protect an address, which is not put.
 int virtual_put(struct task *t, reply_fn fn);
+void virtual_follow(struct ike_sa *sa); // its connection is another, which is loaded: that has its addresses
 // Our selectors where they are virtual addresses: until one is given, all of their families. False: they are
 // not.
 bool virtual_local_ts(const struct ike_sa *sa, const struct child_config *cfg, struct ts_list *out);

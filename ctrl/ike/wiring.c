@@ -6,6 +6,7 @@
 
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/control.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/rekey_ike.h"
@@ -15,6 +16,7 @@
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/unique.h"
+#include "ctrl/ike/virtual.h"
 
 const struct task_ops *const ike_exchanges[TASK_COUNT] = {
 #define X(kind, name) [TASK_##kind] = &task_##name,
@@ -25,6 +27,12 @@ const struct task_ops *const ike_exchanges[TASK_COUNT] = {
 static void on_sa_up(struct ike_sa *sa)
 {
     report_updown(sa, true);
+}
+
+static void on_sa_alone(struct ike_sa *sa)
+{
+    control_sa_alone(sa);
+    edition_look(sa);
 }
 
 static void on_sa_down(struct ike_sa *sa)
@@ -39,10 +47,22 @@ static void on_sa_rekeyed(struct ike_sa *old, struct ike_sa *next)
     report_ike_rekey(old, next);
 }
 
+static void on_sa_renamed(struct ike_sa *sa, const struct conn *was, struct ike_sa *other)
+{
+    virtual_follow(sa);
+    revive_renamed(sa, was, other);
+}
+
 static void on_sa_over(struct ike_sa *sa)
 {
     control_sa_over(sa);
     rekey_ike_heir(sa);
+}
+
+static void on_sa_at_rest(struct ike_sa *sa)
+{
+    edition_look(sa);
+    revive_watch(sa);
 }
 
 static void on_child_up(struct child_sa *c, struct child_sa *before)
@@ -53,6 +73,7 @@ static void on_child_up(struct child_sa *c, struct child_sa *before)
         report_child_updown(c, true);
     unique_child_up(c);
     control_child_up(c->sa, c->cfg->name);
+    edition_look(c->sa);
 }
 
 static void on_child_back(struct child_sa *c)
@@ -73,11 +94,12 @@ static void on_child_cannot_rekey(struct child_sa *c)
 const struct ike_events ike_events = {
     .conn_loaded = revive_loaded,
     .sa_up = on_sa_up,
-    .sa_alone = control_sa_alone,
+    .sa_alone = on_sa_alone,
     .sa_redirected = control_sa_rekeyed,
+    .sa_renamed = on_sa_renamed,
     .sa_rekeyed = on_sa_rekeyed,
     .sa_cannot_rekey = revive_reauthenticate,
-    .sa_at_rest = revive_watch,
+    .sa_at_rest = on_sa_at_rest,
     .sa_due = expiry_ike,
     .sa_goes = unique_step_aside,
     .sa_ends = revive_sa_ends,

@@ -569,6 +569,24 @@ void conn_write(struct writer *w, const struct conn_config *c)
     }
 }
 
+static bool proposals_eq(const struct child_config *a, const struct child_config *b)
+{
+    size_t octets = proposals_octets(a->proposals, a->proposal_count);
+    return a->proposal_count == b->proposal_count &&
+           octets == proposals_octets(b->proposals, b->proposal_count) &&
+           (!octets || memcmp(a->proposals, b->proposals, octets) == 0);
+}
+
+bool conn_child_eq(const struct child_config *a, const struct child_config *b)
+{
+    bool eq = strcmp(a->name, b->name) == 0 && proposals_eq(a, b) && ts_lists_eq(a->local_ts, b->local_ts) &&
+              ts_lists_eq(a->remote_ts, b->remote_ts);
+#define F(bits, name) eq = eq && a->name == b->name;
+    CHILD_SCALARS(F)
+#undef F
+    return eq;
+}
+
 static void round_clear(struct auth_side *s)
 {
     if (s)

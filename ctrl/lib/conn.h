@@ -145,6 +145,7 @@ struct child_config *conn_add_child(struct conn_config *c);
 // Its second round of either end, zeroed; NULL: no memory.
 struct auth_side *conn_add_round(struct conn_config *c, bool local);
 void conn_write(struct writer *w, const struct conn_config *c);
+bool conn_child_eq(const struct child_config *a, const struct child_config *b); // in its name and all it says
 enum { CONN_NAME_AT = 4 };                         // in what conn_write has written: its name, with its zero
 size_t conn_names_at(const struct conn_config *c); // likewise its children's, one behind the other
 void conn_peer_write(struct writer *w, const struct conn_config *c); // what says whom it is to

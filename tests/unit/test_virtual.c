@@ -309,6 +309,50 @@ static void test_fixed_address_is_protected_before_it_is_given(void **state)
     assert_string_equal(vip(0), "10.3.0.1");
 }
 
+static void call_rw(const char *from, const char *to, bool new_first, const char *const *vips)
+{
+    struct conn_config c;
+    struct msg_CONN_UNLOAD m = {.req = 4000};
+    pair_default_conn(&c, 0);
+    c.unique = UNIQUE_NO;
+    c.name = to;
+    dynamic(c.children[0].local_ts);
+    assert_true(addr_parse(vips[0], &c.vips[0]));
+    c.vip_count = 1;
+    snprintf(m.conn, sizeof(m.conn), "%s", from);
+    for (int i = 0; i < 2; i++) {
+        if ((i == 0) == new_first)
+            pair_load(p, 0, &c);
+        else
+            ipc_send(rw->ctl_ike, MSG_CONN_UNLOAD, &m);
+        pair_run(p);
+    }
+}
+
+// With the IKE SA it takes its addresses: its policies protect them, whatever becomes of the SA.
+static void test_renamed_connection_has_the_addresses_that_it_was_given(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const char *const *wish = i & 1 ? fixed : any;
+        if (i)
+            pair_free(p);
+        set_up(wish, 1);
+        pool("v4", "10.3.0.0/24");
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        call_rw("t", "n", i >> 1, wish);
+        assert_int_equal(rw->ike->sa_count, 1);
+        assert_string_equal(rw->ike->sas->conn->cfg.name, "n");
+        assert_string_equal(rw->policy_count ? text(&rw->policy[0].local) : "", "10.3.0.1/32");
+        pair_terminate(p, 0, "c", false);
+        pair_wait(p, 10000); // without it the IKE SA goes
+        assert_int_equal(rw->virtual_count, 0);
+        assert_string_equal(text(&rw->policy[0].local), "10.3.0.1/32");
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_string_equal(vip(0), "10.3.0.1");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +368,7 @@ int main(void)
         TEST(test_more_than_there_is_room_for_is_left_out_and_told),
         TEST(test_address_that_cannot_be_put_ends_the_child_at_both_ends),
         TEST(test_fixed_address_is_protected_before_it_is_given),
+        TEST(test_renamed_connection_has_the_addresses_that_it_was_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -442,9 +442,9 @@ void check_one(struct world *w)
         for (unsigned k = 0; k < 2; k++) {
             const struct site *s = &w->site[k ? p->b : p->a];
             unsigned n = ikes_of(&s->op, p);
-            // One by each name. Two that crossed, and then one end has gone before it had ended its own: the
-            // other waits for it, or has to give up first.
-            bool waits = (p->up_from == UINT64_MAX && p->begins < 2) || p->renamed;
+            // Two that crossed, and then one end has gone before it had ended its own: the other waits for
+            // it, or has to give up first.
+            bool waits = p->up_from == UINT64_MAX && p->begins < 2;
             if ((n > 1 && !waits) || (n == 0 && p->up_from != UINT64_MAX))
                 world_fail(w, "one", "%c has %u IKE_SAs of %s at rest", s->letter, n, p->name);
         }

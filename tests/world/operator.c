@@ -621,7 +621,6 @@ void operator_rename(struct site *s, unsigned pair)
     if (s->op.queue || want->variant < 0 || want->pending >= 0 || want->twice)
         return;
     unsigned other = (unsigned)rng_between(&s->w->rng, 1, 3);
-    s->w->pair[pair].renamed |= other & OTHER_CONN;
     put_order(s, &(struct order){.kind = CMD_RENAME,
                                  .pair = pair,
                                  .variant = (unsigned)want->variant,

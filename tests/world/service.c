@@ -92,7 +92,7 @@ void service_own_arrived(struct world *w, uint64_t id)
 
 bool service_own_is_up(const struct world *w, const struct pair *p)
 {
-    return w->fair && p->up_from != NEVER && p->own.last > p->up_from && p->own.last > p->own.from;
+    return w->fair && p->up_from != NEVER && p->own.last > p->up_from;
 }
 
 // In clear by both ends' files: whatever becomes of their SAs, as long as neither daemon goes or stands
@@ -234,14 +234,6 @@ static void later_initiate(struct world *w, void *ctx, uint64_t pair)
         operator_order(s, CMD_INITIATE, (unsigned)pair, 0, 0);
 }
 
-// By its new name it gets an IKE SA of its own, which replaces that by the former name, and what else that
-// had.
-static void may_be_replaced(const struct world *w, struct pair *p)
-{
-    if (p->renamed)
-        p->own.from = w->now + SECOND;
-}
-
 static void act_initiate(struct world *w, struct pair *p)
 {
     unsigned by = p->begins < 2 ? p->begins : (unsigned)rng_below(&w->rng, 2);
@@ -252,7 +244,6 @@ static void act_initiate(struct world *w, struct pair *p)
     if (p->up_from == NEVER)
         disturb(w, p, 4 * SECOND); // a childless IKE SA goes after three; two exchanges, and the installation
     p->begins = 2;
-    may_be_replaced(w, p);
     later_initiate(w, end_of(w, p, by), number(w, p));
 }
 
@@ -355,7 +346,7 @@ static void act_rekey(struct world *w, struct pair *p)
 static void act_aux(struct world *w, struct pair *p)
 {
     unsigned by = (unsigned)rng_below(&w->rng, 2);
-    if (p->variant[0].children > 1 && can_begin(p, by) && !p->renamed) // it would end the first
+    if (p->variant[0].children > 1 && can_begin(p, by))
         operator_order(end_of(w, p, by), CMD_INITIATE, number(w, p), 0, 1);
 }
 
@@ -371,7 +362,6 @@ static void act_rename(struct world *w, struct pair *p)
     struct site *s = end_of(w, p, (unsigned)rng_below(&w->rng, 2));
     if (s->d.life == UP)
         operator_rename(s, number(w, p));
-    may_be_replaced(w, p);
 }
 
 // A daemon goes and comes again. It brings up what it starts itself, and INITIAL_CONTACT ends what the other

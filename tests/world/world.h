@@ -170,7 +170,6 @@ struct pair { // two sites that want to talk
         bool on, transport, trap;
         struct range ports; // lo 0: everything
         uint64_t last;      // sent of those that have arrived
-        uint64_t from;      // one that was sent before says nothing about it
     } own;
     const char *unique; // NULL: the default
     unsigned dpd_s;
@@ -182,7 +181,6 @@ struct pair { // two sites that want to talk
     uint64_t disturbed_at;     // nothing is said of those sent before
     uint64_t hands_until;      // what operators have begun goes on
     unsigned closures, begins; // begins: the side that has to, 2: either
-    bool renamed; // at an end, which may have begun another IKE SA by the new name beside that by the old one
     const char *hw_offload;
     bool by_cert[2]; // how each end proves itself
     const char *revocation;
