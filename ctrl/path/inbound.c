@@ -64,8 +64,6 @@ static void let_in(struct worker *w, struct child *c, struct packet *pkt)
 {
     c->in.packets++;
     c->in.bytes += pkt->job.out_len;
-    c->traffic->packets_in++;
-    c->traffic->bytes_in += pkt->job.out_len;
     pkt->opened_by->packets_in++;
     pkt->opened_by->bytes_in += pkt->job.out_len;
     mtu_clamp(w, c, pkt->job.out, pkt->job.out_len);

@@ -246,8 +246,6 @@ void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
     }
     h->packets++;
     h->bytes += pkt->inner_len;
-    h->child->traffic->packets_out++;
-    h->child->traffic->bytes_out += pkt->inner_len;
     limit_count(w->p, h, pkt->inner_len, pkt->job.seq);
     h->used_at = w->now;
     h->last_seq = pkt->job.seq;

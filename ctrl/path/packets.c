@@ -155,9 +155,7 @@ void io_drop(struct worker *w, struct packet *pkt, enum esp_status why)
     uint64_t *count = pkt->job.op == ESP_ENCAP ? w->drop_out : w->drop_in;
     if (why < ESP_STATUS_BAD_OPCODE)
         count[why]++;
-    if (pkt->child) {
+    if (pkt->child)
         pkt->child->out.drops++;
-        pkt->child->traffic->dropped++;
-    }
     packet_release(w, pkt);
 }

@@ -103,8 +103,9 @@ struct child {                 // what a packet meets first
     bool card_missing;   // it wants one, and there was none or no longer
     uint8_t limit_event; // the last one told to ike
     struct half out, in;
-    struct hash_node id_node; // by child_id
-    struct child *next, **at; // of all
+    struct hash_node id_node;               // by child_id
+    struct child *next, **at;               // of all
+    struct child *counts_next, **counts_at; // that count in `traffic`
     struct child_facts c;
     uint32_t keys_req; // RESULT due to keys
     uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;

@@ -526,7 +526,7 @@ int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struc
         return rc;
     }
     c->policy = pol;
-    c->traffic = traffic_ref(of->traffic);
+    traffic_join(of->traffic, c);
     count(pol, 1);
     return 0;
 }
@@ -603,8 +603,7 @@ void spd_leave_closed(struct path *p)
 void spd_release(struct path *p, struct child *c)
 {
     struct policy *pol = c->policy;
-    traffic_put(p, c->traffic);
-    c->traffic = NULL;
+    traffic_leave(p, c);
     if (!pol)
         return;
     spd_retire(p, c);

@@ -63,21 +63,62 @@ void traffic_put(struct path *p, struct traffic *t)
         hash_free(&p->traffic);
 }
 
+void traffic_join(struct traffic *t, struct child *c)
+{
+    c->traffic = traffic_ref(t);
+    c->counts_next = t->children;
+    c->counts_at = &t->children;
+    if (c->counts_next)
+        c->counts_next->counts_at = &c->counts_next;
+    t->children = c;
+}
+
+static void count(struct traffic_counts *n, const struct child *c)
+{
+    n->packets_in += c->in.packets;
+    n->bytes_in += c->in.bytes;
+    n->packets_out += c->out.packets;
+    n->bytes_out += c->out.bytes;
+    n->dropped += c->out.drops;
+}
+
+void traffic_leave(struct path *p, struct child *c)
+{
+    struct traffic *t = c->traffic;
+    if (!t)
+        return;
+    count(&t->past, c);
+    *c->counts_at = c->counts_next;
+    if (c->counts_next)
+        c->counts_next->counts_at = c->counts_at;
+    c->traffic = NULL;
+    traffic_put(p, t);
+}
+
+struct traffic_counts traffic_sum(const struct traffic *t)
+{
+    struct traffic_counts n = t->past;
+    for (const struct child *c = t->children; c; c = c->counts_next)
+        count(&n, c);
+    return n;
+}
+
 static void tell(struct path *p, uint32_t req, const struct policy *pol)
 {
-    static const struct traffic none;
-    const struct traffic *t = pol->traffic ? pol->traffic : &none;
-    struct msg_TRAFFIC m = {.req = req,
-                            .packets_in = t->packets_in,
-                            .bytes_in = t->bytes_in,
-                            .packets_out = t->packets_out,
-                            .bytes_out = t->bytes_out,
-                            .dropped = t->dropped};
+    struct traffic_counts n = {0};
     if (pol->traffic &&
         pol->traffic->asked == req) // by another policy of that child, which an edit has replaced
         return;
-    if (pol->traffic)
+    if (pol->traffic) {
         pol->traffic->asked = req;
+        n = traffic_sum(pol->traffic);
+    }
+    struct msg_TRAFFIC m = {.req = req,
+                            .packets_in = n.packets_in,
+                            .bytes_in = n.bytes_in,
+                            .packets_out = n.packets_out,
+                            .bytes_out = n.bytes_out,
+                            .dropped = n.dropped};
     snprintf(m.conn, sizeof(m.conn), "%s", pol->conn);
     snprintf(m.child, sizeof(m.child), "%s", pol->child);
     ipc_send(p->ctl, MSG_TRAFFIC, &m);

@@ -9,8 +9,15 @@
 #include "ctrl/lib/hash.h"
 
 struct path;
-struct traffic {
+struct child;
+struct traffic_counts {
     uint64_t packets_in, bytes_in, packets_out, bytes_out, dropped;
+};
+// Packets are counted in their SA alone, by the worker that has it: what there is in all is the sum of those
+// that are there and of what the others had come to.
+struct traffic {
+    struct traffic_counts past; // of SAs that are gone
+    struct child *children;     // that count here
     struct hash_node node;
     uint32_t refs;  // policies and SAs
     uint32_t asked; // the question that it was last told to
@@ -34,7 +41,10 @@ void card_totals_keep(struct card_totals *c);                               // i
 struct traffic *traffic_get(struct path *p, const char *conn, const char *child);  // NULL: no memory
 struct traffic *traffic_find(struct path *p, const char *conn, const char *child); // NULL: there was no SA
 struct traffic *traffic_ref(struct traffic *t);
-void traffic_put(struct path *p, struct traffic *t);                 // may be NULL
+void traffic_put(struct path *p, struct traffic *t);   // may be NULL
+void traffic_join(struct traffic *t, struct child *c); // it counts there from now on
+void traffic_leave(struct path *p, struct child *c);   // it is gone, if it did
+struct traffic_counts traffic_sum(const struct traffic *t);
 void traffic_list(struct path *p, const struct msg_TRAFFIC_LIST *m); // ctl asks; it is answered
 
 #endif
