@@ -397,6 +397,20 @@ static void tell_dropped(struct ipc_chan *c)
     ipc_send(c, MSG_LOG, &m);
 }
 
+static int send_bytes(struct ipc_chan *c, struct slice s, int fd)
+{
+    if (!c->head && put(c, s.p, s.len, fd) >= 0)
+        return 0;
+    if (c->head || errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
+        return enqueue(c, s, fd);
+    return -errno; // the receive side sees the end and calls closed()
+}
+
+int ipc_send_written(struct ipc_chan *c, struct slice m)
+{
+    return !c || c->failed || c->broken ? -ENOTCONN : send_bytes(c, m, -1);
+}
+
 static int send_with(struct ipc_chan *c, enum msg_type t, const void *m, int fd)
 {
     if (t == MSG_LOG && c && c->logs_dropped != c->logs_told && c->queued <= IPC_LOG_BYTES / 2)
@@ -404,7 +418,6 @@ static int send_with(struct ipc_chan *c, enum msg_type t, const void *m, int fd)
     if (!c || c->failed || c->broken)
         return -ENOTCONN;
     struct writer w = writer_of(c->out, sizeof(c->out));
-    int rc = 0;
     msg_write(&w, t, m);
     if (w.bad) {
         OPENSSL_cleanse(c->out, sizeof(c->out));
@@ -416,12 +429,7 @@ static int send_with(struct ipc_chan *c, enum msg_type t, const void *m, int fd)
         OPENSSL_cleanse(c->out, s.len);
         return -ENOBUFS;
     }
-    if (c->head || put(c, s.p, s.len, fd) < 0) {
-        if (c->head || errno == EAGAIN || errno == EINTR || errno == ENOBUFS)
-            rc = enqueue(c, s, fd);
-        else
-            rc = -errno; // the receive side sees the end and calls closed()
-    }
+    int rc = send_bytes(c, s, fd);
     OPENSSL_cleanse(c->out, s.len);
     return rc;
 }

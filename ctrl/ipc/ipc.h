@@ -70,6 +70,8 @@ bool ipc_may_send(enum room from, enum room to, enum msg_type t);
 void ipc_close(struct ipc_chan *c);
 bool ipc_has_room(const struct ipc_chan *c); // false: a page must end here, not the channel
 int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m); // 0 or -errno; c may be NULL (-ENOTCONN)
+int ipc_send_written(struct ipc_chan *c,
+                     struct slice m); // the same of what msg_write has written, but no LOG
 // CHANNEL is the one message that has a descriptor with it, and only the supervisor sends it. The first takes
 // fd; the second, inside message(), gives the descriptor that came, the caller's from then on.
 int ipc_send_channel(struct ipc_chan *c, enum room of, int fd);

@@ -70,6 +70,7 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(UNPROTECTED, COUNTER, "espalier_protected_without_sa_packets", "packets", "", "Packets that policy protects and no SA was there for: not sent.") \
     X(UNKNOWN_SPI, COUNTER, "espalier_unknown_spi_packets", "packets", "", "ESP and AH of an SPI that there is not, as far as ike was told.") \
     X(QUEUE_DROPS, COUNTER, "espalier_queue_dropped_packets", "packets", "queue", "Packets that a full queue had no room for: the TUN's, a socket's, path's own.") \
+    X(NOTES_FULL, COUNTER, "espalier_path_notes_without_room", "", "", "Times that there was no room for what path had to tell ike: said later, or, of strangers' packets, never.") \
     X(SEND_ERRORS, COUNTER, "espalier_send_failed_packets", "packets", "reason", "Outer packets that the kernel did not take.") \
     X(TUN_ERRORS, COUNTER, "espalier_tun_failed_packets", "packets", "", "Inner packets that the TUN did not take.") \
     X(PAST_US, COUNTER, "espalier_reinjected_packets", "packets", "result", "Packets in the TUN that no policy protects: sent on past us, or refused.") \

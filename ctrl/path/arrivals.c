@@ -43,17 +43,14 @@ static bool is_ike(const uint8_t *p, uint32_t n)
 // As a socket does it, it is lost where ike does not keep up.
 static void to_ike(struct worker *w, const uint8_t *p, uint32_t n, const struct arrival *a)
 {
-    if (!ipc_has_room(w->p->ike)) {
-        w->ike_lost++;
-        return;
-    }
-    w->ike_handed_on++;
-    ipc_send(w->p->ike, MSG_IKE_DATAGRAM,
-             &(struct msg_IKE_DATAGRAM){.local = a->to,
-                                        .remote = a->from,
-                                        .remote_port = a->from_port,
-                                        .interface = a->index,
-                                        .datagram = slice_of(p + 4, n - 4)});
+    bool told = note_of_stranger(w, MSG_IKE_DATAGRAM,
+                                 &(struct msg_IKE_DATAGRAM){.local = a->to,
+                                                            .remote = a->from,
+                                                            .remote_port = a->from_port,
+                                                            .interface = a->index,
+                                                            .datagram = slice_of(p + 4, n - 4)});
+    w->ike_handed_on += told;
+    w->ike_lost += !told;
 }
 
 // n octets of it behind the room for headers.

@@ -23,7 +23,7 @@ static void card_ready(struct loop_fd *f, uint32_t events)
     (void)events;
     if (path_card(p))
         path_card(p)->ops->tick(path_card(p), loop_now(p->loop));
-    io_pump(p->worker);
+    path_pump(p);
 }
 
 static int watch(struct path *p, int fd, void (*ready)(struct loop_fd *, uint32_t), struct esp_error *err)

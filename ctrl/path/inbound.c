@@ -11,9 +11,9 @@ static void traffic_event(struct worker *w, struct child *c)
     c->in.used_at = now;
     if (now - c->traffic_event_at < 1000)
         return;
-    c->traffic_event_at = now;
-    ipc_send(w->p->ike, MSG_CHILD_EVENT,
-             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_TRAFFIC_IN});
+    if (note_to_ike(w, MSG_CHILD_EVENT,
+                    &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_TRAFFIC_IN}))
+        c->traffic_event_at = now;
 }
 
 // RFC 7296 section 2.23: the newest authenticated packet came from elsewhere. ike decides. A NAT's mapping is
@@ -25,12 +25,12 @@ static void rebound_event(struct worker *w, struct child *c, const struct packet
     if ((c->rebound_event_at && now - c->rebound_event_at < 1000) ||
         !outer_look(pkt->job.in, pkt->job.in_len, &o) || !o.udp || !o.sport)
         return;
-    c->rebound_event_at = now;
-    ipc_send(w->p->ike, MSG_CHILD_EVENT,
-             &(struct msg_CHILD_EVENT){.child_id = c->c.child_id,
-                                       .event = CHILD_EVENT_REBOUND,
-                                       .remote = o.src,
-                                       .remote_port = o.sport});
+    if (note_to_ike(w, MSG_CHILD_EVENT,
+                    &(struct msg_CHILD_EVENT){.child_id = c->c.child_id,
+                                              .event = CHILD_EVENT_REBOUND,
+                                              .remote = o.src,
+                                              .remote_port = o.sport}))
+        c->rebound_event_at = now;
 }
 
 enum { UNKNOWN_A_SECOND = 10 };
@@ -46,9 +46,10 @@ void in_unknown(struct worker *w, const struct packet *pkt)
     }
     if (w->unknown_in_second++ >= UNKNOWN_A_SECOND || !outer_look(pkt->job.in, pkt->job.in_len, &o))
         return;
-    ipc_send(w->p->ike, MSG_UNKNOWN_SPI,
-             &(struct msg_UNKNOWN_SPI){
-                 .spi = pkt->spi, .local = o.dst, .remote = o.src, .remote_port = o.sport, .udp = o.udp});
+    note_of_stranger(
+        w, MSG_UNKNOWN_SPI,
+        &(struct msg_UNKNOWN_SPI){
+            .spi = pkt->spi, .local = o.dst, .remote = o.src, .remote_port = o.sport, .udp = o.udp});
 }
 
 enum entry { REFUSED, LET_IN, UNKNOWN }; // UNKNOWN: its first fragment decides, which has not come
@@ -98,12 +99,12 @@ void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt, struct 
         if (c)
             c->in.drops++;
         if (c && pkt->job.status == ESP_STATUS_ICV_FAIL)
-            limit_forged(w->p, &c->in);
+            limit_forged(&c->in);
         io_drop(w, pkt, c || pkt->job.status != ESP_STATUS_OK ? pkt->job.status : ESP_STATUS_NO_SA);
         return;
     }
     traffic_event(w, c);
-    limit_count(w->p, &c->in, pkt->job.out_len, pkt->job.seq);
+    limit_count(&c->in, pkt->job.out_len, pkt->job.seq);
     if (!c->aside)
         c->out_after = 0; // its peer has it, and sends by it
     if (pkt->job.seq > c->in.last_seq) {

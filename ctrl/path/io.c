@@ -73,7 +73,7 @@ static unsigned finish(struct worker *w, struct esp_engine *e)
         struct child *c = child_of(w, pkt);
         bool looked_up = pkt->job.op == ESP_DECAP && pkt->job.status == ESP_STATUS_OK;
         if (c)
-            limit_job(w->p, c, &pkt->job);
+            limit_job(c, &pkt->job);
         if (pkt->job.status == ESP_STATUS_ABORTED && e == path_card(w->p) && pkt->runs < PATH_RUNS) {
             run_again(w, e, pkt);
         } else if (left_behind(w, e, pkt)) {
@@ -134,15 +134,21 @@ void io_pump(struct worker *w)
     pump_engine(w, path_soft(w->p));
 }
 
+void path_pump(struct path *p)
+{
+    io_pump(p->worker);
+    notes_forward(p);
+}
+
 // Runs before every sleep: true while an engine has more to say.
 static bool before_sleep(void *ctx)
 {
-    struct worker *w = ctx;
+    struct path *p = ctx;
     bool more = false;
-    io_pump(w);
-    if (path_card(w->p))
-        more |= esp_arm(path_card(w->p));
-    more |= esp_arm(path_soft(w->p));
+    path_pump(p);
+    if (path_card(p))
+        more |= esp_arm(path_card(p));
+    more |= esp_arm(path_soft(p));
     return more;
 }
 
@@ -188,13 +194,15 @@ int io_open(struct worker *w, struct esp_error *err)
         w->gro[i].buf = w->gro_bufs + i * GSO_MAX;
     if (!(w->together = malloc(NET_RECEIVE_MAX * (size_t)(w->buffer + NET_TOGETHER))))
         return esp_fail(err, -ENOMEM, "packets", "out of memory");
+    if (notes_open(&w->notes) < 0)
+        return esp_fail(err, -ENOMEM, "notes", "out of memory");
     if (flows_init(&w->flows, secret()) < 0)
         return esp_fail(err, -ENOMEM, "flows", "out of memory");
     list_init(&w->orphans);
     list_init(&w->backlog[PATH_SOFT]);
     list_init(&w->backlog[PATH_CARD]);
     w->reading = true;
-    loop_set_idle(w->p->loop, before_sleep, w);
+    loop_set_idle(w->p->loop, before_sleep, w->p);
     if ((rc = add_fd(w, &w->tun_fd, w->p->env->tun, out_ready, err, "TUN")) < 0 ||
         (rc = add_fd(w, &w->udp_fd, w->p->env->sock_esp_nat_t, in_udp, err, "UDP socket")) < 0 ||
         (rc = add_fd(w, &w->udp6_fd, w->p->env->sock_esp6_nat_t, in_udp6, err, "IPv6 UDP socket")) < 0 ||
@@ -213,6 +221,7 @@ void io_close(struct worker *w)
     free(w->big);
     free(w->gro_bufs);
     free(w->together);
+    notes_close(&w->notes);
     flows_free(&w->flows);
     w->pool = w->dma = NULL;
     w->packets = w->free = NULL;

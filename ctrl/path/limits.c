@@ -79,20 +79,57 @@ static struct key_limits limits_of(enum esp_alg a)
     }
 }
 
-void limit_event(struct path *p, struct child *c, uint8_t event)
+static struct msg_CHILD_EVENT event_of(const struct child *c)
+{
+    return (struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = c->limit_event};
+}
+
+static void tell(struct child *c)
+{
+    struct msg_CHILD_EVENT m = event_of(c);
+    if (note_to_ike(c->w, MSG_CHILD_EVENT, &m))
+        c->limit_told = c->limit_event;
+    else
+        c->w->limits_untold = true;
+}
+
+void limit_event(struct child *c, uint8_t event)
 {
     if (c->dying || c->limit_event >= event)
         return;
     c->limit_event = event; // once each
-    ipc_send(p->ike, MSG_CHILD_EVENT, &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = event});
+    tell(c);
 }
 
-static void judge(struct path *p, struct half *h, bool soft, bool hard)
+void limits_tell(struct path *p)
+{
+    bool any = false;
+    for (unsigned i = 0; i < PATH_WORKERS; i++) {
+        any |= p->worker[i].limits_untold;
+        p->worker[i].limits_untold = false;
+    }
+    for (struct child *c = any ? p->children : NULL; c; c = c->next)
+        if (!c->dying && c->limit_told < c->limit_event)
+            tell(c);
+}
+
+void limit_last(struct path *p, struct child *c)
+{
+    c->limit_event = CHILD_EVENT_HARD_LIMIT;
+    if (c->limit_told == c->limit_event)
+        return;
+    struct msg_CHILD_EVENT m = event_of(c);
+    c->limit_told = c->limit_event;
+    notes_forward(p); // what it has said before
+    ipc_send(p->ike, MSG_CHILD_EVENT, &m);
+}
+
+static void judge(struct half *h, bool soft, bool hard)
 {
     if (hard)
         h->ended = true;
     if (soft || hard)
-        limit_event(p, h->child, hard ? CHILD_EVENT_HARD_LIMIT : CHILD_EVENT_SOFT_LIMIT);
+        limit_event(h->child, hard ? CHILD_EVENT_HARD_LIMIT : CHILD_EVENT_SOFT_LIMIT);
 }
 
 static bool last_numbers(const struct half *h, uint64_t seq)
@@ -101,28 +138,28 @@ static bool last_numbers(const struct half *h, uint64_t seq)
     return half_dir(h) == ESP_OUT && seq > last - LAST_NUMBERS;
 }
 
-void limit_count(struct path *p, struct half *h, uint32_t octets, uint64_t seq)
+void limit_count(struct half *h, uint32_t octets, uint64_t seq)
 {
     struct key_limits l = limits_of((enum esp_alg)h->child->alg);
     h->used.packets++;
     h->used.bytes += octets;
     h->used.blocks += octets / 16 + 2; // the ESP trailer and a last block that is not full
-    judge(p, h, h->used.blocks >= l.soft_blocks || last_numbers(h, seq), h->used.blocks >= l.hard_blocks);
+    judge(h, h->used.blocks >= l.soft_blocks || last_numbers(h, seq), h->used.blocks >= l.hard_blocks);
 }
 
-void limit_forged(struct path *p, struct half *h)
+void limit_forged(struct half *h)
 {
     struct key_limits l = limits_of((enum esp_alg)h->child->alg);
     h->used.forged++;
-    judge(p, h, h->used.forged >= l.soft_forged, h->used.forged >= l.hard_forged);
+    judge(h, h->used.forged >= l.soft_forged, h->used.forged >= l.hard_forged);
 }
 
-void limit_job(struct path *p, struct child *c, const struct esp_job *j)
+void limit_job(struct child *c, const struct esp_job *j)
 {
     if (j->status == ESP_STATUS_HARD_LIMIT || j->status == ESP_STATUS_SEQ_OVERFLOW)
-        limit_event(p, c, CHILD_EVENT_HARD_LIMIT);
+        limit_event(c, CHILD_EVENT_HARD_LIMIT);
     else if (j->soft_limit)
-        limit_event(p, c, CHILD_EVENT_SOFT_LIMIT);
+        limit_event(c, CHILD_EVENT_SOFT_LIMIT);
 }
 
 static uint64_t rest(uint64_t limit, uint64_t used)

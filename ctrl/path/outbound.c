@@ -15,12 +15,12 @@ static void note_acquire(struct worker *w, struct policy *pol, const struct fiel
     struct policy *base = policy_base(pol);
     if (!base->trap || (base->acquired_at && now - base->acquired_at < 1000))
         return;
-    base->acquired_at = now;
     struct msg_ACQUIRE m = {.policy_id = base->id};
     fields_selectors(f, &m.local_ts, &m.remote_ts);
     snprintf(m.conn, sizeof(m.conn), "%s", base->conn);
     snprintf(m.child, sizeof(m.child), "%s", base->child);
-    ipc_send(w->p->ike, MSG_ACQUIRE, &m);
+    if (note_to_ike(w, MSG_ACQUIRE, &m))
+        base->acquired_at = now;
 }
 
 static void protect(struct worker *w, struct packet *pkt, struct policy *pol, const struct fields *f)
@@ -196,7 +196,7 @@ static void not_sealed(struct worker *w, struct half *h, struct packet *pkt)
     enum esp_status st = pkt->job.status;
     if (unnumbered(st)) {
         h->ended = true;
-        limit_event(w->p, h->child, CHILD_EVENT_HARD_LIMIT);
+        limit_event(h->child, CHILD_EVENT_HARD_LIMIT);
         if (queue_hand_on(w, pkt)) {
             queue_put(w, pkt);
             return;
@@ -246,7 +246,7 @@ void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
     }
     h->packets++;
     h->bytes += pkt->inner_len;
-    limit_count(w->p, h, pkt->inner_len, pkt->job.seq);
+    limit_count(h, pkt->inner_len, pkt->job.seq);
     h->used_at = w->now;
     h->last_seq = pkt->job.seq;
     n->packets_out++;

@@ -18,6 +18,7 @@
 #include "ctrl/path/kernel_watch.h"
 #include "ctrl/path/kset.h"
 #include "ctrl/path/look_up.h"
+#include "ctrl/path/notes.h"
 #include "ctrl/path/room.h"
 #include "ctrl/path/spd.h"
 #include "ctrl/path/traffic.h"
@@ -101,13 +102,13 @@ struct child {                 // what a packet meets first
     bool reported, dying;
     bool installed;      // it was reported as such
     bool card_missing;   // it wants one, and there was none or no longer
-    uint8_t limit_event; // the last one told to ike
+    uint8_t limit_event; // the last one that it has come to
+    uint8_t limit_told;  // ... that is on its way to ike
     struct half out, in;
     struct hash_node id_node;               // by child_id
     struct child *next, **at;               // of all
     struct child *counts_next, **counts_at; // that count in `traffic`
     struct child_facts c;
-    uint32_t keys_req; // RESULT due to keys
     uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
     uint32_t path_mtu, inner_mtu; // see mtu.h; 0: nobody has asked yet
     uint64_t mtu_at;              // ms
@@ -123,6 +124,7 @@ struct child {                 // what a packet meets first
     uint8_t seen_words; // of 64 numbers: those of the replay window
     uint16_t keymat;    // octets of one direction
     uint32_t size;      // octets of this: it is wiped
+    uint32_t keys_req;  // RESULT due to keys
     // Of its own length: the window that the next engine starts with, KEYMAT out and in, which is needed
     // again when an engine fails, and the name.
     uint64_t seen[];
@@ -194,7 +196,9 @@ struct worker {
     uint8_t *big;              // what came out of the TUN, before it is cut; NULL: nothing comes that big
     struct gro gro[GRO_FLOWS]; // what goes into it
     uint8_t *gro_bufs;
-    uint8_t *together; // of what came together by UDP, all but the first
+    uint8_t *together;  // of what came together by UDP, all but the first
+    struct notes notes; // to ike
+    bool limits_untold; // of an SA of its: there was no room for that
     // counters
     struct engine_count count[PATH_ENGINES];
     uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
@@ -316,10 +320,12 @@ void sadb_return(struct path *p, struct child *c);
 void sadb_leave(struct path *p, struct half *h, const char *why);
 
 // limits.c
-void limit_event(struct path *p, struct child *c, uint8_t event);                // told to ike once
-void limit_job(struct path *p, struct child *c, const struct esp_job *j);        // what the engine says of it
-void limit_count(struct path *p, struct half *h, uint32_t octets, uint64_t seq); // sealed or opened
-void limit_forged(struct path *p, struct half *h);
+void limit_event(struct child *c, uint8_t event);         // told to ike once
+void limits_tell(struct path *p);                         // ... what there was no room for
+void limit_last(struct path *p, struct child *c);         // it ends and is still there: HARD_LIMIT, at once
+void limit_job(struct child *c, const struct esp_job *j); // what the engine says of it
+void limit_count(struct half *h, uint32_t octets, uint64_t seq); // sealed or opened
+void limit_forged(struct half *h);
 void limits_left(const struct half *h, struct esp_sa_params *s); // for an engine that counts from zero
 
 // idle.c
@@ -343,6 +349,7 @@ void sadb_endpoint_added(struct path *p, struct half *h); // what has moved whil
 int io_open(struct worker *w, struct esp_error *err); // its p and net are set
 void io_close(struct worker *w);
 void io_pump(struct worker *w);                      // polls engines, sends what is done
+void path_pump(struct path *p);                      // ... of all workers; ike is told what they have noted
 void orphans_expire(struct worker *w, uint64_t now); // now and then
 void io_leave_card(struct worker *w); // what the card's queue holds goes to where the SAs are now
 void io_drop(struct worker *w, struct packet *pkt, enum esp_status why);

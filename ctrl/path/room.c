@@ -47,7 +47,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
         break;
     default: LOGF(ESP, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(c)); break;
     }
-    io_pump(p->worker);
+    path_pump(p);
 }
 
 static void on_closed(void *ctx, struct ipc_chan *c)
@@ -109,7 +109,7 @@ static void tick(struct timer *t)
     if (path_card(p))
         path_card(p)->ops->tick(path_card(p), loop_now(p->loop));
     path_soft(p)->ops->tick(path_soft(p), loop_now(p->loop));
-    io_pump(p->worker);
+    path_pump(p);
     sadb_retry(p);
     orphans_expire(p->worker, loop_now(p->loop));
     timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);
@@ -125,7 +125,7 @@ static void scan(struct timer *t)
 static void soft_ready(struct loop_fd *f, uint32_t events)
 {
     (void)events;
-    io_pump(((struct path *)f->ctx)->worker);
+    path_pump(f->ctx);
 }
 
 static int open_soft(struct path *p, struct esp_error *err)

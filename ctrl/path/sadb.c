@@ -190,7 +190,7 @@ void sadb_give_up(struct path *p, struct child *c, const char *why)
     }
     LOGF(ESP, 0, "child %s{%u} cannot go on and is deleted: %s", c->c.name, c->c.child_id, why);
     sadb_report(p, c, false, why);
-    limit_event(p, c, CHILD_EVENT_HARD_LIMIT);
+    limit_last(p, c);
     sadb_begin_delete(p, c);
 }
 

@@ -173,6 +173,7 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, TOTAL(p, sockets.receiver.calls_made), "receive_calls");
     put(&t, TOTAL(p, ike_handed_on), "ike_handed_on");
     put(&t, TOTAL(p, ike_lost), "ike_lost");
+    put(&t, TOTAL(p, notes.full), "notes_full");
     put(&t, TOTAL(p, flows.hits), "flow_hits");
     put(&t, TOTAL(p, flows.misses), "flow_misses");
     put(&t, TOTAL(p, flows.later_unknown), "fragments_without_first");

@@ -19,3 +19,4 @@ $(eval $(call unit_test,test_net_send,tests/unit/test_net_send.c $(PATH_RIG),$(L
 $(eval $(call unit_test,test_mtu,tests/unit/test_mtu.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_net_receive,tests/unit/test_net_receive.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_path_traffic,tests/unit/test_path_traffic.c tests/unit/spd_rig.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
+$(eval $(call unit_test,test_notes,tests/unit/test_notes.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm -lpthread))

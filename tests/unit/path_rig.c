@@ -189,13 +189,7 @@ int rig_down(void **state)
     ipc_close(p->ike);
     ipc_close(p->ctl);
     loop_free(p->loop);
-    esp_pool_destroy(p->worker->pool);
-    esp_pool_destroy(p->worker->dma);
-    free(p->worker->packets);
-    free(p->worker->big);
-    free(p->worker->gro_bufs);
-    free(p->worker->together);
-    flows_free(&p->worker->flows);
+    io_close(p->worker);
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
     free(p);
@@ -211,11 +205,11 @@ void rig_turn(struct rig *r)
 {
     for (int i = 0; i < 6; i++) {
         loop_once(r->p->loop, 0);
-        io_pump(r->p->worker);
+        path_pump(r->p);
         sadb_retry(r->p);
     }
     orphans_expire(r->p->worker, loop_now(r->p->loop));
-    io_pump(r->p->worker);
+    path_pump(r->p);
 }
 
 // ---- child SAs

@@ -54,6 +54,7 @@ static struct told told(struct rig *r)
     union msg m;
     struct told t = {0};
     ssize_t n;
+    path_pump(r->p);
     while ((n = recv(r->ike, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
         if (msg_read(slice_of(buf, (size_t)n), &m) != MSG_CHILD_EVENT)
             continue;
@@ -292,16 +293,16 @@ static void test_every_algorithm_has_a_limit_of_its_own_or_none(void **state)
         told(r);
         struct half *h = &r->p->children->out;
         h->child->alg = (uint8_t)alg;
-        limit_count(r->p, h, 16, 1);
-        limit_forged(r->p, h);
+        limit_count(h, 16, 1);
+        limit_forged(h);
         h->used.blocks = (at == 64 ? 1ull << 62 : 1ull << at) - 100;
-        limit_count(r->p, h, 16, 2);
+        limit_count(h, 16, 2);
         struct told t = told(r);
         if (t.soft || t.hard)
             fail_msg("%s: told after %llu blocks", esp_alg_name((enum esp_alg)alg),
                      (unsigned long long)h->used.blocks);
         h->used.blocks += 100;
-        limit_count(r->p, h, 16, 3);
+        limit_count(h, 16, 3);
         t = told(r);
         assert_int_equal(t.soft, at < 64);
         assert_int_equal(t.hard, 0);
