@@ -89,6 +89,8 @@ static const struct line known[] = {
     {"fragments_without_first", FAM_LATE_FRAGMENTS, {0}, PLAIN},
     {"keepalives", FAM_KEEPALIVES, {0}, PLAIN},
     {"queue_full", FAM_QUEUE_DROPS, {"queue", "path"}, PLAIN},
+    {"handed_over", FAM_TOGETHER, {"place", "worker"}, ZERO_TOO},
+    {"hand_full", FAM_QUEUE_DROPS, {"queue", "worker"}, ZERO_TOO},
     {"notes_full", FAM_NOTES_FULL, {0}, PLAIN},
     {"tun_queue_full", FAM_QUEUE_DROPS, {"queue", "tun"}, PLAIN},
     {"receive_queue_full_udp", FAM_QUEUE_DROPS, {"queue", "udp"}, ZERO_TOO},

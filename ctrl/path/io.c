@@ -48,7 +48,8 @@ struct finished { // a burst that an engine gave back
 
 static void poll(struct worker *w, struct esp_engine *e, struct finished *b)
 {
-    b->jobs = esp_poll(e, b->job, PATH_BURST);
+    struct esp_queue *q = path_queue(w, e);
+    b->jobs = q->ops->poll(q, b->job, PATH_BURST);
     b->opened = 0;
     for (unsigned i = 0; i < b->jobs; i++) {
         struct packet *pkt = (struct packet *)b->job[i];
@@ -127,17 +128,36 @@ void io_leave_card(struct worker *w)
 
 void io_pump(struct worker *w)
 {
-    if (path_card(w->p))
+    bool first = w == w->p->worker;
+    hand_reclaim(w);
+    hand_take(w);
+    if (first && path_card(w->p))
         pump_engine(w, path_card(w->p));
-    if (path_card(w->p) && path_card_failed(w->p))
+    if (first && path_card(w->p) && path_card_failed(w->p))
         card_leave(w->p);
     pump_engine(w, path_soft(w->p));
 }
 
+// One worker's packets may be another one's to go on with.
 void path_pump(struct path *p)
 {
-    io_pump(p->worker);
+    bool more;
+    do {
+        for (unsigned i = 0; i < p->workers; i++)
+            io_pump(&p->worker[i]);
+        more = false;
+        for (unsigned i = 0; i < p->workers; i++)
+            more |= hand_waits(&p->worker[i]);
+    } while (more);
+    for (unsigned i = 0; i < p->workers; i++)
+        hand_reclaim(&p->worker[i]);
     notes_forward(p);
+}
+
+static bool arm(const struct worker *w, const struct esp_engine *e)
+{
+    struct esp_queue *q = path_queue(w, e);
+    return q->ops->arm(q);
 }
 
 // Runs before every sleep: true while an engine has more to say.
@@ -147,8 +167,9 @@ static bool before_sleep(void *ctx)
     bool more = false;
     path_pump(p);
     if (path_card(p))
-        more |= esp_arm(path_card(p));
-    more |= esp_arm(path_soft(p));
+        more |= arm(p->worker, path_card(p));
+    for (unsigned i = 0; i < p->workers; i++)
+        more |= arm(&p->worker[i], path_soft(p));
     return more;
 }
 
@@ -196,6 +217,8 @@ int io_open(struct worker *w, struct esp_error *err)
         return esp_fail(err, -ENOMEM, "packets", "out of memory");
     if (notes_open(&w->notes) < 0)
         return esp_fail(err, -ENOMEM, "notes", "out of memory");
+    if (hand_open(w) < 0)
+        return esp_fail(err, -ENOMEM, "workers", "out of memory");
     if (flows_init(&w->flows, secret()) < 0)
         return esp_fail(err, -ENOMEM, "flows", "out of memory");
     list_init(&w->orphans);
@@ -203,14 +226,14 @@ int io_open(struct worker *w, struct esp_error *err)
     list_init(&w->backlog[PATH_CARD]);
     w->reading = true;
     loop_set_idle(w->p->loop, before_sleep, w->p);
-    if ((rc = add_fd(w, &w->tun_fd, w->p->env->tun, out_ready, err, "TUN")) < 0 ||
-        (rc = add_fd(w, &w->udp_fd, w->p->env->sock_esp_nat_t, in_udp, err, "UDP socket")) < 0 ||
-        (rc = add_fd(w, &w->udp6_fd, w->p->env->sock_esp6_nat_t, in_udp6, err, "IPv6 UDP socket")) < 0 ||
-        (rc = add_fd(w, &w->raw6_fd, w->p->env->sock_esp6, in_raw6, err, "raw IPv6 ESP socket")) < 0 ||
-        (rc = add_fd(w, &w->ah_fd, w->p->env->sock_ah, in_ah, err, "raw AH socket")) < 0 ||
-        (rc = add_fd(w, &w->ah6_fd, w->p->env->sock_ah6, in_ah6, err, "raw IPv6 AH socket")) < 0)
+    if ((rc = add_fd(w, &w->tun_fd, w->env->tun, out_ready, err, "TUN")) < 0 ||
+        (rc = add_fd(w, &w->udp_fd, w->env->sock_esp_nat_t, in_udp, err, "UDP socket")) < 0 ||
+        (rc = add_fd(w, &w->udp6_fd, w->env->sock_esp6_nat_t, in_udp6, err, "IPv6 UDP socket")) < 0 ||
+        (rc = add_fd(w, &w->raw6_fd, w->env->sock_esp6, in_raw6, err, "raw IPv6 ESP socket")) < 0 ||
+        (rc = add_fd(w, &w->ah_fd, w->env->sock_ah, in_ah, err, "raw AH socket")) < 0 ||
+        (rc = add_fd(w, &w->ah6_fd, w->env->sock_ah6, in_ah6, err, "raw IPv6 AH socket")) < 0)
         return rc;
-    return add_fd(w, &w->raw_fd, w->p->env->sock_esp, in_raw, err, "raw ESP socket");
+    return add_fd(w, &w->raw_fd, w->env->sock_esp, in_raw, err, "raw ESP socket");
 }
 
 void io_close(struct worker *w)
@@ -222,6 +245,7 @@ void io_close(struct worker *w)
     free(w->gro_bufs);
     free(w->together);
     notes_close(&w->notes);
+    hand_close(w);
     flows_free(&w->flows);
     w->pool = w->dma = NULL;
     w->packets = w->free = NULL;
@@ -230,9 +254,8 @@ void io_close(struct worker *w)
 }
 
 // While no packet is free the rest waits in the network's own queues, as it does in a socket.
-void path_arrived(struct path *p)
+static void worker_arrived(struct worker *w)
 {
-    struct worker *w = p->worker;
     if (w->reading)
         out_ready(&w->tun_fd, EPOLLIN);
     if (w->reading)
@@ -243,4 +266,20 @@ void path_arrived(struct path *p)
         in_udp6(&w->udp6_fd, EPOLLIN);
     if (w->reading)
         in_raw6(&w->raw6_fd, EPOLLIN);
+}
+
+void path_arrived(struct path *p)
+{
+    for (unsigned i = 0; i < p->workers; i++)
+        worker_arrived(&p->worker[i]);
+}
+
+void path_set_workers(struct path *p, unsigned n)
+{
+    p->workers = n;
+    for (unsigned i = 0; i < n; i++) {
+        p->worker[i].p = p;
+        p->worker[i].index = i;
+        p->worker[i].env = p->env;
+    }
 }

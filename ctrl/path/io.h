@@ -19,16 +19,20 @@ static inline struct engine_count *io_count(struct worker *w, const struct esp_e
 struct packet *packet_get(struct worker *w); // NULL: none is free, and nothing is read until one is
 void packet_arrives(struct worker *w, struct packet *pkt); // in its turn: from now on it is the newest
 void packet_release(struct worker *w, struct packet *pkt);
+void packet_leave(struct worker *w, struct packet *pkt); // its SA and its engine: it is a packet as it came
 void packet_off_card(struct worker *w, struct packet *pkt);
 bool packet_lend(struct worker *w, struct packet *pkt); // its contents where a card may reach them
 void packet_take_back(struct worker *w, struct packet *pkt);
 void packet_copy_result(struct worker *w, struct packet *pkt);
 
 // queues.c
-struct child *packet_owner(struct worker *w, const struct packet *pkt); // the inbound SA's, by SPI
+struct child *packet_owner(struct worker *w,
+                           const struct packet *pkt); // the inbound SA's, by SPI, if it is w's
 void queue_put(struct worker *w, struct packet *pkt);
 void queue_wait(struct worker *w, struct half *h, struct packet *pkt);
-bool queue_hand_on(struct worker *w, struct packet *pkt); // to another SA of its policy; queue_put follows
+// To another SA of its policy. GONE: which another worker has, and the packet with it.
+enum handed_on { STAYS, CHANGED, GONE };
+enum handed_on queue_hand_on(struct worker *w, struct packet *pkt);
 void queue_drain(struct worker *w, struct esp_engine *e);
 
 // orphans.c
@@ -38,6 +42,8 @@ void orphans_found(struct worker *w, const struct fields *first, bool inbound); 
 // outbound.c
 void tun_gone(struct worker *w);
 void out_burst(struct worker *w, struct packet **pkt, unsigned n); // new ones, out of the TUN
+void out_looked_at(struct worker *w, struct packet **pkt, struct look_up *l,
+                   unsigned n); // ... which this worker has to see
 void out_take(struct worker *w, struct packet *pkt, struct look_up *l);
 void out_ready(struct loop_fd *f, uint32_t events); // of the TUN
 void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt);

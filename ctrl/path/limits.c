@@ -104,7 +104,7 @@ void limit_event(struct child *c, uint8_t event)
 void limits_tell(struct path *p)
 {
     bool any = false;
-    for (unsigned i = 0; i < PATH_WORKERS; i++) {
+    for (unsigned i = 0; i < p->workers; i++) {
         any |= p->worker[i].limits_untold;
         p->worker[i].limits_untold = false;
     }

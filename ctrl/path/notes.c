@@ -109,7 +109,7 @@ bool note_of_stranger(struct worker *w, enum msg_type t, const void *m)
 // Without ike there is nobody to be told.
 void notes_forward(struct path *p)
 {
-    for (unsigned i = 0; i < PATH_WORKERS; i++) {
+    for (unsigned i = 0; i < p->workers; i++) {
         struct notes *n = &p->worker[i].notes;
         struct slice m;
         while ((!p->ike || ipc_has_room(p->ike)) && (m = notes_next(n)).len) {

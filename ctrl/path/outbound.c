@@ -32,6 +32,10 @@ static void protect(struct worker *w, struct packet *pkt, struct policy *pol, co
         io_drop(w, pkt, ESP_STATUS_POLICY);
         return;
     }
+    if (c->w != w) {
+        hand_over(w, c->w, pkt, f);
+        return;
+    }
     if (pkt->job.in_len > c->inner_mtu && !mtu_takes(w, pkt, c))
         return;
     mtu_clamp(w, c, pkt->job.in, pkt->job.in_len);
@@ -68,16 +72,38 @@ void out_take(struct worker *w, struct packet *pkt, struct look_up *l)
         orphans_found(w, f, false);
 }
 
-void out_burst(struct worker *w, struct packet **pkt, unsigned n)
+void out_looked_at(struct worker *w, struct packet **pkt, struct look_up *l, unsigned n)
 {
-    struct look_up l[PATH_BURST];
-    for (unsigned i = 0; i < n; i++)
-        look_up_out(&l[i], pkt[i]->job.in, pkt[i]->job.in_len);
     look_up_burst(w, l, n);
     for (unsigned i = 0; i < n; i++) {
         packet_arrives(w, pkt[i]);
         out_take(w, pkt[i], &l[i]);
     }
+}
+
+// The ports of a packet's fragments are known where its first one was seen: one worker sees them all.
+static bool is_elsewhere(struct worker *w, struct packet *pkt, const struct look_up *l)
+{
+    if (w->p->workers == 1 || !l->ip || !(l->f.first || l->f.later))
+        return false;
+    struct worker *to = hand_for_fragments(w->p, &l->f);
+    if (to == w)
+        return false;
+    pkt->job.op = ESP_ENCAP;
+    hand_over(w, to, pkt, &l->f);
+    return true;
+}
+
+void out_burst(struct worker *w, struct packet **pkt, unsigned n)
+{
+    struct look_up l[PATH_BURST];
+    unsigned mine = 0;
+    for (unsigned i = 0; i < n; i++) {
+        look_up_out(&l[mine], pkt[i]->job.in, pkt[i]->job.in_len);
+        if (!is_elsewhere(w, pkt[i], &l[mine]))
+            pkt[mine++] = pkt[i];
+    }
+    out_looked_at(w, pkt, l, mine);
 }
 
 void tun_gone(struct worker *w)
@@ -197,10 +223,11 @@ static void not_sealed(struct worker *w, struct half *h, struct packet *pkt)
     if (unnumbered(st)) {
         h->ended = true;
         limit_event(h->child, CHILD_EVENT_HARD_LIMIT);
-        if (queue_hand_on(w, pkt)) {
+        enum handed_on to = queue_hand_on(w, pkt);
+        if (to == CHANGED)
             queue_put(w, pkt);
+        if (to != STAYS)
             return;
-        }
     }
     io_drop(w, pkt, st);
 }

@@ -78,7 +78,7 @@ struct packet *packet_get(struct worker *w)
         return NULL;
     }
     w->free = pkt->next;
-    pkt->runs = 0;
+    pkt->runs = pkt->hops = 0;
     return pkt;
 }
 
@@ -135,19 +135,24 @@ void packet_copy_result(struct worker *w, struct packet *pkt)
     packet_take_back(w, pkt);
 }
 
-void packet_release(struct worker *w, struct packet *pkt)
+void packet_leave(struct worker *w, struct packet *pkt)
 {
     struct child *c = pkt->child;
     pkt->child = NULL;
     packet_off_card(w, pkt);
     packet_take_back(w, pkt);
-    pkt->next = w->free;
-    w->free = pkt;
-    watch(w, true);
     if (c) {
         c->in_flight--;
         sadb_maybe_free(w->p, c);
     }
+}
+
+void packet_release(struct worker *w, struct packet *pkt)
+{
+    packet_leave(w, pkt);
+    pkt->next = w->free;
+    w->free = pkt;
+    watch(w, true);
 }
 
 void io_drop(struct worker *w, struct packet *pkt, enum esp_status why)

@@ -15,6 +15,7 @@
 #include "ctrl/lib/child.h"
 #include "ctrl/path/flow.h"
 #include "ctrl/path/gso.h"
+#include "ctrl/path/hand.h"
 #include "ctrl/path/kernel_watch.h"
 #include "ctrl/path/kset.h"
 #include "ctrl/path/look_up.h"
@@ -44,6 +45,7 @@ struct packet {          // a job and who it belongs to
     uint32_t spi;                   // DECAP
     uint64_t stamp;                 // order of arrival
     unsigned runs;                  // how often it came back undone
+    unsigned hops;                  // how often one worker has given it to another
     uint64_t since;                 // ms, that it has waited as a fragment without its first one
     struct engine_count *opened_by; // DECAP
     bool on_card;                   // counted in PATH_ON_CARD
@@ -175,8 +177,10 @@ struct path_engine {
     bool returned;                        // READY: the SAs that it had are going back, or there were none
 };
 struct path;
-struct worker {
+struct worker { // see README.md
     struct path *p;
+    unsigned index;
+    const struct child_env *env; // its descriptors
     struct path_net net;
     struct path_sockets sockets; // where net is theirs
     struct loop_fd tun_fd, udp_fd, raw_fd, udp6_fd, raw6_fd, ah_fd, ah6_fd;
@@ -196,12 +200,14 @@ struct worker {
     uint8_t *big;              // what came out of the TUN, before it is cut; NULL: nothing comes that big
     struct gro gro[GRO_FLOWS]; // what goes into it
     uint8_t *gro_bufs;
-    uint8_t *together;  // of what came together by UDP, all but the first
-    struct notes notes; // to ike
-    bool limits_untold; // of an SA of its: there was no room for that
+    uint8_t *together;      // of what came together by UDP, all but the first
+    struct notes notes;     // to ike
+    struct hand_ring *hand; // from each worker, in which it is the taker; NULL: there is no other
+    bool limits_untold;     // of an SA of its: there was no room for that
     // counters
     struct engine_count count[PATH_ENGINES];
     uint64_t drop_out[ESP_STATUS_BAD_OPCODE], drop_in[ESP_STATUS_BAD_OPCODE];
+    uint64_t handed_over, hand_full;             // packets of other workers; that found no room
     uint64_t big_reads, big_writes, taken_apart; // of several packets
     uint64_t ike_handed_on, ike_lost;            // that came together with others
     uint64_t no_sa_out, past_us, past_us_refused, prohibited, too_big, keepalives, queue_full, tun_errors,
@@ -223,7 +229,7 @@ struct virtual_ips {
         bool put;       // by us: install_virtual_ip may have changed since
     } ip[PATH_VIRTUAL_MAX];
 };
-#define PATH_WORKERS 1
+#define PATH_WORKERS 16 // at most
 struct path {
     const struct child_env *env;
     struct settings set; // as they are now: what may change while we run comes by MSG_SETTINGS
@@ -246,7 +252,8 @@ struct path {
     struct spd spd;
     struct hash traffic; // by the names of connection and child
     struct card_totals card_totals;
-    struct worker worker[PATH_WORKERS];
+    unsigned workers;
+    struct worker worker[PATH_WORKERS]; // the first one also has the card's packets
     uint64_t failovers, failover_moved, failover_detect_us, failover_resume_us; // of the last fail-over
     uint64_t card_last_us, resume_from_us; // last completion; detection, until software has sent a packet
     uint32_t card_error_logged;
@@ -257,6 +264,12 @@ struct path {
 static inline bool path_leaves_closed(const struct path *p)
 {
     return p->set.block_on_exit || p->status || !p->orderly;
+}
+
+// A worker's own queue in an engine. A card has one queue: the first worker's.
+static inline struct esp_queue *path_queue(const struct worker *w, const struct esp_engine *e)
+{
+    return e->queue[e == w->p->engines[PATH_CARD].e ? 0 : w->index];
 }
 
 static inline struct esp_engine *path_soft(const struct path *p)

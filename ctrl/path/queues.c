@@ -4,10 +4,12 @@
 #include "ctrl/path/io.h"
 #include "ctrl/path/mtu.h"
 
-// The inbound SA's child by the packet's SPI.
+// What comes back from an engine of this worker has met an SA of its; where another one has its SPI now, that
+// one does not know it.
 struct child *packet_owner(struct worker *w, const struct packet *pkt)
 {
-    return sadb_by_spi(w->p, pkt->spi);
+    struct child *c = sadb_by_spi(w->p, pkt->spi);
+    return c && c->w == w ? c : NULL;
 }
 
 static struct packet_list *backlog_of(struct worker *w, const struct esp_engine *e)
@@ -42,7 +44,8 @@ void queue_drain(struct worker *w, struct esp_engine *e)
                 i->job.tfc_max = mtu_padded(w, i->child);
             jobs[n++] = &i->job;
         }
-        unsigned taken = n ? esp_submit(e, jobs, n) : 0;
+        struct esp_queue *q = path_queue(w, e);
+        unsigned taken = n ? q->ops->submit(q, jobs, n) : 0;
         for (unsigned i = 0; i < taken; i++)
             list_pop(l);
         if (taken < n || n == 0)
@@ -98,12 +101,18 @@ static void give_child(struct worker *w, struct packet *pkt, struct child *c)
 }
 
 // It has no sequence number: it may leave by another SA of its policy.
-bool queue_hand_on(struct worker *w, struct packet *pkt)
+enum handed_on queue_hand_on(struct worker *w, struct packet *pkt)
 {
     struct child *c = pkt->runs < PATH_RUNS ? outbound_other(w, pkt) : NULL;
-    if (c)
-        give_child(w, pkt, c);
-    return c != NULL;
+    if (!c)
+        return STAYS;
+    if (c->w != w) {
+        pkt->runs++;
+        hand_over(w, c->w, pkt, NULL);
+        return GONE;
+    }
+    give_child(w, pkt, c);
+    return CHANGED;
 }
 
 // Of an SA that is being deleted: what came for it before goes to its successor, or by itself.
@@ -119,14 +128,18 @@ void queue_put(struct worker *w, struct packet *pkt)
     struct half *h;
     packet_take_back(w, pkt);
     if (pkt->job.op == ESP_ENCAP) {
-        if (pkt->child->dying || pkt->child->out.ended)
-            (void)queue_hand_on(w, pkt);
+        if ((pkt->child->dying || pkt->child->out.ended) && queue_hand_on(w, pkt) == GONE)
+            return;
         h = &pkt->child->out;
     } else {
-        struct child *c = packet_owner(w, pkt);
+        struct child *c = sadb_by_spi(w->p, pkt->spi);
         if (!c) {
             in_unknown(w, pkt);
             io_drop(w, pkt, ESP_STATUS_NO_SA);
+            return;
+        }
+        if (c->w != w) {
+            hand_over(w, c->w, pkt, NULL);
             return;
         }
         h = &c->in;

@@ -70,8 +70,8 @@ struct path *path_new(struct loop *l, const struct child_env *env)
     struct path *p = calloc(1, sizeof(*p));
     if (p) {
         p->loop = l;
-        p->worker->p = p;
         p->env = env;
+        path_set_workers(p, 1);
         p->set = *env->settings;
     }
     return p;
@@ -111,7 +111,8 @@ static void tick(struct timer *t)
     path_soft(p)->ops->tick(path_soft(p), loop_now(p->loop));
     path_pump(p);
     sadb_retry(p);
-    orphans_expire(p->worker, loop_now(p->loop));
+    for (unsigned i = 0; i < p->workers; i++)
+        orphans_expire(&p->worker[i], loop_now(p->loop));
     timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);
 }
 
@@ -131,7 +132,7 @@ static void soft_ready(struct loop_fd *f, uint32_t events)
 static int open_soft(struct path *p, struct esp_error *err)
 {
     struct path_engine *en = &p->engines[PATH_SOFT];
-    int rc = esp_soft_open(&en->e, err);
+    int rc = p->workers == 1 ? esp_soft_open(&en->e, err) : esp_soft_open_queues(&en->e, p->workers, err);
     if (rc < 0)
         return rc;
     en->state = ENGINE_READY;
@@ -142,13 +143,25 @@ static int open_soft(struct path *p, struct esp_error *err)
     return 0;
 }
 
+static int open_workers(struct path *p, const struct path_net *net, struct esp_error *err)
+{
+    struct esp_engine *soft = path_soft(p);
+    int rc = 0;
+    for (unsigned i = 0; i < p->workers && rc >= 0; i++) {
+        struct worker *w = &p->worker[i];
+        w->net = net ? *net : path_net_sockets(&w->sockets, w->env);
+        rc = io_open(w, err);
+        if (rc >= 0)
+            rc = soft->ops->attach_pool(soft, w->pool, err);
+    }
+    return rc;
+}
+
 int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
 {
-    p->worker->net = net ? *net : path_net_sockets(&p->worker->sockets, p->env);
     int rc;
     if ((rc = kernel_watch_open(p, err)) < 0 || (rc = open_soft(p, err)) < 0 ||
-        (rc = io_open(p->worker, err)) < 0 ||
-        (rc = path_soft(p)->ops->attach_pool(path_soft(p), p->worker->pool, err)) < 0)
+        (rc = open_workers(p, net, err)) < 0)
         return rc;
     card_scan(p);
     card_await(p, CARD_WAIT_MS);
@@ -170,7 +183,8 @@ void path_close(struct path *p)
         path_soft(p)->ops->destroy(path_soft(p));
     p->engines[PATH_SOFT].e = NULL;
     sadb_clear(p);
-    io_close(p->worker);
+    for (unsigned i = 0; i < p->workers; i++)
+        io_close(&p->worker[i]);
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
     kernel_watch_close(p);

@@ -12,6 +12,7 @@
 
 struct path;
 struct path *path_new(struct loop *l, const struct child_env *env);
+void path_set_workers(struct path *p, unsigned n);       // before it is opened; without, there is one
 int path_attach(struct path *p, enum room peer, int fd); // takes the descriptor
 struct ipc_chan *path_channel(struct path *p, enum room peer);
 // TUN, kernel policies, engines. net NULL: env's descriptors.

@@ -159,7 +159,7 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m,
     c->ah = algs.ah;
     c->out_after = m->out_after;
     c->keys_req = with->req;
-    c->w = p->worker;
+    c->w = hand_owner(p, c);
     c->installed_at = loop_now(p->loop);
     list_init(&c->in.waiting);
     list_init(&c->out.waiting);

@@ -26,6 +26,7 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
     }
     h->leasing = h->spent = h->moved = false;
     sadb_params(h, &params);
+    params.queue = e == path_card(p) ? 0 : (uint16_t)h->child->w->index;
     int rc = e->ops->sa_add(e, &params, h, &h->sa, err);
     OPENSSL_cleanse(&params, sizeof(params));
     h->queued = rc == -EAGAIN; // its command ring is full: again when it has answered some
@@ -101,8 +102,9 @@ void sadb_return(struct path *p, struct child *c)
 {
     struct esp_engine *card = path_card(p);
     struct esp_error why = {0};
-    if (!c->card_missing || c->dying || c->in.state != HALF_READY || c->out.state != HALF_READY ||
-        sadb_capable(card, &c->in, &why) < 0 || sadb_capable(card, &c->out, &why) < 0)
+    if (!c->card_missing || c->dying || c->w != p->worker || c->in.state != HALF_READY ||
+        c->out.state != HALF_READY || sadb_capable(card, &c->in, &why) < 0 ||
+        sadb_capable(card, &c->out, &why) < 0)
         return;
     go_home(p, &c->in);
     go_home(p, &c->out);

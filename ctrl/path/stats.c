@@ -84,7 +84,7 @@ static void put_left_out(struct text *t)
 static uint64_t total(const struct path *p, size_t offset)
 {
     uint64_t sum = 0, one;
-    for (int i = 0; i < PATH_WORKERS; i++) {
+    for (unsigned i = 0; i < p->workers; i++) {
         memcpy(&one, (const char *)&p->worker[i] + offset, sizeof(one));
         sum += one;
     }
@@ -121,7 +121,7 @@ static void put_lost(struct text *t, const struct path *p)
         put(t, n, "tun_queue_full");
     for (int s = 0; s < PATH_SOCKETS; s++) {
         n = 0;
-        for (int i = 0; i < PATH_WORKERS; i++) {
+        for (unsigned i = 0; i < p->workers; i++) {
             const struct path_net *net = &p->worker[i].net;
             n += net->lost ? net->lost(net->ctx, (enum path_socket)s) : 0;
         }
@@ -179,6 +179,10 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, TOTAL(p, flows.later_unknown), "fragments_without_first");
     put(&t, TOTAL(p, keepalives), "keepalives");
     put(&t, TOTAL(p, queue_full), "queue_full");
+    if (p->workers > 1) {
+        put(&t, TOTAL(p, handed_over), "handed_over");
+        put(&t, TOTAL(p, hand_full), "hand_full");
+    }
     put_lost(&t, p);
     put(&t, TOTAL(p, send_full), "send_full");
     put(&t, TOTAL(p, send_too_long), "send_too_long");

@@ -443,7 +443,7 @@ static void set_up(struct bench *b, unsigned count, unsigned pairs)
     b->p.env = &b->env;
     b->p.set = b->settings;
     b->p.loop = loop_new();
-    b->p.worker->p = &b->p;
+    path_set_workers(&b->p, 1);
     b->engine = (struct esp_engine){.ops = &engine_ops, .kind = "software", .name = "none", .fd = -1};
     b->p.engines[PATH_SOFT] = (struct path_engine){.state = ENGINE_READY, .e = &b->engine};
     b->count = count;

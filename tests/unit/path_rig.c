@@ -94,7 +94,27 @@ void rig_pass(struct rig *r, uint64_t ms)
     rig_turn(r);
 }
 
-int rig_up(void **state)
+static void open_worker(struct worker *w)
+{
+    struct esp_error err = {0};
+    w->net = path_net_sockets(&w->sockets, w->env);
+    w->net.send = catch_all;
+    w->net.past = catch_past;
+    assert_int_equal(io_open(w, &err), 0);
+}
+
+static void second_worker(struct rig *r)
+{
+    int tun[2];
+    r->env2 = r->env;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, tun), 0);
+    r->tun2 = tun[0];
+    r->env2.tun = tun[1];
+    r->env2.sock_esp_nat_t = r->env2.sock_esp = -1;
+    r->p->worker[1].env = &r->env2;
+}
+
+static int up(void **state, unsigned workers)
 {
     struct rig *r = calloc(1, sizeof(*r));
     struct esp_error err = {0};
@@ -121,18 +141,19 @@ int rig_up(void **state)
     assert_non_null(r->p);
     r->p->env = &r->env;
     r->p->set = r->settings;
-    r->p->worker->p = r->p;
+    path_set_workers(r->p, workers);
+    if (workers == 2)
+        second_worker(r);
     r->p->loop = loop_new();
     loop_set_clock(r->p->loop, (struct clock){rig_now_us, r});
     r->p->keys = channel(r, &r->keys, ROOM_KEYS);
     r->p->ike = channel(r, &r->ike, ROOM_IKE);
     r->p->ctl = channel(r, &r->ctl, ROOM_CTL);
-    assert_int_equal(esp_soft_open(&r->p->engines[PATH_SOFT].e, &err), 0);
+    struct esp_engine **soft = &r->p->engines[PATH_SOFT].e;
+    assert_int_equal(workers == 1 ? esp_soft_open(soft, &err) : esp_soft_open_queues(soft, workers, &err), 0);
     assert_int_equal(esp_soft_open(&r->peer, &err), 0);
-    r->p->worker->net = path_net_sockets(&r->p->worker->sockets, &r->env);
-    r->p->worker->net.send = catch_all;
-    r->p->worker->net.past = catch_past;
-    assert_int_equal(io_open(r->p->worker, &err), 0);
+    for (unsigned i = 0; i < workers; i++)
+        open_worker(&r->p->worker[i]);
     const struct kset_options routes_too = {
         .routes = true, .rule_priority = 220, .own_mark = ESPALIER_SO_MARK};
     r->p->kernel = fake_kernel();
@@ -147,6 +168,16 @@ int rig_up(void **state)
     return 0;
 }
 
+int rig_up(void **state)
+{
+    return up(state, 1);
+}
+
+int rig_up_two(void **state)
+{
+    return up(state, 2);
+}
+
 void rig_card(struct rig *r)
 {
     fake_init(&r->card);
@@ -155,10 +186,10 @@ void rig_card(struct rig *r)
     assert_ptr_equal(path_card(r->p), &r->card.base);
 }
 
-static unsigned free_packets(const struct path *p)
+static unsigned free_packets(const struct worker *w)
 {
     unsigned n = 0;
-    for (const struct packet *i = p->worker->free; i; i = i->next)
+    for (const struct packet *i = w->free; i; i = i->next)
         n++;
     return n;
 }
@@ -172,10 +203,12 @@ int rig_down(void **state)
         next = c->next;
         sadb_delete(p, c->c.child_id);
     }
-    orphans_expire(p->worker, UINT64_MAX);
+    for (unsigned i = 0; i < p->workers; i++)
+        orphans_expire(&p->worker[i], UINT64_MAX);
     rig_turn(r);
     assert_null(p->children);
-    assert_int_equal(free_packets(p), PATH_JOBS);
+    for (unsigned i = 0; i < p->workers; i++)
+        assert_int_equal(free_packets(&p->worker[i]), PATH_JOBS);
     assert_int_equal(p->by_spi.count + p->by_id.count, 0);
     p->set.block_on_exit = false;
     policy_drop_all(p);
@@ -189,7 +222,12 @@ int rig_down(void **state)
     ipc_close(p->ike);
     ipc_close(p->ctl);
     loop_free(p->loop);
-    io_close(p->worker);
+    for (unsigned i = 0; i < p->workers; i++)
+        io_close(&p->worker[i]);
+    if (p->workers == 2) {
+        close(r->tun2);
+        close(r->env2.tun);
+    }
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
     free(p);
@@ -208,7 +246,8 @@ void rig_turn(struct rig *r)
         path_pump(r->p);
         sadb_retry(r->p);
     }
-    orphans_expire(r->p->worker, loop_now(r->p->loop));
+    for (unsigned i = 0; i < r->p->workers; i++)
+        orphans_expire(&r->p->worker[i], loop_now(r->p->loop));
     path_pump(r->p);
 }
 
@@ -518,11 +557,16 @@ void rig_out_packet(struct rig *r, const struct rig_packet *k)
     rig_turn(r);
 }
 
-bool rig_write(struct rig *r, uint32_t number)
+bool rig_write_to(int tun, uint32_t number)
 {
     uint8_t pkt[24];
     uint32_t len = inner(pkt, "10.1.0.1", "10.2.0.1", number);
-    return write(r->tun, pkt, len) == (ssize_t)len;
+    return write(tun, pkt, len) == (ssize_t)len;
+}
+
+bool rig_write(struct rig *r, uint32_t number)
+{
+    return rig_write_to(r->tun, number);
 }
 
 void rig_out(struct rig *r, uint32_t from, uint32_t count)

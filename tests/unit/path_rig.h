@@ -20,9 +20,10 @@ struct ts_list rig_net(const char *lo, const char *hi);
 struct rig {
     struct path *p;
     struct settings settings;
-    struct child_env env;
+    struct child_env env, env2; // env2: of the second worker, where there is one
     struct fake_card card;
     int tun, keys, ike, ctl;        // our ends
+    int tun2;                       // the second worker's queue
     struct msg_UNKNOWN_SPI unknown; // the last that ike was told of, as rig_events finds them
     unsigned unknowns;
     int udp; // the peer's socket
@@ -47,8 +48,9 @@ struct rig {
     uint64_t now_us;    // of path's clock, which stands still; 0, where a test sets it: it is the machine's
 };
 
-int rig_up(void **state);   // *state: the rig; without a card
-int rig_down(void **state); // also checks that no packet and no child SA was lost sight of
+int rig_up(void **state);     // *state: the rig; without a card
+int rig_up_two(void **state); // with two workers, each of which has a queue of the TUN
+int rig_down(void **state);   // also checks that no packet and no child SA was lost sight of
 int rig_catch(struct rig *r, struct mmsghdr *m, unsigned n); // what path's net sends ends here
 void rig_card(struct rig *r);                                // puts the fake card in
 void rig_turn(struct rig *r);                                // lets path do all that it can do now
@@ -87,6 +89,7 @@ void rig_out_packet(struct rig *r, const struct rig_packet *k); // into the TUN
 void rig_in_packet(struct rig *r, uint32_t spi, const struct rig_packet *k);
 void rig_in_bytes(struct rig *r, uint32_t spi, uint32_t len); // what stands in r->in
 bool rig_write(struct rig *r, uint32_t number); // a protected packet into the TUN; false: no room
+bool rig_write_to(int tun, uint32_t number);    // ... into that queue of it
 void rig_out(struct rig *r, uint32_t from, uint32_t count);
 // The number inside the next packet that path has sent, UINT32_MAX: none. Fails the test when it cannot be
 // opened.

@@ -219,26 +219,41 @@ static unsigned watch_submit(struct esp_queue *q, struct esp_job **jobs, unsigne
     return taken;
 }
 
-int __real_esp_soft_open(struct esp_engine **e, struct esp_error *err);
-int __wrap_esp_soft_open(struct esp_engine **e, struct esp_error *err);
-int __wrap_esp_soft_open(struct esp_engine **e, struct esp_error *err)
+static void watch(struct esp_engine *e, unsigned queues)
 {
     static struct esp_engine_ops ops;
     static struct esp_queue_ops queue_ops;
-    int rc = __real_esp_soft_open(e, err);
-    if (rc)
-        return rc;
-    real_ops = (*e)->ops;
+    real_ops = e->ops;
     ops = *real_ops;
     ops.sa_add = watch_add;
     ops.sa_delete = watch_delete;
     ops.destroy = watch_destroy;
-    (*e)->ops = &ops;
-    real_queue_ops = (*e)->queue[0]->ops;
+    e->ops = &ops;
+    real_queue_ops = e->queue[0]->ops;
     queue_ops = *real_queue_ops;
     queue_ops.submit = watch_submit;
-    (*e)->queue[0]->ops = &queue_ops;
-    return 0;
+    for (unsigned i = 0; i < queues; i++)
+        e->queue[i]->ops = &queue_ops;
+}
+
+int __real_esp_soft_open(struct esp_engine **e, struct esp_error *err);
+int __wrap_esp_soft_open(struct esp_engine **e, struct esp_error *err);
+int __wrap_esp_soft_open(struct esp_engine **e, struct esp_error *err)
+{
+    int rc = __real_esp_soft_open(e, err);
+    if (!rc)
+        watch(*e, 1);
+    return rc;
+}
+
+int __real_esp_soft_open_queues(struct esp_engine **e, unsigned queues, struct esp_error *err);
+int __wrap_esp_soft_open_queues(struct esp_engine **e, unsigned queues, struct esp_error *err);
+int __wrap_esp_soft_open_queues(struct esp_engine **e, unsigned queues, struct esp_error *err)
+{
+    int rc = __real_esp_soft_open_queues(e, queues, err);
+    if (!rc)
+        watch(*e, queues);
+    return rc;
 }
 
 // An exchange counts with its first answer, and once: neither what goes out again nor further fragments.
@@ -455,18 +470,22 @@ void check_leaks(struct world *w)
 {
     for (unsigned i = 0; i < w->sites; i++) {
         const struct path *p = w->site[i].d.path;
-        unsigned held = PATH_JOBS, waiting = 0;
-        for (const struct packet *k = p ? p->worker->free : NULL; k; k = k->next)
-            held--;
+        unsigned held = PATH_JOBS, waiting = 0, said = 0;
+        held *= p ? p->workers : 1;
+        for (unsigned n = 0; p && n < p->workers; n++) {
+            for (const struct packet *k = p->worker[n].free; k; k = k->next)
+                held--;
+            said += p->worker[n].waiting;
+        }
         for (const struct child *c = p ? p->children : NULL; c; c = c->next) {
             waiting += c->out.waiting.count + c->in.waiting.count;
             if (c->dying)
                 world_fail(w, "leak", "%c still holds CHILD_SA %s{%u}, which is deleted", w->site[i].letter,
                            c->c.name, c->c.child_id);
         }
-        if (p && (held || waiting || p->worker->waiting))
+        if (p && (held || waiting || said))
             world_fail(w, "leak", "%c holds %u packets when all is silent, %u wait for an SA, %u are said to",
-                       w->site[i].letter, held, waiting, p->worker->waiting);
+                       w->site[i].letter, held, waiting, said);
     }
 }
 

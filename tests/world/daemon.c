@@ -366,6 +366,8 @@ void daemon_start(struct site *s)
     make_settings(d);
     make_loops(d);
     d->path = path_new(d->loop[ROOM_PATH], &d->env);
+    if (d->path && s->w->o.workers)
+        path_set_workers(d->path, s->w->o.workers);
     d->keys = keys_new(d->loop[ROOM_KEYS]);
     d->ike = ike_new(d->loop[ROOM_IKE], &d->settings, &net);
     d->ctl = ctl_new(d->loop[ROOM_CTL], &d->settings);

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctrl/path/path.h"
 #include "tests/world/world.h"
 
 static uint64_t cpu_us(void)
@@ -62,8 +63,9 @@ static bool run(const struct options *o, bool trace, struct totals *t, uint64_t 
     }
     if (w.failed && trace)
         printf("seed %llu: invariant %s does not hold: %s\nreplay: build/tests/world %llu --minutes %u "
-               "--trace\n",
-               (unsigned long long)o->seed, w.failed, w.why, (unsigned long long)o->seed, o->minutes);
+               "--workers %u --trace\n",
+               (unsigned long long)o->seed, w.failed, w.why, (unsigned long long)o->seed, o->minutes,
+               o->workers);
     bool ok = !w.failed;
     t->worlds++;
     t->steps += w.steps;
@@ -85,13 +87,15 @@ static int usage(void)
 {
     fputs("usage: world SEED [--trace] [--minutes N] [--count N] [--steps N] [--twice] [--quiet] [--cpu "
           "SECONDS]\n"
-          "       [--ignore INVARIANT] [--card c|verilated] [--traffic PACKETS] [--fast] [--busy]\n"
+          "       [--ignore INVARIANT] [--card c|verilated] [--traffic PACKETS] [--workers N] [--fast] "
+          "[--busy]\n"
           "  Runs the world of SEED (or of N seeds from it on): N minutes of faults, then calm.\n"
           "  --twice: only whether two runs of a seed are the same to the octet.\n"
           "  --cpu: no further seed after so many seconds of CPU time.\n"
           "  --ignore: goes on past that one, to see what else there is.\n"
           "  --card verilated: the cards are the RTL (build/tests/world_verilated), and slow.\n"
           "  --traffic: so many packets a minute between two networks, and rekeys without end.\n"
+          "  --workers: so many in each path, one to 16, all in one thread; packets come to each in turn.\n"
           "  --fast: fails below 100 virtual seconds and 50,000 events a CPU second.\n"
           "  --busy: fails below 1,000 packets through and 10 exchanges a virtual minute and tunnel.\n"
           "  --quiet: all seeds, one line for each that fails.\n",
@@ -120,6 +124,8 @@ static bool parse(int argc, char **argv, struct options *o, uint64_t *count)
             o->busy = true;
         else if (!strcmp(argv[i], "--traffic"))
             o->traffic = (unsigned)strtoul(value, NULL, 0), i++;
+        else if (!strcmp(argv[i], "--workers"))
+            o->workers = (unsigned)strtoul(value, NULL, 0), i++;
         else if (!strcmp(argv[i], "--card") && (!strcmp(value, "c") || !strcmp(value, "verilated")))
             o->verilated = !strcmp(value, "verilated"), i++;
         else if (!strcmp(argv[i], "--cpu"))
@@ -135,7 +141,7 @@ static bool parse(int argc, char **argv, struct options *o, uint64_t *count)
         else
             return false;
     }
-    return true;
+    return o->workers <= PATH_WORKERS;
 }
 
 // The program that holds the Verilated card is another: nobody has to build it for the one in C.

@@ -537,6 +537,7 @@ struct options {
     const char *ignore;
     uint64_t cpu_s;
     unsigned traffic; // packets a minute that the hosts of each pair offer, 0: 1,000 or BUSY
+    unsigned workers; // of each path, 0: one
     bool fast, busy;  // the speed is judged; what went through the tunnels is
 };
 struct world {

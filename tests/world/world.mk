@@ -9,7 +9,7 @@ WORLD_MEMORY := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_al
 $(filter-out $(BUILD)/obj/tests/world/fast_%,$(filter $(BUILD)/obj/tests/world/%,$(WORLD_OBJS))): CPPFLAGS += -include tests/world/plenty.h
 WORLD_DISK := -Wl,--wrap=open,--wrap=write,--wrap=rename,--wrap=fsync,--wrap=leases_open,--wrap=leases_keep,--wrap=pools_take
 WORLD_DISK += -Wl,--wrap=pki_check_standing,--wrap=pki_check_fetched
-WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open $(WORLD_MEMORY) $(WORLD_DISK) $(LIBESPALIER_LIBS) -lssl -lcrypto -lpci -lm
+WORLD_LIBS := -Wl,--wrap=sadb_install,--wrap=bus_open,--wrap=esp_soft_open,--wrap=esp_soft_open_queues $(WORLD_MEMORY) $(WORLD_DISK) $(LIBESPALIER_LIBS) -lssl -lcrypto -lpci -lm
 WORLD := $(BUILD)/tests/world
 $(WORLD): $(BUILD)/obj/tests/world/main.o $(WORLD_OBJS) $(LIBESPALIER)
 	@mkdir -p $(@D)
@@ -36,6 +36,7 @@ check-world: check-mutants check-orders-short $(WORLD) ## a couple of hundred ra
 	@$(WORLD) 7 --count 3 --twice
 	@$(WORLD) $(or $(WORLD_SEED),1) --count 200 --cpu 60 --fast
 	@$(WORLD) 1001 --count 10 --traffic 4500 --fast --busy
+	@$(WORLD) 3 --count 20 --cpu 8 --workers 2
 
 .PHONY: check-mutants
 check-mutants: ## does each planted defect still apply to the source
