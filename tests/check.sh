@@ -22,20 +22,21 @@ stage() { # NAME SECONDS CORES "STAGES THAT COME BEFORE" COMMAND; `x?` comes bef
     names+=("$1") expected+=("${last:-$2}") weights+=("$3") needs+=("$4") commands+=("$5") states+=(waiting) pids+=(0) begun+=(0) took+=(0)
 }
 m="${make[*]}"
-stage registers 15 1 "" "$m check-regs"
-stage style 10 1 "" "$m lint-format lint-shell"
-stage build-c 60 2 "" "$m $build/bin/espalierd unit-tests"
-stage unit 60 1 "build-c" "$m JOBS=1 check-unit"
-stage build-rtl 150 2 "build-c" "$m programs rtl-tests system-tests"
-# early, because it waits more than it computes: the others have the cores meanwhile, and stand back (nice)
-stage system 300 1 "build-rtl" "$m check-system"
-stage world 75 1 "build-c" "nice $m check-world"
-stage fuzz 75 1 "build-c" "nice $m -j1 JOBS=1 check-fuzz"
-stage lint-verilog 130 1 "" "nice $m -j1 JOBS=1 lint-verilog"
+stage registers 7 1 "" "$m check-regs"
+stage style 6 1 "" "$m lint-format lint-shell"
+stage build-c 65 2 "" "$m $build/bin/espalierd unit-tests"
+# before what only computes: the system tests, which take longest and wait for it, run beside all that
+stage build-rtl 60 2 "build-c" "$m programs rtl-tests system-tests"
+# it waits more than it computes: the others have the cores meanwhile, and stand back (nice)
+stage system 500 1 "build-rtl" "$m check-system"
+stage unit 150 1 "build-c" "$m JOBS=1 check-unit"
+stage world 140 1 "build-c" "nice $m check-world"
+stage rtl 105 1 "build-rtl" "$m JOBS=1 check-rtl"
+stage fuzz 125 1 "build-c" "nice $m -j1 JOBS=1 check-fuzz"
+stage lint-verilog 300 1 "" "nice $m -j1 JOBS=1 lint-verilog"
 # what is left of it at the end has both cores
-stage lint-c 350 1 "build-c" "nice $m -j1 JOBS=2 lint-c"
-stage rtl 120 1 "build-rtl" "$m JOBS=1 check-rtl"
-stage rootless 20 1 "build-rtl system?" "$m check-rootless"
+stage lint-c 400 1 "build-c" "nice $m -j1 JOBS=2 lint-c"
+stage rootless 15 1 "build-rtl system?" "$m check-rootless"
 stage demo 60 2 "build-rtl system? rootless?" "tests/as_root.sh $build/tests/demo"
 
 index() {

@@ -17,13 +17,16 @@ lint_if = v="$$($(1) --version 2>/dev/null | grep -oE '[0-9]+[.][0-9.]+' | head 
 .PHONY: lint lint-c lint-verilog lint-clang lint-format lint-tidy lint-shell
 lint: lint-format lint-shell lint-c lint-verilog ## gcc and clang -Werror, clang-format, clang-tidy, Verilator -Wall, Icarus, slang, Yosys, shellcheck
 	@echo "lint: clean"
-lint-c: lint-clang lint-tidy
+LINT_WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+lint-c: lint-tidy
 lint-clang:
 	@echo "  CLANG   $(words $(LINT_C)) files"
-	@clang $(LINT_FLAGS) -fsyntax-only -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(LINT_C)
+	@clang $(LINT_FLAGS) -fsyntax-only $(LINT_WARN) -Werror $(LINT_C)
+# clang-tidy says clang's own warnings too, of sources and headers (clang-diagnostic-*): one reading instead of two
 lint-tidy:
 	@echo "  TIDY    $(words $(LINT_C)) files"
-	@if $(call lint_if,clang-tidy,$(LINT_LLVM)); then printf '%s\n' $(LINT_C) | xargs -P $(JOBS) -n 8 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(LINT_FLAGS) 2>/dev/null' sh; fi
+	@if $(call lint_if,clang-tidy,$(LINT_LLVM)); then printf '%s\n' $(LINT_C) | xargs -P $(JOBS) -n 8 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(LINT_FLAGS) $(LINT_WARN) 2>/dev/null' sh; \
+	else $(MAKE) --no-print-directory -s lint-clang; fi
 lint-format:
 	@echo "  FORMAT  $(words $(LINT_FORMAT)) files"
 	@if $(call lint_if,clang-format,$(LINT_LLVM)); then clang-format --dry-run -Werror $(LINT_FORMAT); fi
@@ -58,3 +61,5 @@ lint-state: $(STATE_OBJS) ## no writable state at file scope in ctrl/ and driver
 lint-c: lint-state
 
 lint-verilog: $(filter lint-%,$(CHECKS)) # all that stand in CHECKS by now
+.PHONY: lint-rtl-blocks
+lint-rtl-blocks: $(YOSYS_BLOCKS) ## Yosys over each block by itself; lint-rtl-card has them as parts of the card

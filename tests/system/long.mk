@@ -42,13 +42,14 @@ check-debian12 check-debian13: check-debian%: ## `make demo`, then `make check`,
 	@BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) demo
 	@FRESH= BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) check
 
-check-long: ## everything: check, sanitizers, fail-over, policies, the card in C, the cost of a look-up, proofs, Debian 13
+check-long: ## everything: check, sanitizers, fail-over, policies, the card in C, each RTL block, the cost of a look-up, proofs, Debian 13
 	@$(AGAIN) check
 	@$(AGAIN) check-san
 	@$(AGAIN) check-failover
 	@$(AGAIN) check-policy
 	@$(AGAIN) check-orders ORDERS_CPU=3600
 	@$(AGAIN) check-card-model
+	@$(AGAIN) -j1 lint-rtl-blocks
 	@$(AGAIN) bench-lookup
 	@$(AGAIN) formal formal-mutants
 	@$(AGAIN) check-debian13
