@@ -5,7 +5,11 @@ set -eu
 if [ "$(id -u)" = 0 ]; then
     exec "$@"
 elif sudo -n true 2>/dev/null; then
-    exec sudo --preserve-env=TMPDIR,ESPALIER_KEEP,ESPALIER_LAB,ESPALIER_LAB_LOGS,ESPALIER_ROUNDS,ESPALIER_SECONDS,ESPALIER_REKEY,ESPALIER_REKEY_WEST,ESPALIER_REKEY_EAST,ESPALIER_CHARON_ROOT,ESPALIER_ML_KEM,ESPALIER_PEERS,ESPALIER_SEED,ASAN_OPTIONS,UBSAN_OPTIONS "$@"
+    keep=TMPDIR,NO_COLOR,ASAN_OPTIONS,UBSAN_OPTIONS,ROUNDS,SECONDS_EACH,KINDS,COUNT,CONNS,HELD,HELD_CHARON
+    for name in BIN CARD CHARON_ROOT KEEP LAB LAB_LOGS ML_KEM PEERS REKEY REKEY_EAST REKEY_WEST ROUNDS SECONDS SEED STEPS; do
+        keep=$keep,ESPALIER_$name
+    done
+    exec sudo --preserve-env="$keep" "$@"
 elif unshare -Urnm true 2>/dev/null; then
     exec unshare -Urnm "$@"
 fi

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # gcc -Werror is the build itself; here clang, clang-format, clang-tidy, Verilator -Wall, Yosys and shellcheck look at the same sources.
-LINT_C = $(shell git ls-files '*.c' 2>/dev/null || find driver ctrl sim tests -name '*.c')
-LINT_SH = $(shell git ls-files '*.sh' 2>/dev/null) .ci/run
+# $(call lint_files,PATTERN...): what git knows, or, where git reads nothing (a tarball, another user's tree), what is there
+lint_files = $(or $(shell git ls-files $(foreach p,$(1),'$(p)') 2>/dev/null),$(shell find ctrl driver hw sim tests -type f \( -false $(foreach p,$(1),-o -name '$(p)') \)))
+LINT_C = $(call lint_files,*.c)
+LINT_SH = $(call lint_files,*.sh) .ci/run
 LINT_FLAGS := -std=c11 -D_GNU_SOURCE -I. -Idriver/include
 
-LINT_FORMAT = $(filter-out %/status.h hw/regs/gen/%,$(shell git ls-files '*.c' '*.h' 2>/dev/null))
+LINT_FORMAT = $(filter-out %/status.h hw/regs/gen/%,$(call lint_files,*.c *.h))
 
 # clang-format, clang-tidy and shellcheck of another version judge otherwise: they speak where the version is ours (Debian
 # 12's) and are skipped by name elsewhere. LINT_LLVM=19 tries another.

@@ -31,7 +31,7 @@ one() {
         word=skipped
     elif [ $rc != 0 ]; then
         word=FAILED
-    elif ! grep -aqE 'PASSED  \] [1-9][0-9]* test|^[0-9]* passed' "$log"; then
+    elif ! grep -aqE 'PASSED  \] [1-9][0-9]* test|^[1-9][0-9]* passed' "$log"; then
         word=FAILED
         echo "$name exited 0 but ran no test" >>"$log"
     fi

@@ -11,6 +11,18 @@
 char dir[64];
 char output[32768];
 
+const char sudo_stub[] =
+    "#!/bin/sh\n"
+    "keep=\n"
+    "while :; do\n"
+    "  case $1 in -n) ;; --preserve-env=*) keep=${1#*=} ;; *) break ;; esac\n"
+    "  shift\n"
+    "done\n"
+    "for v in $(echo \"$keep\" | tr , ' '); do\n"
+    "  eval \"[ -z \\\"\\${$v+x}\\\" ] || set -- \\\"$v=\\$$v\\\" \\\"\\$@\\\"\"\n"
+    "done\n"
+    "exec env -i ROOT=1 S=\"$S\" PATH=\"$PATH\" \"$@\" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-\n";
+
 void dir_make(const char *name)
 {
     snprintf(dir, sizeof(dir), "/tmp/espalier-test-%s-XXXXXX", name);

@@ -19,6 +19,9 @@ int dir_remove(void **state);    // a teardown of cmocka
 void dir_folder(const char *name);
 void put(const char *name, const char *text); // an executable file with that text
 bool exists(const char *name);
+// `sudo` as it is: another environment, of which what is asked for stays, and no descriptor but the first
+// three. What it runs has ROOT=1.
+extern const char sudo_stub[];
 
 // The command's exit status, 128 + its signal, or -1. What it would read is empty.
 int command(const char *cmd);

@@ -82,6 +82,25 @@ static void test_deps_without_rights_prints_the_line_and_exits_3(void **state)
     assert_false(exists("policy"));
 }
 
+// Nothing that only root may is done without sudo, and what apt says comes through it.
+static void test_deps_with_sudo_installs_as_root_does(void **state)
+{
+    char apt[1024];
+    (void)state;
+    put("uid", "1000\n");
+    put("stubs/sudo", sudo_stub);
+    snprintf(apt, sizeof(apt), "#!/bin/sh\n[ \"$ROOT\" = 1 ] || { echo 'E: are you root?'; exit 100; }\n%s",
+             strchr(apt_stub, '\n') + 1);
+    put("stubs/apt-get", apt);
+    put("stubs/systemctl", "#!/bin/sh\n[ \"$ROOT\" = 1 ] && echo \"$*\" >>$S/systemctl\n");
+    assert_int_equal(deps("ESPALIER_TICK=0"), 0);
+    must_say("unpacking and configuring: 50 %");
+    assert_non_null(strstr(get("apt"), "install -y --no-remove"));
+    assert_non_null(strstr(get("asked"), "strongswan-starter.service 101\n"));
+    assert_string_equal(get("systemctl"), "disable --now strongswan-starter.service\n");
+    assert_false(exists("policy"));
+}
+
 static void test_deps_of_software_alone_are_eleven_packages(void **state)
 {
     (void)state;
@@ -185,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deps_nothing_missing_calls_no_apt, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_without_rights_prints_the_line_and_exits_3, setup,
                                         dir_remove),
+        cmocka_unit_test_setup_teardown(test_deps_with_sudo_installs_as_root_does, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_of_software_alone_are_eleven_packages, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_new_strongswan_is_kept_from_starting_and_disabled, setup,
                                         dir_remove),

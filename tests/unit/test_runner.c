@@ -60,6 +60,11 @@ static void test_run_test_that_ran_nothing_is_1(void **state)
     must_say("empty exited 0 but ran no test");
     script("silent", "true");
     assert_int_equal(run("tests/run.sh $D/silent"), 1);
+    script("none", "echo '0 passed, 0 failed'");
+    assert_int_equal(run("tests/run.sh $D/good $D/none"), 1);
+    must_say("none exited 0 but ran no test");
+    script("some", "echo '12 passed, 0 failed'");
+    assert_int_equal(run("tests/run.sh $D/some"), 0);
     assert_int_equal(run("tests/run.sh"), 1);
 }
 
@@ -68,6 +73,30 @@ static void test_run_missing_right_is_3(void **state)
     (void)state;
     assert_int_equal(run("tests/run.sh $D/good $D/unable"), 3);
     must_say("needs a thing");
+}
+
+// Where git reads nothing (a tarball, a tree of another user's) what there is is looked at.
+static void test_lint_without_git_looks_at_all_files(void **state)
+{
+    static const char *const what[] = {"FORMAT", "CLANG", "SHELL"};
+    unsigned with[3], without[3];
+    (void)state;
+    for (int git = 1; git >= 0; git--) {
+        const char *hide = git ? "" : "GIT_DIR=/nonexistent";
+        char cmd[300];
+        snprintf(cmd, sizeof(cmd),
+                 "{ env -u MAKEFLAGS -u MAKELEVEL %s make -n lint-format lint-clang lint-shell | grep -aoE "
+                 "'(FORMAT|CLANG|SHELL) +[0-9]+ files'; }",
+                 hide);
+        assert_int_equal(command(cmd), 0);
+        for (int i = 0; i < 3; i++) {
+            const char *at = strstr(output, what[i]);
+            assert_non_null(at);
+            assert_int_equal(sscanf(at + strlen(what[i]), " %u files", git ? &with[i] : &without[i]), 1);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        assert_true(without[i] > 20 && without[i] >= with[i]);
 }
 
 // cmocka's status is the number of tests that failed, which may be three.
@@ -179,12 +208,37 @@ static void test_need_of_rootless_without_user_namespaces_is_3_and_names_what_gi
         assert_int_equal(run("sh -c 'chmod 755 $D; PATH=$D:$PATH tests/need.sh rootless'"), 0);
 }
 
+// The environment that a test or a bench is told things by gets through sudo, and nothing else does.
+static void test_as_root_by_sudo_keeps_what_tests_are_told(void **state)
+{
+    (void)state;
+    script("id", "echo 1000");
+    put("sudo", sudo_stub);
+    script("shown", "env");
+    assert_int_equal(run("env PATH=$D:$PATH SECRET=x ESPALIER_SEED=7 ESPALIER_STEPS=1 'KINDS=a b' "
+                         "tests/as_root.sh $D/shown"),
+                     0);
+    must_say("ROOT=1\n");
+    must_say("ESPALIER_SEED=7\n");
+    must_say("ESPALIER_STEPS=1\n");
+    must_say("KINDS=a b\n");
+    assert_null(strstr(output, "SECRET"));
+    script("each", "for v in $(grep -hoE 'getenv..ESPALIER_[A-Z_]+' tests/system/*.c | grep -oE 'ESPALIER.*' "
+                   "| sort -u); "
+                   "do env PATH=$D:$PATH $v=1 tests/as_root.sh $D/shown | grep -qx $v=1 || echo lost: $v; "
+                   "echo $v; done");
+    assert_int_equal(run("$D/each"), 0);
+    must_say("ESPALIER_SEED\n");
+    assert_null(strstr(output, "lost: "));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_run_all_good_is_0, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_failure_shows_the_last_lines_and_is_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_test_that_ran_nothing_is_1, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_lint_without_git_looks_at_all_files, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_missing_right_is_3, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_three_failures_are_no_missing_right, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_check_runs_every_stage_and_is_0, setup, dir_remove),
@@ -196,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_need_without_tun_is_3_and_names_it, setup, dir_remove),
         cmocka_unit_test_setup_teardown(
             test_need_of_rootless_without_user_namespaces_is_3_and_names_what_gives_them, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_as_root_by_sudo_keeps_what_tests_are_told, setup, dir_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
