@@ -539,6 +539,7 @@ struct options {
     unsigned traffic; // packets a minute that the hosts of each pair offer, 0: 1,000 or BUSY
     unsigned workers; // of each path, 0: one
     bool fast, busy;  // the speed is judged; what went through the tunnels is
+    unsigned trip_s;  // it fails by itself then, 0: never
 };
 struct world {
     struct options o;
