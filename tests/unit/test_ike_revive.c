@@ -551,20 +551,26 @@ static void both_start(struct conn_config *c, int side)
     c->unique = UNIQUE_REPLACE;
 }
 
+static void load_both(struct pair *p, enum unique_mode unique)
+{
+    struct conn_config c;
+    p->filter = pair_lose_all;
+    for (int i = 0; i < 2; i++) {
+        pair_default_conn(&c, i);
+        both_start(&c, i);
+        c.unique = (uint8_t)unique;
+        pair_load(p, i, &c);
+    }
+    p->filter = NULL;
+}
+
 static void test_ends_that_initiate_at_once_come_to_one_sa(void **state)
 {
+    static const enum unique_mode modes[] = {UNIQUE_NO, UNIQUE_REPLACE, UNIQUE_KEEP};
     (void)state;
-    for (int round = 0; round < 16; round++) {
+    for (int round = 0; round < 18; round++) {
         struct pair *p = pair_loaded(UNIQUE_NO, NULL);
-        struct conn_config c;
-        p->filter = pair_lose_all;
-        for (int i = 0; i < 2; i++) {
-            pair_default_conn(&c, i);
-            both_start(&c, i);
-            c.unique = round & 1 ? UNIQUE_REPLACE : UNIQUE_NO;
-            pair_load(p, i, &c);
-        }
-        p->filter = NULL; // both ask again, in the same millisecond
+        load_both(p, modes[round % 3]); // both ask again, in the same millisecond
         pair_wait(p, 5 * MINUTE);
         pair_assert_one(p);
         p->filter = pair_lose_all; // both lose each other, both come back
@@ -574,6 +580,22 @@ static void test_ends_that_initiate_at_once_come_to_one_sa(void **state)
         pair_assert_one(p);
         pair_free(p);
     }
+}
+
+// Who asked for it has two, which both ends have.
+static void test_ends_that_initiate_at_once_keep_both_where_unique_is_never(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    load_both(p, UNIQUE_NEVER);
+    for (int i = 0; i < 3; i++) {
+        pair_wait(p, 5 * MINUTE);
+        assert_int_equal(p->s[0].ike->sa_count, 2);
+        assert_int_equal(p->s[1].ike->sa_count, 2);
+        assert_int_equal(pair_live(&p->s[0]), 2);
+        assert_true(pair_agree(p));
+    }
+    pair_free(p);
 }
 
 static void nameless(struct conn_config *c, int side)
@@ -1047,6 +1069,7 @@ int main(void)
         cmocka_unit_test(test_forced_end_tells_the_peer_though_a_task_is_at_work),
         cmocka_unit_test(test_end_of_an_sa_whose_ike_auth_is_under_way_tells_the_peer),
         cmocka_unit_test(test_ends_that_initiate_at_once_come_to_one_sa),
+        cmocka_unit_test(test_ends_that_initiate_at_once_keep_both_where_unique_is_never),
         cmocka_unit_test(test_initial_contact_is_not_said_beside_an_sa_with_that_host),
         cmocka_unit_test(test_what_was_lost_while_another_one_was_made_is_wanted_when_that_fails),
         cmocka_unit_test(test_initiation_that_crosses_the_delete_of_its_ike_sa_begins_anew),

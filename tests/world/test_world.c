@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "ctrl/path/path.h"
 #include "tests/world/world.h"
 
 enum { SEEDS = 2 };
@@ -199,6 +200,91 @@ static void test_tiny_leases_under_bursts_lose_no_packet(void **state)
     }
 }
 
+static void test_card_killed_under_bursts_and_tiny_leases_loses_no_packet(void **state)
+{
+    static const struct plain tiny = {.card = {true, true}, .start = {START_START, START_TRAP}, .lease = 4};
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, &tiny);
+        size_t from = up();
+        for (int i = 0; i < 20; i++) {
+            for (int k = 0; k < 60; k++)
+                host_send(&w, i & 1, !(i & 1), 0, true);
+            if (i == 10)
+                site_card_fault(w.site[seed & 1].card, CARD_KILLED);
+            run(50000);
+        }
+        run(5 * SECOND);
+        assert_int_equal(lost(from), 0);
+        run(20 * SECOND);
+        end();
+    }
+}
+
+static bool adds(const struct site *s)
+{
+    for (const struct child *c = s->d.path ? s->d.path->children : NULL; c; c = c->next)
+        if (c->out.state == HALF_ADDING || c->in.state == HALF_ADDING)
+            return true;
+    return false;
+}
+
+static void test_card_killed_while_it_takes_an_sa_is_survived(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        struct site *s;
+        begin(seed, &cards);
+        s = &w.site[seed & 1];
+        site_card_habits(s->card, 0, 5000, 0);
+        for (uint64_t until = w.now + 10 * SECOND; !adds(s) && w.now < until;)
+            run(100);
+        assert_true(adds(s));
+        run(rng_below(&w.rng, 2000));
+        site_card_fault(s->card, CARD_KILLED);
+        up();
+        run(20 * SECOND);
+        end();
+    }
+}
+
+static void test_card_that_is_silent_from_the_start_delays_nobody(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct site *s;
+        begin(seed, &cards);
+        s = &w.site[seed & 1];
+        site_card_fault(s->card, CARD_MUTE);
+        up();
+        assert_int_equal(site_card_sas(s->card), 0);
+        assert_int_equal(site_card_sas(w.site[!(seed & 1)].card), 2);
+        end();
+    }
+}
+
+// It gets its SAs, or their successors, when it has been well for long enough, under traffic.
+static void test_card_that_comes_back_gets_the_sas_without_loss(void **state)
+{
+    static const enum card_fault faults[] = {CARD_KILLED, CARD_HUNG, CARD_FATAL, CARD_ALL_ONES};
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        struct site *s;
+        begin(seed, &cards);
+        size_t from = up();
+        s = &w.site[seed & 1];
+        site_card_fault(s->card, faults[seed % 4]);
+        run(4 * SECOND);
+        assert_int_equal(lost(from), 0);
+        from = w.ledger.count;
+        site_card_fault(s->card, CARD_WELL);
+        run(60 * SECOND);
+        assert_int_equal(lost(from), 0);
+        assert_int_equal(site_card_sas(s->card), 2);
+        end();
+    }
+}
+
 // The card's clock passes the deadline of its SAs meanwhile. They go on in software; what waited in the
 // sockets is older than the time that lost() gives a packet, so it is not counted.
 static void test_host_that_is_silent_past_the_cards_deadline_goes_on_without_loss(void **state)
@@ -313,11 +399,11 @@ static void test_any_room_killed_and_started_again_is_up_again(void **state)
 {
     static const int rooms[] = {ROOM_SUPER, ROOM_PATH, ROOM_IKE, ROOM_KEYS, ROOM_CTL};
     (void)state;
-    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= 10; seed++) { // each with cards and without
         struct site *s;
-        begin(seed, seed & 1 ? &cards : &no_cards);
+        begin(seed, seed > 5 ? &cards : &no_cards);
         up();
-        s = &w.site[seed >> 1 & 1];
+        s = &w.site[seed & 1];
         daemon_kill(s, rooms[seed % 5]);
         run(3 * SECOND);
         assert_int_equal(s->d.life, DOWN);
@@ -948,6 +1034,10 @@ int main(void)
         cmocka_unit_test(test_card_that_refuses_half_of_all_sas_loses_no_packet),
         cmocka_unit_test(test_lost_interrupts_delay_and_lose_no_packet),
         cmocka_unit_test(test_tiny_leases_under_bursts_lose_no_packet),
+        cmocka_unit_test(test_card_killed_under_bursts_and_tiny_leases_loses_no_packet),
+        cmocka_unit_test(test_card_killed_while_it_takes_an_sa_is_survived),
+        cmocka_unit_test(test_card_that_is_silent_from_the_start_delays_nobody),
+        cmocka_unit_test(test_card_that_comes_back_gets_the_sas_without_loss),
         cmocka_unit_test(test_host_that_is_silent_past_the_cards_deadline_goes_on_without_loss),
         cmocka_unit_test(test_a_child_begun_while_two_ike_sas_cross_outlives_the_one_that_goes),
         cmocka_unit_test(test_every_mix_of_families_inside_and_outside_loses_no_packet),
