@@ -59,11 +59,11 @@ static int add_uri(struct load *l, struct blobs *list, const char *text)
 {
     size_t len = strlen(text);
     if (len == 0 || len >= AUTHORITY_URI_LEN || text[strcspn(text, " \t\r\n")])
-        return load_refuse(l, "invalid value for: %s: expected a URI of 1 to %d characters without blanks",
-                           l->key->name, AUTHORITY_URI_LEN - 1);
+        return load_refuse(
+            l, "invalid value for: %s: '%.40s', expected a URI of 1 to %d characters without blanks",
+            l->key->name, text, AUTHORITY_URI_LEN - 1);
     if (list->count == AUTHORITY_URIS_MAX)
-        return load_refuse(l, "invalid value for: %s: more than %d of them", l->key->name,
-                           AUTHORITY_URIS_MAX);
+        return load_too_many(l, text, AUTHORITY_URIS_MAX, " of them");
     if (blobs_add(list, slice_str(text)) == 0)
         return 0;
     l->no_memory = true;
@@ -118,8 +118,7 @@ int authority_uri_base(struct load *l, void *owner, const char *text)
 {
     struct authority_config *a = owner;
     if (strlen(text) >= sizeof(a->cert_uri_base))
-        return load_refuse(l, "invalid value for: cert_uri_base: longer than %d characters",
-                           AUTHORITY_URI_LEN - 1);
+        return load_too_long(l, text, AUTHORITY_URI_LEN - 1);
     strcpy(a->cert_uri_base, text);
     if (text[0])
         load_warn(l, "cert_uri_base = %.60s has no effect: certificates are sent whole, not by hash and URL",

@@ -25,7 +25,7 @@ static int add_address(struct load *l, struct conn_config *c, bool local, const 
     if (!any && a.family == 6 && a.a[0] == 0xfe && (a.a[1] & 0xc0) == 0x80)
         return load_bad_value(l, text, "an IPv6 address that is not of one link alone");
     if ((local ? c->local_count : c->remote_count) == ADDRS_MAX)
-        return load_refuse(l, "invalid value for: %s: more than %d addresses", l->key->name, ADDRS_MAX);
+        return load_too_many(l, text, ADDRS_MAX, " addresses");
     return conn_add_addr(c, local, &a) ? 0 : no_memory(l);
 }
 
@@ -55,7 +55,7 @@ int conn_pool(struct load *l, void *owner, const char *text)
     if (!text[0] || strlen(text) >= NAME_MAX_LEN)
         return load_bad_value(l, text, "the name of a pool");
     if (c->pool_count == POOLS_MAX)
-        return load_refuse(l, "invalid value for: pools: more than %d", POOLS_MAX);
+        return load_too_many(l, text, POOLS_MAX, "");
     if (conn_add_pool(c, text))
         return 0;
     return no_memory(l);
@@ -72,7 +72,7 @@ int conn_vip(struct load *l, void *owner, const char *text)
     if (!addr_parse(text, &a))
         return load_bad_value(l, text, "0.0.0.0, :: or an IP address");
     if (c->vip_count == VIPS_MAX)
-        return load_refuse(l, "invalid value for: vips: more than %d", VIPS_MAX);
+        return load_too_many(l, text, VIPS_MAX, "");
     return conn_add_vip(c, &a) ? 0 : no_memory(l);
 }
 
@@ -114,7 +114,7 @@ static int add_ts(struct load *l, struct ts_list **selectors, const char *text)
     if (!list)
         return no_memory(l);
     if (list->count == TS_MAX)
-        return load_refuse(l, "invalid value for: %s: more than %d traffic selectors", l->key->name, TS_MAX);
+        return load_too_many(l, text, TS_MAX, " traffic selectors");
     if (ts_text_parse(text, &list->t[list->count], &e) < 0)
         return load_refuse(l, "invalid value for: %s: %.160s", l->key->name, e.text);
     list->count++;

@@ -128,7 +128,7 @@ static int load_child(struct load *l, const struct vici_node *section)
     if (lost_its_keys(l, section))
         return -EINVAL;
     if (c->child_count == CHILDREN_MAX)
-        return load_refuse(l, "more than %d children", CHILDREN_MAX);
+        return load_refuse(l, "child %.40s: more than %d children", section->name, CHILDREN_MAX);
     struct child_config *child = conn_add_child(c);
     if (!child) {
         l->no_memory = true;
@@ -201,7 +201,8 @@ static int load_all(struct load *l, const struct vici_node *section)
     if (!section->name[0])
         load_refuse(l, "a connection without a name");
     if (strlen(section->name) >= NAME_MAX_LEN)
-        load_refuse(l, "the connection's name is longer than %d characters", NAME_MAX_LEN - 1);
+        load_refuse(l, "the connection's name %.40s... is longer than %d characters", section->name,
+                    NAME_MAX_LEN - 1);
     if (!conn_set_text(l->conn, &l->conn->name, section->name))
         return esp_fail(l->err, -ENOMEM, "", "out of memory, config discarded");
     enter(l, l->conn->name);

@@ -162,8 +162,7 @@ static int set_id(struct load *l, enum auth_id which, const char *text)
 {
     int rc = auth_set_id(side(l), which, text);
     if (rc == -EMSGSIZE)
-        return load_refuse(l, "invalid value for: %s: longer than %d characters", l->key->name,
-                           ID_MAX_LEN - 1);
+        return load_too_long(l, text, ID_MAX_LEN - 1);
     l->no_memory |= rc == -ENOMEM;
     return rc;
 }
@@ -221,9 +220,11 @@ void side_finish(struct load *l, bool local, const struct vici_node *section)
         load_warn(l, "%s: eap_id is without effect where auth is no EAP method", local ? "local" : "remote");
     if (auth_id(s, AUTH_AAA_ID)[0] && (!local || s->eap_type != EAP_TLS)) {
         l->key = key_find(local ? SEC_LOCAL : SEC_REMOTE, "aaa_id");
-        load_refuse(l,
-                    "invalid value for: aaa_id: it goes with auth = eap-tls of the local section: no other "
-                    "method proves a server's identity");
+        load_refuse(
+            l,
+            "invalid value for: aaa_id: '%.40s': it goes with auth = eap-tls of the local section: no "
+            "other method proves a server's identity",
+            auth_id(s, AUTH_AAA_ID));
         l->key = NULL;
     }
     if (s->auth == AUTH_EAP && s->pubkeys.count)

@@ -41,6 +41,18 @@ int load_bad_value(struct load *l, const char *value, const char *expected)
     return load_refuse(l, "invalid value for: %s: '%.40s', expected %.120s", l->key->name, value, expected);
 }
 
+int load_too_long(struct load *l, const char *value, int most)
+{
+    return load_refuse(l, "invalid value for: %s: '%.40s...' is longer than %d characters", l->key->name,
+                       value, most);
+}
+
+int load_too_many(struct load *l, const char *value, int most, const char *of_what)
+{
+    return load_refuse(l, "invalid value for: %s: '%.40s': more than %d%s", l->key->name, value, most,
+                       of_what);
+}
+
 static const struct choice *find_choice(const struct choice *c, const char *text)
 {
     for (; c->text; c++) {
@@ -117,8 +129,7 @@ static int refuse_for_good(struct load *l, const char *value)
 static int set_text(struct load *l, const char **at, const char *value)
 {
     if (strlen(value) >= l->key->max)
-        return load_refuse(l, "invalid value for: %s: longer than %d characters", l->key->name,
-                           (int)l->key->max - 1);
+        return load_too_long(l, value, (int)l->key->max - 1);
     if (conn_set_text(l->conn, at, value))
         return 0;
     l->no_memory = true;

@@ -89,6 +89,8 @@ struct load {
 __attribute__((format(printf, 2, 3))) int load_refuse(struct load *l, const char *fmt, ...);
 __attribute__((format(printf, 2, 3))) void load_warn(struct load *l, const char *fmt, ...);
 int load_bad_value(struct load *l, const char *value, const char *expected);
+int load_too_long(struct load *l, const char *value, int most);
+int load_too_many(struct load *l, const char *value, int most, const char *of_what); // the first one beyond
 // Reads one key of a section into its owner: 0, or a fault was recorded.
 int load_key(struct load *l, void *owner, enum key_section section, const struct vici_node *n);
 

@@ -113,7 +113,8 @@ static int set_port(const char *name, const char *value, uint16_t *port, struct 
 static int add_listen(struct settings *s, const char *value, struct esp_error *err)
 {
     if (s->listen_count == SETTINGS_MAX_LISTEN)
-        return esp_fail(err, -EINVAL, "--listen", "given more than %d times", SETTINGS_MAX_LISTEN);
+        return esp_fail(err, -EINVAL, "--listen", "'%.60s': given more than %d times", value,
+                        SETTINGS_MAX_LISTEN);
     struct sockaddr_storage *ss = &s->listen[s->listen_count];
     struct sockaddr_in *v4 = (struct sockaddr_in *)ss;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ss;
@@ -158,7 +159,8 @@ static int add_override(struct options *o, const char *value, struct esp_error *
     bool full = strncmp(value, "charon.", 7) == 0 || strncmp(value, "espalierd.", 10) == 0;
     int n = snprintf(path, sizeof(path), "%s%.*s", full ? "" : "espalierd.", (int)(eq - value), value);
     if (n < 0 || (size_t)n >= sizeof(path))
-        return esp_fail(err, -EINVAL, "-o", "key longer than %d characters", CONF_MAX_PATH - 11);
+        return esp_fail(err, -EINVAL, "-o", "'%.40s...': key longer than %d characters", value,
+                        CONF_MAX_PATH - 11);
     int r = conf_add(&o->overrides, path, eq + 1, "-o");
     return r ? esp_fail(err, r, "-o", "%s", strerror(-r)) : 0;
 }
@@ -181,7 +183,8 @@ static int set_text(struct options *o, const struct option_def *d, const char *v
     if (!*value)
         return esp_fail(err, -EINVAL, d->name, "expected a value, got an empty one");
     if (strlen(value) >= d->size)
-        return esp_fail(err, -EINVAL, d->name, "longer than %zu characters", d->size - 1);
+        return esp_fail(err, -EINVAL, d->name, "'%.40s...' is longer than %zu characters", value,
+                        d->size - 1);
     snprintf((char *)&o->named + d->offset, d->size, "%s", value);
     return 0;
 }

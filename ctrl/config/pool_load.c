@@ -17,8 +17,7 @@ int pool_addrs(struct load *l, void *owner, const char *text)
     struct pool_config *p = owner;
     const char *why;
     if (p->base.family)
-        return load_refuse(l, "invalid value for: addrs: expected one network or range, further ones in a "
-                              "pool of their own");
+        return load_bad_value(l, text, "one network or range, further ones in a pool of their own");
     if (pool_addrs_parse(p, text, &why))
         return 0;
     p->base.family = 0;

@@ -149,9 +149,10 @@ static int add_file(struct maker *m, struct placed *parent, enum vici_kind kind,
     uint8_t *data = NULL;
     size_t n = 0;
     snprintf(file, sizeof(file), "%.*s", (int)len, name);
-    int r = creds_read(m->dir, v->name, file, &data, &n, &err);
-    if (r == 0)
-        r = check_content(v->name, file, data, n, &err);
+    struct esp_error e = {0};
+    int r = creds_read(m->dir, v->name, file, &data, &n, &e);
+    r = r ? esp_fail(&err, r, "", "invalid value for: %s: %.200s", v->name, e.text)
+          : check_content(v->name, file, data, n, &err);
     struct placed *p = r == -ENOMEM ? NULL : add(m, parent, kind, v, r ? "" : (const char *)data, r ? 0 : n);
     cred_free(data, n);
     if (p && r)

@@ -127,7 +127,9 @@ static int parse_range(const char *lo, const char *hi, struct ts *out, struct es
     struct addr a, b;
     if (!addr_parse(lo, &a) || !addr_parse(hi, &b) || a.family != b.family ||
         memcmp(a.a, b.a, sizeof(a.a)) > 0)
-        return bad(err, hi, "a range: two addresses of one family, the lower first");
+        return esp_fail(err, -EINVAL, "",
+                        "'%.45s-%.45s': expected a range: two addresses of one family, the lower first", lo,
+                        hi);
     out->family = a.family;
     memcpy(out->lo, a.a, sizeof(out->lo));
     memcpy(out->hi, b.a, sizeof(out->hi));

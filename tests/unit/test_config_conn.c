@@ -765,10 +765,10 @@ static void test_lists_of_addresses_and_pools_have_limits_that_are_named(void **
     static const struct {
         const char *key, *format, *refusal;
         unsigned most;
-    } cases[] = {{"local_addrs", "10.0.0.%u", "local_addrs: more than 32 addresses", 32},
-                 {"remote_addrs", "10.0.0.%u", "remote_addrs: more than 32 addresses", 32},
-                 {"pools", "p%u", "pools: more than 8", 8},
-                 {"vips", "10.3.0.%u", "vips: more than 4", 4}};
+    } cases[] = {{"local_addrs", "10.0.0.%u", "local_addrs: '10.0.0.32': more than 32 addresses", 32},
+                 {"remote_addrs", "10.0.0.%u", "remote_addrs: '10.0.0.32': more than 32 addresses", 32},
+                 {"pools", "p%u", "pools: 'p8': more than 8", 8},
+                 {"vips", "10.3.0.%u", "vips: '10.3.0.4': more than 4", 4}};
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         for (unsigned more = 0; more < 2; more++) {

@@ -241,7 +241,7 @@ static void tell(struct told *t, const char *dir, const char *text)
 }
 
 struct cert_section { // empty unless it holds the line
-    char text[240];
+    char text[3300];
 };
 
 static struct cert_section cert(const char *name, const char *line)
@@ -255,7 +255,7 @@ static struct cert_section cert(const char *name, const char *line)
 // A connection with one more line in one of its sections.
 static void tell_conn(struct told *t, enum key_section s, const char *line)
 {
-    char text[1500];
+    char text[16000];
 #define AT(section) (s == (section) ? line : "")
     struct cert_section local = cert("cert1", AT(SEC_LOCAL_CERT)),
                         remote = cert("cert1", AT(SEC_REMOTE_CERT)),
@@ -289,6 +289,43 @@ static void walk_conn(const struct row *r)
     bool effect = !t.faults[0] && (t.conn_len != base.conn_len || memcmp(t.conn, base.conn, t.conn_len) != 0);
     if (!effect && !strstr(t.faults, named))
         fail_msg("%s is taken without effect, or refused without its name: \"%s\"", line, t.faults);
+}
+
+// A value that a key cannot have is refused with both in the words, and so is one that is too long.
+static unsigned refuses(const struct row *r, const char *value)
+{
+    static struct told t;
+    char line[3200], named[100];
+    snprintf(line, sizeof(line), "%s = \"%s\"", r->key, value);
+    snprintf(named, sizeof(named), "invalid value for: %s: ", r->key);
+    tell_conn(&t, r->section, line);
+    const char *at = strstr(t.faults, named);
+    const char *wrong = !t.faults[0] ? NULL
+                        : !at        ? "key"
+                        : memmem(at, strcspn(at, "\n"), value, strlen(value) < 20 ? strlen(value) : 20)
+                            ? NULL
+                            : "value";
+    if (wrong)
+        print_error("%s = %.60s: the refusal does not name the %s: %s", r->key, value, wrong, t.faults);
+    return wrong != NULL;
+}
+
+static void test_refusals_of_a_connection_name_key_and_value(void **state)
+{
+    char long_one[3001];
+    unsigned bad = 0;
+    (void)state;
+    memset(long_one, 'x', sizeof(long_one) - 1);
+    long_one[sizeof(long_one) - 1] = 0;
+    for (unsigned i = 0; i < ROWS; i++) {
+        if (rows[i].section > SEC_CHILD)
+            continue;
+        bad += refuses(&rows[i], "no such value");
+        bad += refuses(&rows[i], "-1");
+        bad += refuses(&rows[i], "99999999999999999999");
+        bad += refuses(&rows[i], long_one);
+    }
+    assert_int_equal(bad, 0);
 }
 
 static const char *prefix_of(enum key_section s)
@@ -451,6 +488,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_of_the_146_keys_has_effect_or_is_refused_by_name),
+        cmocka_unit_test(test_refusals_of_a_connection_name_key_and_value),
         cmocka_unit_test(test_table_of_the_manual_is_that_of_the_list),
     };
     return cmocka_run_group_tests(tests, up, down);

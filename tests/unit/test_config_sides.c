@@ -366,11 +366,10 @@ static void test_eap_goes_with_a_certificate_at_the_other_end(void **state)
     assert_string_equal(auth_id(&conn.local, AUTH_AAA_ID), "bob");
     assert_true(conn.local.auth == AUTH_EAP && conn.local.eap_type == EAP_TLS);
     assert_string_equal(warnings, "");
-    assert_refused(load("eap-mschapv2", "pubkey", "east.lab", &name, 1),
-                   "aaa_id: it goes with auth = eap-tls");
+    assert_refused(load("eap-mschapv2", "pubkey", "east.lab", &name, 1), "it goes with auth = eap-tls");
     assert_refused(load("eap-tls", "eap-tls", "east.lab", &name, 1), "aaa_id does not go with EAP at both");
     name.place = REMOTE;
-    assert_refused(load("pubkey", "eap-tls", "east.lab", &name, 1), "aaa_id: it goes with auth = eap-tls");
+    assert_refused(load("pubkey", "eap-tls", "east.lab", &name, 1), "it goes with auth = eap-tls");
 }
 
 int main(void)
