@@ -2,11 +2,13 @@
 // espalier-card: the simulated card as a process. It puts a PCI device into DIR, serves it by vfio-user to
 // one client at a time, and removes it again on SIGTERM. `espalier-card ctl` talks to a running one.
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "espalier/version.h"
 #include "sim/card/control.h"
 #include "sim/card/options.h"
 #include "sim/card/process.h"
@@ -17,16 +19,37 @@ static const char usage_text[] =
     "tap:NAME|packet:IFNAME|pcap:IN,OUT|loop]\n"
     "                     [--json STATS] [--fst FILE [--window FROM:TO]]\n"
     "       espalier-card ctl --dir DIR fault MODE|clear | counters | reset | wave start|stop\n"
-    "fault modes:\n";
+    "       espalier-card --help | --version\n"
+    "\n"
+    "A simulated card: puts a PCI device into DIR, prints `ready DIR/devices/...` once it is usable, serves "
+    "one "
+    "driver\n"
+    "at a time by vfio-user, and takes the device away again at SIGTERM.\n"
+    "  --dir DIR       where the device is: `espalierd --pci-sysfs DIR`, `lspci -A linux-sysfs -O "
+    "sysfs.path=DIR`\n"
+    "  --lanes N       lanes of 16 octets a cycle: the model that is run (1; this build has 1 and 4)\n"
+    "  --sas N         SA slots that it says it has, in each direction (all that the model has)\n"
+    "  --wire WHERE    its wire port; this card has none, all results come back to the host\n"
+    "  --json STATS    writes its counters into that file at its end\n"
+    "  --fst FILE      writes its waves there; --window FROM:TO only of those clock cycles\n"
+    "\n"
+    "ctl speaks to the card that runs in DIR:\n"
+    "  counters        prints them\n"
+    "  reset           a reset behind the driver's back\n"
+    "  wave start|stop   begins and ends the waves (into FILE of --fst, else DIR/espalier-card.fst)\n"
+    "  fault MODE      it behaves so from now on; `fault clear` ends that. MODE is one of\n";
+static const char status_text[] =
+    "Exit status: 0 done, 1 it failed, 2 bad usage, 3 a right or a model is missing, or DIR is in use.\n";
 
 static void print_usage(FILE *to)
 {
     fputs(usage_text, to);
 #define X(id, name, spoil, text)                                                                             \
     if (CARD_FAULT_##id != CARD_FAULT_NONE)                                                                  \
-        fprintf(to, "  %-10s %s\n", name, text);
+        fprintf(to, "    %-12s %s\n", name, text);
     CARD_FAULT_LIST(X)
 #undef X
+    fputs(status_text, to);
 }
 
 static int complain(int status, const char *what, const char *why)
@@ -136,7 +159,17 @@ int main(int argc, char **argv)
     static struct card_process process;
     struct card_options options;
     int help;
-    if (argc > 1 && strcmp(argv[1], "ctl") == 0)
+    bool ctl = argc > 1 && strcmp(argv[1], "ctl") == 0;
+    const char *first = argc > 1 + ctl ? argv[1 + ctl] : "";
+    if (strcmp(first, "--help") == 0) {
+        print_usage(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(first, "--version") == 0) {
+        puts("espalier-card " ESPALIER_VERSION);
+        return EXIT_DONE;
+    }
+    if (ctl)
         return card_control_main(argc - 1, argv + 1);
     int status = card_options_parse(&options, argc, argv, &help);
     if (help) {
