@@ -310,6 +310,9 @@ static void table(const struct lab *l)
     printf("  plaintext packets                %llu\n", (unsigned long long)fig.wire.plaintext);
 }
 
+#define EXAMPLE                                                                                              \
+    "espalier-sim replay --sad sim/workbench/examples/example.sad --in sim/workbench/examples/example.pcap " \
+    "--out out.pcap"
 static void try_next(void)
 {
     char here[512] = "";
@@ -317,16 +320,15 @@ static void try_next(void)
     size_t n = getcwd(here, sizeof(here)) ? strlen(here) : 0;
     if (n && !strncmp(bin, here, n) && bin[n] == '/')
         bin += n + 1;
-    printf(
-        "\nTry next:\n"
-        "  the shipped packets through the RTL  %s/espalier-sim replay --sad "
-        "sim/workbench/examples/example.sad --in "
-        "sim/workbench/examples/example.pcap --out out.pcap\n"
-        "  its waves (gtkwave waves.fst)        the same with --fst waves.fst --window 1000:4000\n"
-        "  a tunnel of your own (root)          %s/espalierd --card none & until swanctl --stats "
-        ">/dev/null 2>&1; do sleep 1; done; swanctl --load-all && swanctl --initiate --child NAME      # of "
-        "your /etc/swanctl/swanctl.conf\n",
-        bin, bin);
+    printf("\nTry next:\n"
+           "  the shipped packets through the RTL:\n"
+           "    %s/" EXAMPLE "\n"
+           "  the same with its waves, for gtkwave waves.fst:\n"
+           "    %s/" EXAMPLE " --fst waves.fst --window 1000:4000\n"
+           "  a tunnel of your own, as root: the child NAME of your /etc/swanctl/swanctl.conf:\n"
+           "    %s/espalierd --card none & until swanctl --stats >/dev/null 2>&1; do sleep 1; done; swanctl "
+           "--load-all && swanctl --initiate --child NAME\n",
+           bin, bin, bin);
 }
 
 int main(int argc, char **argv)
@@ -379,8 +381,8 @@ int main(int argc, char **argv)
     if (failures)
         setenv("ESPALIER_LAB_LOGS", "1", 1); // what the daemons said
     lab_down(l);
+    printf("\n%s\n", failures ? "demo: FAILED" : "demo: every step held");
     if (!failures)
         try_next();
-    printf("\n%s\n", failures ? "demo: FAILED" : "demo: every step held");
     return failures != 0;
 }

@@ -29,17 +29,17 @@ static int tear_down(void **state)
     return 0;
 }
 
-// The rest of the line that begins with this, without a comment behind it.
-static const char *behind(const char *title, char *out, size_t size)
+// The command under the line that begins with this.
+static const char *under(const char *title, char *out, size_t size)
 {
     const char *at = strstr(said, title);
+    at = at ? strstr(at, "\n    ") : NULL;
     if (!at) {
-        fail_msg("\"%s\" is not in:\n%s", title, said);
+        fail_msg("no command stands under \"%s\" in:\n%s", title, said);
         return out;
     }
-    at += strlen(title);
-    at += strspn(at, " ");
-    snprintf(out, size, "%.*s", (int)strcspn(at, "#\n"), at);
+    at += strlen("\n    ");
+    snprintf(out, size, "%.*s", (int)strcspn(at, "\n"), at);
     return out;
 }
 
@@ -58,14 +58,31 @@ static void must_run(const char *command, const char *file)
         fail_msg("exit status %d, or no %s: %s", rc, file, command);
 }
 
-static void test_the_shipped_packets_go_through_the_rtl(void **state)
+static void test_three_commands_stand_there_to_be_copied(void **state)
 {
-    char first[1024], more[256], both[1300];
+    unsigned commands = 0, titles = 0;
+    const char *line;
     (void)state;
     ask_the_demo();
-    must_run(behind("the shipped packets through the RTL", first, sizeof(first)), "out.pcap");
-    snprintf(both, sizeof(both), "%s %s", first, behind("the same with", more, sizeof(more)));
-    must_run(both, "waves.fst");
+    line = strstr(said, "Try next:\n");
+    while (line && (line = strchr(line, '\n')) && *++line) {
+        bool command = !strncmp(line, "    ", 4);
+        commands += command;
+        titles += !command;
+        if (command && !strstr(line, "bin/espalier"))
+            fail_msg("no whole command: %s", line);
+    }
+    assert_int_equal(commands, 3);
+    assert_int_equal(titles, 3);
+}
+
+static void test_the_shipped_packets_go_through_the_rtl(void **state)
+{
+    char command[1024];
+    (void)state;
+    ask_the_demo();
+    must_run(under("the shipped packets through the RTL", command, sizeof(command)), "out.pcap");
+    must_run(under("the same with its waves", command, sizeof(command)), "waves.fst");
 }
 
 static void test_a_tunnel_of_ones_own_comes_up(void **state)
@@ -78,10 +95,10 @@ static void test_a_tunnel_of_ones_own_comes_up(void **state)
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card)); // for its files
     assert_true(stop(&lab.west.daemon, SIGTERM, PATIENCE_MS));
     ask_the_demo();
-    behind("a tunnel of your own (root)", command, sizeof(command));
+    under("a tunnel of your own", command, sizeof(command));
     char *name = strstr(command, "NAME");
     assert_non_null(name);
-    memcpy(name, "net ", 4);
+    memcpy(name, "net ", 4); // the child of the lab
     int rc = sh_read(
         out, sizeof(out),
         "nsenter --net=%s unshare -m sh -c 'mount -t tmpfs none /run && mount --bind %s/swanctl "
@@ -95,6 +112,7 @@ int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        T(test_three_commands_stand_there_to_be_copied),
         T(test_the_shipped_packets_go_through_the_rtl),
         T(test_a_tunnel_of_ones_own_comes_up),
     };
