@@ -92,6 +92,21 @@ static void tun_up(struct lab *l)
     must("sysctl -qw net.ipv4.conf." TUN_NAME ".rp_filter=0");
 }
 
+// What a link that goes down takes with it: addresses of IPv6, routes, neighbours.
+#define WAN_ADDRESS "ip addr replace 192.0.2.1/24 dev wan0"
+#define WAYS                                                                                                 \
+    "ip addr replace 10.1.0.1/16 dev lan0 && ip route replace default via 192.0.2.254 && "                   \
+    "ip -6 addr replace 2001:db8::10.1.0.1/112 dev lan0 nodad && "                                           \
+    "ip -6 addr replace 2001:db8::192.0.2.1/120 dev wan0 nodad && "                                          \
+    "ip -6 route replace default via 2001:db8::192.0.2.254 && "                                              \
+    "for a in 10.1.0.9 10.1.1.9 10.1.2.9 10.1.3.9 10.1.1.1 10.1.7.7; do "                                    \
+    "ip neigh replace $a lladdr 02:00:00:00:00:09 dev lan0 nud permanent || exit 1; done; "                  \
+    "for a in 10.1.0.9 10.1.1.1 10.1.7.7; do "                                                               \
+    "ip -6 neigh replace 2001:db8::$a lladdr 02:00:00:00:00:09 dev lan0 nud permanent || exit 1; done; "     \
+    "for a in 192.0.2.9 192.0.2.254; do "                                                                    \
+    "ip neigh replace $a lladdr 02:00:00:00:00:fe dev wan0 nud permanent || exit 1; done; "                  \
+    "ip -6 neigh replace 2001:db8::192.0.2.254 lladdr 02:00:00:00:00:fe dev wan0 nud permanent"
+
 static void open_links(struct lab *l)
 {
     static const int proto[RAWS] = {IPPROTO_UDP, IPPROTO_TCP, IPPROTO_ICMP,  IPPROTO_GRE,
@@ -101,22 +116,9 @@ static void open_links(struct lab *l)
     tun_up(l);
     must("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.lan0.rp_filter=0 "
          "net.ipv4.conf.wan0.rp_filter=0 net.ipv4.conf.all.send_redirects=0 net.ipv4.icmp_ratelimit=0 "
-         "net.ipv6.icmp.ratelimit=0 && ip link set lo up && ip link "
-         "set lan0 up && ip link set wan0 "
-         "up && ip addr add 10.1.0.1/16 dev lan0 && ip addr add 192.0.2.1/24 dev wan0 && "
-         "ip route add default via 192.0.2.254");
-    must("for a in 10.1.0.9 10.1.1.9 10.1.2.9 10.1.3.9; do "
-         "ip neigh add $a lladdr 02:00:00:00:00:09 dev lan0 nud permanent || exit 1; done; "
-         "for a in 192.0.2.9 192.0.2.254; do ip neigh add $a lladdr 02:00:00:00:00:fe dev wan0 nud permanent "
-         "|| "
-         "exit 1; done");
-    must("sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.lan0.forwarding=1 "
-         "net.ipv6.conf.wan0.forwarding=1 && ip -6 addr add 2001:db8::10.1.0.1/112 dev lan0 nodad && "
-         "ip -6 addr add 2001:db8::192.0.2.1/120 dev wan0 nodad && "
-         "ip -6 route add default via 2001:db8::192.0.2.254 && for a in 10.1.0.9 10.1.1.1 10.1.7.7; do "
-         "ip neigh replace $a lladdr 02:00:00:00:00:09 dev lan0 nud permanent && "
-         "ip -6 neigh add 2001:db8::$a lladdr 02:00:00:00:00:09 dev lan0 nud permanent || exit 1; done; "
-         "ip -6 neigh add 2001:db8::192.0.2.254 lladdr 02:00:00:00:00:fe dev wan0 nud permanent");
+         "net.ipv6.icmp.ratelimit=0 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.lan0.forwarding=1 "
+         "net.ipv6.conf.wan0.forwarding=1 && ip link set lo up && ip link set lan0 up && ip link set wan0 up "
+         "&& " WAN_ADDRESS " && " WAYS);
     mac_of("lan0", l->mac[0]);
     mac_of("wan0", l->mac[1]);
     for (int i = 0; i < RAWS; i++) {
@@ -191,7 +193,7 @@ void lab_close(struct lab *l)
 
 // ---- what is done in both
 
-void lab_change(struct lab *l, const struct kset_spec *take, struct kset_hold **taken[2],
+bool lab_change(struct lab *l, const struct kset_spec *take, struct kset_hold **taken[2],
                 struct kset_hold **drop[2])
 {
     int rc[2];
@@ -205,6 +207,7 @@ void lab_change(struct lab *l, const struct kset_spec *take, struct kset_hold **
     if ((rc[0] == 0) != (rc[1] == 0))
         give_up("step %u: Linux %d (%s), the model %d (%s)", l->steps, rc[0], err[0].text, rc[1],
                 err[1].text);
+    return rc[0] == 0;
 }
 
 static void hear(void *ctx, const struct knotice *n)
@@ -225,6 +228,27 @@ void lab_flap(struct lab *l)
 {
     must("ip link set " TUN_NAME " down && ip link set " TUN_NAME " up");
     kernel_model_flap(l->site.kernel);
+}
+
+// As the daemon does when it hears of it. Nothing of what is ours is on these, so the model has nothing to
+// do.
+static void addresses_changed(struct lab *l)
+{
+    for (int i = 0; i < 2; i++)
+        kset_addresses_changed(l->set[i]);
+}
+
+void lab_flap_link(struct lab *l, bool wan)
+{
+    must(wan ? "ip link set wan0 down && ip link set wan0 up && " WAYS
+             : "ip link set lan0 down && ip link set lan0 up && " WAYS);
+    addresses_changed(l);
+}
+
+void lab_flap_address(struct lab *l)
+{
+    must("ip addr del 192.0.2.1/24 dev wan0 && " WAN_ADDRESS " && " WAYS);
+    addresses_changed(l);
 }
 
 void lab_lose(struct lab *l, enum kobj_kind kind, const char *command)

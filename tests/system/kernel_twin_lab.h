@@ -31,9 +31,11 @@ void lab_die(struct lab *l);     // as kill -9 does: what is in the kernels stay
 void lab_restart(struct lab *l); // another run, which finds it
 void lab_repair(struct lab *l);  // both hear what has happened, and put back what is missing
 void lab_flap(struct lab *l);    // somebody sets the TUN down and up
+void lab_flap_link(struct lab *l, bool wan);
+void lab_flap_address(struct lab *l); // the gateway's own outside
 void lab_lose(struct lab *l, enum kobj_kind kind, const char *command); // somebody takes all of a kind away
-// One change in both. What one refuses the other refuses.
-void lab_change(struct lab *l, const struct kset_spec *take, struct kset_hold **taken[2],
+// One change in both. What one refuses the other refuses; false then.
+bool lab_change(struct lab *l, const struct kset_spec *take, struct kset_hold **taken[2],
                 struct kset_hold **drop[2]);
 void lab_inject(struct lab *l, enum iface in, const uint8_t *p, uint32_t len);
 // Where a packet comes out within so many ms; IF_NONE: nowhere.

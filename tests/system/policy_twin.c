@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // policy_twin [SEED [STEPS]]: the sequences of the property test (policy_naive.h) on Linux and on the world's
-// model of it at once, IPv4 and IPv6: loads, edits, initiations, deletions, restarts, other hands in the
-// kernel. After each step packets from the LAN, the WAN and the TUN have to fare alike in both, and as the
-// naive reading of the files says. Exit status: 0 alike, 1 a difference, 3 no rights.
+// model of it at once, IPv4 and IPv6: loads, edits, loads that are refused, other names, initiations,
+// successors, deletions, restarts, links and addresses that flap, other hands in the kernel. After each step
+// packets from the LAN, the WAN and the TUN have to fare alike in both, and as the naive reading of the files
+// says. Exit status: 0 alike, 1 a difference, 3 no rights.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -200,6 +201,57 @@ static void step_end(struct twin *w)
     naive_down(&w->naive, conn, child);
 }
 
+// A connection whose children get other names, or whose SAs get successors: each equal policy is taken once
+// more, then the one before it is given up. Nothing of the kernel's changes.
+static void step_again(struct twin *w)
+{
+    int conn = (int)rng_below(&w->rng, CONNS);
+    unsigned before = w->count;
+    snprintf(w->last, sizeof(w->last), "c%d is named anew, or renewed", conn);
+    for (unsigned i = 0; i < before; i++) {
+        struct in_force was = w->kept[i];
+        if (was.conn != conn || !was.loaded)
+            continue;
+        take(w, was.conn, was.child, &was.is);
+        w->kept[w->count - 1].sa = was.sa;
+        w->kept[i].loaded = w->kept[i].sa = false;
+        drop_unneeded(w, &w->kept[i]);
+    }
+    tidy(w);
+}
+
+// A range that splits into too many prefixes, beside good ones.
+static void step_bad_load(struct twin *w)
+{
+    struct ts_list local = {0}, remote = {0};
+    struct kset_hold *none[4] = {0}, **taken[2] = {&none[0], &none[1]}, **drop[2] = {&none[2], &none[3]};
+    selector(&local, "fd01::/64", 0, 0, 65535);
+    selector(&remote, "fd02::/64", 0, 0, 65535);
+    memset(remote.t[0].lo + 1, 0, 15);
+    memset(remote.t[0].hi + 1, 0xff, 15);
+    remote.t[0].lo[15] = 1;
+    remote.t[0].hi[15] = 0xfe;
+    const struct kset_spec spec = {.action = POLICY_PROTECT,
+                                   .rank = 100,
+                                   .local = local.t,
+                                   .remote = remote.t,
+                                   .local_count = 1,
+                                   .remote_count = 1};
+    snprintf(w->last, sizeof(w->last), "a load that is refused");
+    if (lab_change(&w->lab, &spec, taken, drop) || none[0] || none[1])
+        give_up("step %u: what cannot be put in force is taken", w->lab.steps);
+}
+
+static void step_flap(struct twin *w)
+{
+    unsigned i = (unsigned)rng_below(&w->rng, 3);
+    snprintf(w->last, sizeof(w->last), "%s", i == 0 ? "the address" : i == 1 ? "the LAN" : "the WAN");
+    if (i == 0)
+        lab_flap_address(&w->lab);
+    else
+        lab_flap_link(&w->lab, i == 2);
+}
+
 static void step_meddle(struct twin *w)
 {
     static const struct {
@@ -356,18 +408,11 @@ static void probes(struct twin *w, bool tun)
 
 static void step(struct twin *w)
 {
-    switch (rng_below(&w->rng, 20)) {
-    case 0: step_restart(w); break;
-    case 1:
-    case 2: step_meddle(w); break;
-    case 3:
-    case 4: step_end(w); break;
-    case 5:
-    case 6:
-    case 7:
-    case 8: step_initiate(w); break;
-    default: step_load(w);
-    }
+    static void (*const steps[])(struct twin * w) = {
+        step_restart,  step_meddle,   step_meddle,   step_end,   step_end,   step_initiate, step_initiate,
+        step_initiate, step_initiate, step_bad_load, step_again, step_again, step_flap};
+    uint64_t i = rng_below(&w->rng, 24);
+    (i < sizeof(steps) / sizeof(steps[0]) ? steps[i] : step_load)(w);
     lab_repair(&w->lab);
     probes(w, true);
     w->lab.steps++;
