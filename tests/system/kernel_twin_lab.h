@@ -32,7 +32,7 @@ void lab_restart(struct lab *l); // another run, which finds it
 void lab_repair(struct lab *l);  // both hear what has happened, and put back what is missing
 void lab_flap(struct lab *l);    // somebody sets the TUN down and up
 void lab_flap_link(struct lab *l, bool wan);
-void lab_flap_address(struct lab *l); // the gateway's own outside
+void lab_flap_address(struct lab *l);                                   // the gateway's own outside
 void lab_lose(struct lab *l, enum kobj_kind kind, const char *command); // somebody takes all of a kind away
 // One change in both. What one refuses the other refuses; false then.
 bool lab_change(struct lab *l, const struct kset_spec *take, struct kset_hold **taken[2],
