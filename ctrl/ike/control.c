@@ -157,8 +157,9 @@ void control_sa_alone(struct ike_sa *sa)
     end_initiate(sa, NULL, true, "");
 }
 
-// Up on an IKE SA that goes for another one's sake: whoever waits for it gets it there, once.
-static void begin_elsewhere(struct ike_sa *sa, const char *child)
+// On an IKE SA that goes for another one's sake: whoever waits for it gets it there, once. True: it is there
+// already.
+static bool begin_elsewhere(struct ike_sa *sa, const char *child)
 {
     struct ike *ike = sa->ike;
     struct conn *c = conn_find(ike, sa->conn->cfg.name);
@@ -166,7 +167,7 @@ static void begin_elsewhere(struct ike_sa *sa, const char *child)
     struct esp_error err = {0};
     bool up = false, any = false;
     if (!cfg || cfg->action != POLICY_PROTECT)
-        return;
+        return false;
     struct ike_sa *there = sa_with_child(ike, c, cfg, &up), *on = there ? there : initiate_on(ike, c, cfg);
     uint32_t id = on ? on->id : ike->next_id + 1;
     for (struct job *j = up ? NULL : ike->jobs; j; j = j->next) {
@@ -176,22 +177,23 @@ static void begin_elsewhere(struct ike_sa *sa, const char *child)
         j->anew = any = true;
     }
     if (!any)
-        return;
+        return up;
     LOGF(IKE, 1, "%s/%s begins anew: there is another IKE_SA in the place of this one", c->cfg.name, child);
     if (there || initiate_child(ike, c, cfg, &err) == 0)
-        return;
+        return false;
     for (struct job *j = ike->jobs, *next; j; j = next) {
         next = j->next;
         if (j->kind == JOB_INITIATE && j->sa_id == id && strcmp(j->child, child) == 0)
             job_end(j, false, err.text);
     }
+    return false;
 }
 
 void control_child_up(struct ike_sa *sa, const char *child)
 {
     revive_up(sa, child);
     if (sa->state == SA_DELETING && !sa->job)
-        begin_elsewhere(sa, child);
+        (void)begin_elsewhere(sa, child);
     end_initiate(sa, child, true, "");
     revive_step(sa, false);
 }
@@ -226,6 +228,33 @@ void control_sa_deleted(struct ike_sa *sa)
             j->sa_id = sa->id; // and ends with it
         return;                // who else waits is told as before
     }
+}
+
+void control_sa_replaced(struct ike_sa *sa)
+{
+    sa->gave_way = true;
+    revive_replaced(sa);
+}
+
+static bool has_ike_sa(struct ike *ike, const struct conn *c)
+{
+    struct ike_sa *sa = NULL;
+    while ((sa = sa_of_conn(ike, c->cfg.name, sa)) != NULL)
+        if (sa->state == SA_ESTABLISHED || sa->state == SA_CONNECTING)
+            return true;
+    return false;
+}
+
+// What was asked of it and had not begun is asked of the one that it gave way to; not where that is another
+// connection's, nor where an operator ended it.
+static void begin_all_elsewhere(struct ike_sa *sa)
+{
+    const struct conn *c = conn_find(sa->ike, sa->conn->cfg.name);
+    if (!c || !sa->gave_way || sa->job || !has_ike_sa(sa->ike, c))
+        return;
+    for (unsigned i = 0; i < c->cfg.child_count; i++)
+        if (begin_elsewhere(sa, c->cfg.children[i].name))
+            end_initiate(sa, c->cfg.children[i].name, true, "");
 }
 
 void control_child_later(struct ike_sa *sa, const struct child_config *cfg)
@@ -267,6 +296,8 @@ static void shutdown_done(struct timer *t)
 void control_sa_over(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
+    revive_sa_over(sa);
+    begin_all_elsewhere(sa);
     end_initiate(sa, NULL, false, sa_reason(sa)[0] ? sa_reason(sa) : "the IKE_SA was closed");
     job_step(ike, sa->job, true, "");
     if (ike->stopping && !ike->sas)

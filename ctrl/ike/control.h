@@ -13,6 +13,7 @@ void control_acquire(struct ike *ike, const struct msg_ACQUIRE *m);
 void control_sa_alone(struct ike_sa *sa);
 void control_child_up(struct ike_sa *sa, const char *child);
 void control_sa_deleted(struct ike_sa *sa); // by the peer
+void control_sa_replaced(struct ike_sa *sa);
 void control_child_later(struct ike_sa *sa,
                          const struct child_config *cfg); // the peer is busy: it is tried again
 void control_child_failed(struct ike_sa *sa, const char *child, const char *why);

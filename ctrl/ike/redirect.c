@@ -166,6 +166,8 @@ bool redirect_auth(struct ike_sa *sa, const struct payloads *pl)
     struct ike_sa *next = begin(sa, sa->hs->child, &to);
     if (!next)
         return false;
+    if (sa->replaces) // what it was to replace the next one does
+        next->replaces = sa->replaces;
     sa->ike->events->sa_redirected(sa, next);
     sa->hs->child = NULL; // the next one's affair
     sa_why(sa, "redirected to another gateway");

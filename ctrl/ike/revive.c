@@ -530,6 +530,17 @@ void revive_later(struct ike_sa *sa, const char *child)
     arm(r, jittered(2 * BASE_MS));
 }
 
+// What it was to replace stays, where nothing else is to.
+void revive_sa_over(struct ike_sa *sa)
+{
+    struct ike_sa *old = sa->replaces ? sa_by_id(sa->ike, sa->replaces) : NULL;
+    for (const struct ike_sa *o = old ? sa->ike->sas : NULL; o; o = o->next)
+        if (o->replaces == old->id)
+            return;
+    if (old)
+        old->wanted_new = false;
+}
+
 // What was on its way there, or put off as the peer was busy with just that, has crossed the DELETE (RFC 7296
 // 2.25.2): it was not refused, and there is nothing left to wait for. Once; a peer that does it again is
 // backed off from.

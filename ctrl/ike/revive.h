@@ -17,6 +17,7 @@ void revive_reauthenticate(struct ike_sa *sa);            // a new IKE SA from s
 void revive_failed(struct ike_sa *sa, const char *child);
 // It is going, with all that was on its way.
 void revive_sa_ends(struct ike_sa *sa);
+void revive_sa_over(struct ike_sa *sa);     // it is no more
 void revive_sa_deleted(struct ike_sa *sa);  // by the peer, before that
 void revive_addrs_changed(struct ike *ike); // the machine's
 void revive_up(struct ike_sa *sa, const char *child);

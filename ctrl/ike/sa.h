@@ -161,6 +161,7 @@ struct ike_sa {
     uint32_t handshake_us, attempt;
     uint32_t replaces; // the IKE SA that goes when this one's CHILD SAs are up
     bool wanted_new;   // one that replaces it is on its way
+    bool gave_way;     // to another one, or is about to
     bool retired;      // one that replaced it is there: it goes when over_at comes
     bool crossed;      // begun here, when the peer began another one: it goes, and nobody asked for its end
     uint64_t began_at;

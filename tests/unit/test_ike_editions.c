@@ -198,6 +198,39 @@ static void test_load_while_an_sa_is_being_made_comes_to_one_ike_sa(void **state
     }
 }
 
+// Two children for the same, of which one has been given another place.
+static void twice(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->children[1].local_ts = c->children[0].local_ts;
+    c->children[1].remote_ts = c->children[0].remote_ts;
+}
+
+static void other_priority(struct conn_config *c)
+{
+    c->children[0].priority = 5;
+}
+
+// What it is for is loaded under its name, whatever the number of its policy: it has not had its time.
+static void test_child_sa_that_its_child_still_takes_is_rekeyed_beside_another_one(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, twice);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+    uint32_t id = p->s[0].policy[0].id;
+    load(p, 0, twice, other_priority);
+    assert_int_not_equal(p->s[0].policy[0].id, id);
+    for (struct child_sa *k = p->s[0].ike->sas->children; k; k = k->next)
+        if (strcmp(k->cfg->name, "c") == 0) {
+            expiry_rekey(k);
+            break;
+        }
+    settle(p);
+    assert_has(p, 1, 2);
+    pair_free(p);
+}
+
 // --- renamed ---
 
 static void load_as(struct pair *p, int side, pair_tune tune, const char *name)
@@ -636,6 +669,7 @@ int main(void)
         cmocka_unit_test(test_child_of_a_former_edition_is_rekeyed_by_either_end),
         cmocka_unit_test(test_edit_of_what_the_ike_sa_is_keeps_that_one_as_it_was),
         cmocka_unit_test(test_load_while_an_sa_is_being_made_comes_to_one_ike_sa),
+        cmocka_unit_test(test_child_sa_that_its_child_still_takes_is_rekeyed_beside_another_one),
         cmocka_unit_test(test_connection_that_is_renamed_takes_its_ike_sa_with_it),
         cmocka_unit_test(test_renamed_connection_that_is_to_be_up_makes_no_second_ike_sa),
         cmocka_unit_test(test_renamed_connection_waits_a_while_for_the_former_one_to_go),

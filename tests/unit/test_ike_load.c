@@ -337,6 +337,37 @@ static void test_address_that_changes_while_an_unload_is_under_way_is_no_policy_
     }
 }
 
+// Asked for twice, and refused once: until the other answer it is on its way out.
+static void test_connection_that_is_unloaded_twice_leaves_until_both_are_answered(void **state)
+{
+    (void)state;
+    for (int good = 0; good < 2; good++) {
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, any_peer);
+        struct side *s = &p->s[0];
+        unsigned applied = s->policies;
+        s->hold_policies = true;
+        for (uint32_t req = 9; req < 11; req++)
+            ipc_send(s->ctl_ike, MSG_CONN_UNLOAD, &(struct msg_CONN_UNLOAD){.req = req, .conn = "t"});
+        pair_run(p);
+        assert_int_equal(s->held_count, 2);
+        assert_true(s->ike->conns->leaving);
+        addr_parse("10.0.0.7", &s->source);
+        ipc_result(s->path_ike, s->policies_held[0], false, "%s", "the test's path refuses");
+        pair_run(p);
+        pair_result(p, 0, 9, false);
+        assert_true(s->ike->conns->leaving);
+        addrs_changed(p);
+        assert_int_equal(s->held_count, 2); // nothing is asked of path behind the second one
+        s->hold_policies = false;
+        ipc_result(s->path_ike, s->policies_held[1], good, "%s", "");
+        pair_run(p);
+        pair_result(p, 0, 10, good);
+        assert_true(good ? !s->ike->conns : !s->ike->conns->leaving);
+        assert_int_equal(s->policies, applied + !good);
+        pair_free(p);
+    }
+}
+
 // Path has not answered yet when the address changes: of an edit, of one that is new, and of one that path
 // then refuses, where the old one has to follow.
 static void test_address_that_changes_while_a_load_is_under_way_is_taken(void **state)
@@ -703,6 +734,7 @@ int main(void)
         cmocka_unit_test(test_edit_whose_policies_are_refused_leaves_the_old_one),
         cmocka_unit_test(test_unload_that_path_refuses_leaves_the_connection),
         cmocka_unit_test(test_address_that_changes_while_an_unload_is_under_way_is_no_policy_again),
+        cmocka_unit_test(test_connection_that_is_unloaded_twice_leaves_until_both_are_answered),
         cmocka_unit_test(test_path_is_told_which_connections_are_to_the_same_peer),
         cmocka_unit_test(test_policy_keeps_its_id_until_it_is_another),
         cmocka_unit_test(test_policy_for_another_peer_has_another_id),

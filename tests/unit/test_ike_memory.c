@@ -191,6 +191,8 @@ static void test_connection_that_goes_without_memory_is_gone_or_whole(void **sta
         if (p->s[1].last_ok == (p->s[1].ike->conns != NULL))
             fail_msg("without allocation %u: %s, and the connection is %s", n,
                      p->s[1].last_ok ? "removed" : p->s[1].last_text, p->s[1].ike->conns ? "there" : "gone");
+        if (p->s[1].ike->conns && p->s[1].ike->conns->leaving)
+            fail_msg("without allocation %u: it stays, and is said to leave", n);
         failures += !p->s[1].last_ok;
         if (!p->s[1].last_ok)
             up(p, n);

@@ -9,6 +9,7 @@
 
 #include "ctrl/ike/child_payloads.h"
 #include "ctrl/ike/redirect.h"
+#include "ctrl/ike/revive.h"
 #include "tests/unit/ike_pair.h"
 
 enum { REST = 400000 };
@@ -301,6 +302,21 @@ static void test_redirect_in_ike_auth_is_followed(void **state)
     pair_free(p);
 }
 
+// What it was made to replace goes, when the one with the other gateway is there.
+static void test_reauthentication_that_is_redirected_replaces_all_the_same(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, tune);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    instead = "10.0.0.3";
+    revive_reauthenticate(p->s[0].ike->sas);
+    pair_wait(p, REST);
+    assert_true(!instead);
+    pair_assert_one(p);
+    assert_true(is_at(p, "10.0.0.3"));
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_followed_is_named),
         cmocka_unit_test(test_who_follows_none_says_so),
         cmocka_unit_test(test_redirect_in_ike_auth_is_followed),
+        cmocka_unit_test(test_reauthentication_that_is_redirected_replaces_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -948,6 +948,60 @@ static void test_started_child_that_was_asked_for_on_a_replaced_ike_sa_comes_up(
     pair_free(p);
 }
 
+// Nobody is told that it was replaced: there it was only waiting for its turn.
+static void test_child_that_was_asked_for_on_a_replaced_ike_sa_comes_up_on_its_successor(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, pair_two_children);
+    pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+    pair_wait(p, 1000);
+    p->filter = pair_lose_all;
+    exchange_queue(p->s[0].ike->sas, TASK_LIVENESS, 0); // behind which it waits
+    uint32_t req = pair_initiate(p, 0, "c");
+    p->filter = NULL;
+    begins_anew_with_the_other(p);
+    pair_wait(p, 5000);
+    pair_result(p, 0, req, true);
+    assert_both(p);
+    pair_free(p);
+}
+
+// Both begin the same one at once, and one end asks for a further one before either is up.
+static void test_child_that_waits_on_one_of_two_that_crossed_comes_up_on_the_one_that_stays(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 2 * ROUNDS; n++) {
+        struct pair *p = pair_loaded(n & 1 ? UNIQUE_REPLACE : UNIQUE_NO, pair_two_children);
+        unsigned before = p->s[0].results;
+        p->filter = keep_back;
+        pair_initiate(p, 1, "c");
+        pair_initiate(p, 0, "c");
+        uint32_t req = pair_initiate(p, 0, "d");
+        p->filter = NULL;
+        pair_wait(p, 20000);
+        assert_int_equal(p->s[0].results, before + 2);
+        pair_result(p, 0, req, true);
+        assert_both(p);
+        pair_free(p);
+    }
+}
+
+// It goes on by what it has, and so does whatever else is asked for.
+static void test_ike_sa_whose_reauthentication_failed_takes_further_children(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, pair_two_children);
+    p->filter = lose_auth;
+    revive_reauthenticate(p->s[0].ike->sas);
+    pair_wait(p, 10 * MINUTE);
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    p->filter = NULL;
+    pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+    pair_wait(p, MINUTE);
+    assert_both(p);
+    pair_free(p);
+}
+
 static void test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthenticate_comes_up(void **state)
 {
     (void)state;
@@ -960,6 +1014,38 @@ static void test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthentica
     sa_destroy(sa);
     pair_wait(p, 5000);
     pair_assert_one(p);
+    pair_free(p);
+}
+
+static void closing_of_first(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->children[0].close_action = side ? ACTION_NONE : ACTION_START;
+}
+
+// By one peer's names and for other children: what one had come back by itself is not brought back against
+// the other one, whose IKE SA is in its place.
+static void test_two_connections_with_one_peers_names_do_not_end_one_another(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, closing_of_first);
+    struct conn_config c;
+    pair_default_conn(&c, 0);
+    pair_two_children(&c, 0);
+    c.name = "u";
+    c.children[0] = c.children[1];
+    c.children[0].name = "other";
+    c.child_count = 1;
+    pair_load(p, 0, &c);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_terminate(p, 1, "c", false);
+    pair_wait(p, 5000);
+    pair_assert_one(p); // it came back
+    pair_result(p, 0, pair_initiate(p, 0, "other"), true);
+    pair_wait(p, 5 * MINUTE);
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    assert_string_equal(p->s[0].ike->sas->conn->cfg.name, "u");
+    assert_int_equal(p->s[0].sa_count, 3);
     pair_free(p);
 }
 
@@ -1053,6 +1139,7 @@ int main(void)
         cmocka_unit_test(test_close_action_and_dpd_action_trap_wait_for_traffic),
         cmocka_unit_test(test_start_action_trap_and_start_has_both),
         cmocka_unit_test(test_reauthentication_in_turn_happens_each_time),
+        cmocka_unit_test(test_two_connections_with_one_peers_names_do_not_end_one_another),
         cmocka_unit_test(test_one_that_came_back_from_its_limit_and_is_replaced_goes_when_the_peer_closes_it),
         cmocka_unit_test(test_limit_at_both_ends_under_traffic_leaves_one_child_sa),
         cmocka_unit_test(test_dpd_action_restart_goes_on_for_ever),
@@ -1077,6 +1164,9 @@ int main(void)
         cmocka_unit_test(test_children_of_two_that_crossed_come_up_on_the_one_that_stays),
         cmocka_unit_test(test_started_child_whose_ike_sa_crossed_another_one_comes_up_on_that),
         cmocka_unit_test(test_started_child_that_the_successor_did_not_get_comes_up_later),
+        cmocka_unit_test(test_child_that_was_asked_for_on_a_replaced_ike_sa_comes_up_on_its_successor),
+        cmocka_unit_test(test_child_that_waits_on_one_of_two_that_crossed_comes_up_on_the_one_that_stays),
+        cmocka_unit_test(test_ike_sa_whose_reauthentication_failed_takes_further_children),
         cmocka_unit_test(test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthenticate_comes_up),
         cmocka_unit_test(test_packet_brings_up_at_once_what_a_replaced_ike_sa_had),
         cmocka_unit_test(test_child_that_cannot_be_rekeyed_is_replaced_although_it_is_looked_at_again),

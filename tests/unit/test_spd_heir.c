@@ -261,6 +261,33 @@ static void test_what_is_unloaded_gives_way_to_what_is_in_use(void **state)
     expect_in(r, 0x1002, "10.2.0.1", true);
 }
 
+// Two have been unloaded, neither of which sent anything when the other one went: both give way to the third.
+static void test_all_old_peers_of_a_policy_give_way(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec second = net_as(7, "net"), third = net_as(8, "net");
+    struct msg_POLICY_IS list[4];
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    r->conn_peer = 2;
+    rig_must_apply(r, "other", &second, 1);
+    install_under(r, 2, 7, "10.2.0.0/16");
+    silent(r, 2);
+    rig_must_apply(r, "rig", NULL, 0);
+    r->conn_peer = 3;
+    rig_must_apply(r, "third", &third, 1);
+    rig_must_apply(r, "other", NULL, 0);
+    assert_int_equal(spd_count_policies(r, list, 4), 3);
+    install_under(r, 3, 8, "10.2.0.0/16");
+    assert_int_equal(spd_count_policies(r, list, 4), 1);
+    assert_int_equal(list[0].id, 8);
+    expect_by(r, "10.2.0.1", 0x2003);
+    for (uint32_t i = 1; i <= 3; i++)
+        expect_in(r, 0x1000 + i, "10.2.0.1", true);
+    sadb_delete(r->p, 3);
+    rig_turn(r);
+    expect_blocked(r, "10.2.0.1");
+}
+
 // Edited, and back before the other peer had an SA.
 static void test_a_peer_edited_forth_and_back_goes_on(void **state)
 {
@@ -485,6 +512,7 @@ int main(void)
         WITH(test_an_equal_policy_for_nobody_knows_whom_takes_nothing_over),
         ALONE(test_an_equal_policy_for_another_peer_goes_first_once_it_has_an_sa),
         WITH(test_what_is_unloaded_gives_way_to_what_is_in_use),
+        WITH(test_all_old_peers_of_a_policy_give_way),
         WITH(test_a_peer_edited_forth_and_back_goes_on),
         WITH(test_narrowed_ones_give_way_too),
         WITH(test_a_number_of_another_peer_is_refused),
