@@ -166,6 +166,41 @@ static void test_slots_run_out_and_come_back_with_a_new_generation(void **state)
     }
 }
 
+// What a ring of commands has no room for waits in line, whatever its length: SAs stay where they are until
+// the last command that names them is answered.
+static void test_more_commands_than_a_ring_holds_wait_in_line(void **state)
+{
+    struct fixture *f = *state;
+    struct esp_sa_params p = card_params(ESP_OUT, 9);
+    struct esp_sa *sa[64];
+    unsigned asked = 0, answered = 0, deleted = 0;
+
+    for (int i = 0; i < 64; i++)
+        sa[i] = must_add(f->e, &p);
+    for (int i = 0; i < 64 * 10; i++) // no answer is taken meanwhile, so that none makes room
+        asked += f->e->ops->sa_query(f->e, sa[i % 64]) == 0;
+    assert_int_equal(asked, 640); // CARD_COMMAND_LOG2: 256
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(f->e->ops->sa_delete(f->e, sa[i]), 0);
+    while (deleted < 64) {
+        struct esp_event ev = next_event(f->e);
+        int i = 0;
+        while (i < 64 && sa[i] != ev.sa)
+            i++;
+        if (i == 64)
+            fail_msg("event %d after %u answers, %u deletions: %s", ev.type, answered, deleted,
+                     ev.error.text);
+        if (ev.type == ESP_EVENT_SA_DELETED) {
+            sa[i] = NULL;
+            deleted++;
+        } else {
+            assert_int_equal(ev.type, ESP_EVENT_SA_STATS);
+            answered++;
+        }
+    }
+    assert_int_equal(answered, asked);
+}
+
 static void test_capable_says_why_not(void **state)
 {
     struct fixture *f = *state;
@@ -430,6 +465,7 @@ int main(void)
         T(test_sa_life_and_stats),
         T(test_key_memory_is_wiped_after_add),
         T(test_slots_run_out_and_come_back_with_a_new_generation),
+        T(test_more_commands_than_a_ring_holds_wait_in_line),
         T(test_capable_says_why_not),
         T(test_the_card_names_each_algorithm_that_it_does_not_offer),
         T(test_rings_wrap_many_times_in_order),
