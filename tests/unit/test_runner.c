@@ -170,7 +170,7 @@ static void test_check_says_what_runs_and_how_long_is_to_go(void **state)
 {
     (void)state;
     until_said("make", "case \"$*\" in *check-unit*) ",
-               "^  [0-9]+:[0-9]+, about [0-9]+:[0-9]+ to go; running:.* unit \\(0:[0-9]+ of 1:00\\)",
+               "^  [0-9]+:[0-9]+, about [0-9]+:[0-9]+ to go; running:.* unit \\(0:[0-9]+ of 2:30\\)",
                ";; esac");
     assert_int_equal(run("sh -c 'ESPALIER_TICK=0 tests/check.sh $D/make >$D/said'"), 0);
 }
