@@ -47,7 +47,7 @@ struct nlmsghdr *netlink_put(const struct netlink_kernel *n, char *buf, const st
 bool netlink_get(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *out);
 bool netlink_get_xfrm(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *out);
 
-// netlink_hooks.c: an object of another form, a whole table in one transaction
+// netlink_hooks.c: objects of another form, a whole table in one transaction
 void netlink_hooks_open(struct netlink_kernel *n, struct mnl_socket *s); // keeps s, or closes it
 int netlink_hook_change(struct netlink_kernel *n, const struct kobj *o, bool add);
 int netlink_hook_dump(struct netlink_kernel *n, void (*each)(void *ctx, const struct kobj *o), void *ctx);
