@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Policies against the kernel itself, in namespaces of the tests' own.
-SYSTEM_TESTS += $(BUILD)/tests/policy_kernel $(BUILD)/tests/policy_own $(BUILD)/tests/policy_groups
-$(BUILD)/tests/policy_own: $(patsubst %,$(BUILD)/obj/ctrl/super/%.o,sockets metrics_socket)
+POLICY_GATEWAY := $(patsubst %,$(BUILD)/tests/policy_%,own answers routers)
+POLICY_ON_KERNEL := $(patsubst %,$(BUILD)/tests/policy_%,kernel groups) $(POLICY_GATEWAY)
+SYSTEM_TESTS += $(POLICY_ON_KERNEL)
+$(POLICY_GATEWAY): $(BUILD)/obj/tests/system/gateway_lab.o
+$(BUILD)/tests/policy_routers: $(patsubst %,$(BUILD)/obj/ctrl/super/%.o,sockets metrics_socket)
 POLICY_KERNEL_SRCS := tests/system/kernel_lab.c tests/unit/kset_pol.c $(wildcard ctrl/path/kset*.c) $(wildcard ctrl/path/netlink*.c) \
     $(wildcard ctrl/lib/*.c)
-$(BUILD)/tests/policy_kernel $(BUILD)/tests/policy_own $(BUILD)/tests/policy_groups: $(BUILD)/tests/policy_%: $(BUILD)/obj/tests/system/test_policy_%.o \
+$(POLICY_ON_KERNEL): $(BUILD)/tests/policy_%: $(BUILD)/obj/tests/system/test_policy_%.o \
     $(patsubst %.c,$(BUILD)/obj/%.o,$(POLICY_KERNEL_SRCS))
 	@mkdir -p $(@D)
 	@echo "  LD      $@"

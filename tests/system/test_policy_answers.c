@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// What programs of the gateway itself that have no address of their own answer by UDP, by either family, to
+// what the TUN has brought.
+#include "tests/system/gateway_lab.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static int answers(int fd, const struct sockaddr_storage *to, socklen_t len)
+{
+    return sendto(fd, "an answer", 9, 0, (const struct sockaddr *)to, len) < 0 ? -errno : 0;
+}
+
+// Of a server that has not said from which address it answers. The peer's port does not count.
+static void answers_of(bool six)
+{
+    struct gateway g;
+    struct sockaddr_storage from;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    everywhere(&g, six);
+    lab_take(&g.l, &g.p);
+    struct server s = serve(six, 0), other = serve(six, 0);
+    assert_true(is_asked(&g, &s, 5, &from));
+    assert_int_equal(answers(s.fd, &from, s.len), -EPERM);
+    assert_int_equal(comes_out(&g, "an answer"), 0);
+    // another program, which nobody has asked, speaks as ever, to whom it likes
+    assert_int_equal(answers(other.fd, &from, s.len), 0);
+    assert_int_equal(comes_out(&g, "an answer"), WAN);
+    if (six)
+        ((struct sockaddr_in6 *)&from)->sin6_port = htons(PORT + 1);
+    else
+        ((struct sockaddr_in *)&from)->sin_port = htons(PORT + 1);
+    assert_int_equal(answers(s.fd, &from, s.len), -EPERM);
+    assert_int_equal(comes_out(&g, "an answer"), 0);
+    close(s.fd);
+    close(other.fd);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+static void test_own_answers_by_ipv4_from_the_outside_address_are_dropped(void **state)
+{
+    (void)state;
+    answers_of(false);
+}
+
+static void test_own_answers_by_ipv6_from_the_outside_address_are_dropped(void **state)
+{
+    (void)state;
+    answers_of(true);
+}
+
+// Whoever chooses its source by what it is connected to asks by the same port as a server that was asked.
+static void own_questions(bool six)
+{
+    struct gateway g;
+    struct sockaddr_storage from;
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    everywhere(&g, six);
+    lab_take(&g.l, &g.p);
+    struct server s = serve(six, 0);
+    assert_true(is_asked(&g, &s, 5, &from));
+    assert_int_equal(answers(s.fd, &from, s.len), -EPERM);
+    struct server client = serve(six, port_of(&s));
+    assert_int_equal(connect(client.fd, (struct sockaddr *)&from, s.len), 0);
+    assert_int_equal(send(client.fd, "a question", 10, 0), 10);
+    assert_int_equal(comes_out(&g, "a question"), WAN);
+    close(client.fd);
+    assert_int_equal(answers(s.fd, &from, s.len), -EPERM);
+    close(s.fd);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+static void test_own_questions_by_ipv4_go_on_while_a_server_is_asked(void **state)
+{
+    (void)state;
+    own_questions(false);
+}
+
+static void test_own_questions_by_ipv6_go_on_while_a_server_is_asked(void **state)
+{
+    (void)state;
+    own_questions(true);
+}
+
+// By as many ports as there are, at a server and at nobody: a place for each server is all that it takes.
+static void one_asker_takes_no_room(bool six)
+{
+    struct gateway g;
+    struct sockaddr_storage from;
+    char b[16];
+    gateway_up(&g);
+    if (no_hooks(&g))
+        skip();
+    everywhere(&g, six);
+    lab_take(&g.l, &g.p);
+    struct server s = serve(six, 0);
+    assert_int_equal(fcntl(g.l.tun, F_SETFL, O_NONBLOCK), 0);
+    for (unsigned i = 2; i < 2 * 65536 + 16384; i++) {
+        uint8_t p[128];
+        uint16_t port = (uint16_t)(i / 2), to = i % 2 || i >= 2 * 65536 ? (uint16_t)(i + 1) : port_of(&s);
+        size_t n = question_by(p, six, port ? port : 1, to, 5);
+        assert_int_equal(write(g.l.tun, p, n), n);
+        while (read(g.l.tun, p, sizeof(p)) > 0) // nobody is there, says the kernel
+            ;
+        while (recv(s.fd, b, sizeof(b), 0) > 0)
+            ;
+    }
+    assert_true(is_asked(&g, &s, 6, &from));
+    assert_int_equal(answers(s.fd, &from, s.len), -EPERM);
+    assert_int_equal(comes_out(&g, "an answer"), 0);
+    close(s.fd);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+static void test_one_asker_by_ipv4_keeps_no_other_from_being_heard(void **state)
+{
+    (void)state;
+    one_asker_takes_no_room(false);
+}
+
+static void test_one_asker_by_ipv6_keeps_no_other_from_being_heard(void **state)
+{
+    (void)state;
+    one_asker_takes_no_room(true);
+}
+
+#define T(name) cmocka_unit_test_setup(name, lab_namespace)
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_own_answers_by_ipv4_from_the_outside_address_are_dropped),
+        T(test_own_answers_by_ipv6_from_the_outside_address_are_dropped),
+        T(test_own_questions_by_ipv4_go_on_while_a_server_is_asked),
+        T(test_own_questions_by_ipv6_go_on_while_a_server_is_asked),
+        T(test_one_asker_by_ipv4_keeps_no_other_from_being_heard),
+        T(test_one_asker_by_ipv6_keeps_no_other_from_being_heard),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("answers of the gateway's programs", tests, NULL, NULL);
+}
