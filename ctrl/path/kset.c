@@ -321,10 +321,8 @@ static void read_sources(struct kset *s)
     s->sources.net = NULL;
     s->sources.count = 0;
     memset(s->sources.preferred, 0, sizeof(s->sources.preferred));
-    if (!s->o.routes)
-        return;
     s->k->ops->addresses(s->k, one_address, &s->sources);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2 && s->o.routes; i++)
         if (s->k->ops->default_source(s->k, i ? 6 : 4, &s->sources.preferred[i]) < 0)
             s->sources.preferred[i].family = 0;
 }

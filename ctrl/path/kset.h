@@ -3,9 +3,9 @@
 // key, changed by difference (new before old, all or nothing), repaired when others remove something.
 //
 //   block policies (XFRM)  stand behind every protected or discarded selector, out, in and forwarded
-//   allow policies (XFRM)  bypass; and the traffic of a local network with itself where the remote side
-//   contains it a rule and a table     per distinct local selector; in the table routes into the TUN by
-//   destination
+//   allow policies (XFRM)  bypass; the traffic of a local network with itself where the remote side contains
+//                          it; what is of one link, and of IPv6 the machine's own neighbour discovery
+//   a rule and a table     per distinct local selector; in the table routes into the TUN by destination
 //   hooks (netfilter)      one a family: of the kernel's own errors about what the TUN has brought; and of
 //                          what programs of this machine send and receive by IPv6. And one for each pair of
 //                          selectors with multicast in the remote one, which the kernel forwards without

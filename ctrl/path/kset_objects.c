@@ -416,23 +416,37 @@ static int let_link(const struct walk *w, enum kobj_dir dir, const struct prefix
     return visit(w, &o, NULL);
 }
 
+// Neighbour discovery (RFC 4861) is of one link whatever its addresses are: nobody forwards it, as it is void
+// with another hop limit than 255, and without it not even what is encrypted reaches the next hop. So a
+// selector that contains more does not mean it either; one of its types alone does.
+static bool means_no_discovery(const struct walk *w)
+{
+    const struct ts *t = any_port(w->l) ? w->r : w->l;
+    unsigned from = ND_ROUTER_SOLICIT << 8, to = ND_REDIRECT << 8 | 255, lo = t->port_lo, hi = t->port_hi;
+    if (w->family != 6 || (w->proto && w->proto != IPPROTO_ICMPV6) || w->opaque)
+        return false;
+    return any_port(t) || (lo <= from && hi >= to && hi - lo > to - from);
+}
+
+// Routers send theirs, and redirects, from link-local addresses (sections 6.1.2 and 8.1).
 static int one_link(const struct walk *w, const struct prefix *l, const struct prefix *r)
 {
     static const struct prefix links4[] = {{{224, 0, 0}, 24}, {{255, 255, 255, 255}, 32}},
                                links6[] = {{{0xff, 0x02}, 16}, {{0xfe, 0x80}, 10}};
+    static const struct masked discovery[] = {{ND_ROUTER_SOLICIT, 0xffff},
+                                              {ND_ROUTER_ADVERT, 0xfffe},    // and neighbours' solicitations
+                                              {ND_NEIGHBOR_ADVERT, 0xfffe}}; // and redirects
     const struct prefix *links = w->family == 6 ? links6 : links4;
-    const struct masked any = {0, 0}, solicitations = {ND_NEIGHBOR_SOLICIT, 0xffff},
-                        advertisements = {ND_NEIGHBOR_ADVERT, 0xffff};
+    const struct masked any = {0, 0};
     int rc = 0;
     if (w->opaque)
         return 0;
     for (unsigned i = 0; i < 2 && rc == 0; i++)
         if (inside(&links[i], r))
             rc = let_link(w, KDIR_OUT, l, &links[i], w->proto, any);
-    if (rc || w->family != 6 || !inside(&links6[1], r) || (w->proto && w->proto != IPPROTO_ICMPV6))
-        return rc;
-    rc = let_link(w, KDIR_IN, &links6[1], l, IPPROTO_ICMPV6, solicitations);
-    return rc ? rc : let_link(w, KDIR_IN, &links6[1], l, IPPROTO_ICMPV6, advertisements);
+    for (unsigned i = 0; i < 3 && rc == 0 && means_no_discovery(w) && inside(&links6[1], r); i++)
+        rc = let_link(w, KDIR_IN, &links6[1], l, IPPROTO_ICMPV6, discovery[i]);
+    return rc;
 }
 
 // What the kernel forwards for a multicast routing daemon it does not show to XFRM.
@@ -759,15 +773,15 @@ static int source_frame(const struct walk *w)
     return rc ? rc : visit(w, &half, NULL);
 }
 
-static bool is_wide(const struct walk *w, const struct prefix *r)
+static bool is_wide(uint8_t family, const struct prefix *r)
 {
-    return r->len < (w->family == 6 ? 16 : 8);
+    return r->len < (family == 6 ? 16 : 8);
 }
 
 static int source_routes(const struct walk *w, const struct kset_sources *s, const struct kobj *by,
                          const struct prefixes *l, const struct prefix *r)
 {
-    const struct addr *from = source_in(s, w->l, is_wide(w, r) && !by->mark_mask);
+    const struct addr *from = source_in(s, w->l, is_wide(w->family, r) && !by->mark_mask);
     struct kobj to = route(w, KROUTE_TUN, r);
     if (!from)
         return 0;
@@ -784,6 +798,67 @@ static int source_routes(const struct walk *w, const struct kset_sources *s, con
         rc = source_frame(w);
     return rc ? rc : visit(w, by, by);
 }
+
+// ---- neighbours
+
+static int let_neighbours(const struct walk *w, enum kobj_dir dir, const struct prefix *src,
+                          const struct prefix *dst)
+{
+    const struct masked solicitation = {ND_NEIGHBOR_SOLICIT, 0xffff},
+                        advertisement = {ND_NEIGHBOR_ADVERT, 0xffff};
+    int rc = let_link(w, dir, src, dst, IPPROTO_ICMPV6, solicitation);
+    return rc ? rc : let_link(w, dir, src, dst, IPPROTO_ICMPV6, advertisement);
+}
+
+// A router may be anywhere.
+static bool may_be_on_link(const struct kset_sources *s, const struct prefix *r)
+{
+    bool may = is_wide(6, r);
+    for (unsigned i = 0; i < s->count && !may; i++)
+        may = s->net[i].a.family == 6 && prefixes_overlap(r->addr, r->len, s->net[i].a.a, s->net[i].len);
+    return may;
+}
+
+// Between this machine and the next hop, or the other end, where that has an address that the policy names.
+// What is sent is let out from the machine's own addresses alone: what it forwards may say that it is
+// neighbour discovery, but has another source (and is not forwarded from a link-local one).
+static int neighbours(const struct walk *w, const struct kset_sources *s, const struct prefixes *l,
+                      const struct prefix *r)
+{
+    static const struct prefix link_local = {{0xfe, 0x80}, 10};
+    bool any = false;
+    int rc = 0;
+    for (unsigned i = 0; i < s->count && rc == 0; i++) {
+        struct prefix own = {.len = 128};
+        if (!in_selector(w->l, &s->net[i].a))
+            continue;
+        memcpy(own.addr, s->net[i].a.a, 16);
+        any = true;
+        rc = let_neighbours(w, KDIR_OUT, &own, r);
+    }
+    for (unsigned i = 0; i < l->count && rc == 0 && any; i++) {
+        rc = let_neighbours(w, KDIR_IN, r, &l->p[i]);
+        if (rc == 0 && inside(&link_local, &l->p[i]))
+            rc = let_neighbours(w, KDIR_OUT, &link_local, r);
+    }
+    return rc;
+}
+
+static int neighbours_of_pair(struct walk *w, void *ctx, struct esp_error *err)
+{
+    struct prefixes l, r;
+    if (!means_no_discovery(w))
+        return 0;
+    int rc = prefixes_of(w->l, &l, err);
+    if (rc == 0)
+        rc = prefixes_of(w->r, &r, err);
+    for (unsigned i = 0; rc == 0 && i < r.count; i++)
+        if (may_be_on_link(ctx, &r.p[i]))
+            rc = neighbours(w, ctx, &l, &r.p[i]);
+    return rc;
+}
+
+// ---- errors about what the TUN has brought
 
 static bool answers_errors(const struct walk *w)
 {
@@ -841,14 +916,14 @@ static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
     if (w->family == 6)
         by = source_rule(w);
     for (unsigned i = 0; rc == 0 && i < r.count; i++) {
-        rc = is_wide(w, &r.p[i]) ? asked(w) : 0;
+        rc = is_wide(w->family, &r.p[i]) ? asked(w) : 0;
         if (rc == 0)
             rc = source_routes(w, ctx, &by, &l, &r.p[i]);
     }
     by.mark = kernel_mark(w->o->number);
     by.mark_mask = KERNEL_MARK_MASK;
     for (unsigned i = 0; rc == 0 && i < r.count && hooks_of(w) && answers_errors(w); i++)
-        if (is_wide(w, &r.p[i]))
+        if (is_wide(w->family, &r.p[i]))
             rc = source_routes(w, ctx, &by, &l, &r.p[i]);
     return rc;
 }
@@ -856,7 +931,8 @@ static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
 int kset_source_objects(const struct kset_options *o, const struct kset_spec *spec,
                         const struct kset_sources *s, const struct kset_visitor *v, struct esp_error *err)
 {
-    if (spec->action != POLICY_PROTECT || !o->routes)
+    if (spec->action != POLICY_PROTECT)
         return 0;
-    return each_pair(o, spec, v, sources_of_pair, (void *)s, err);
+    int rc = each_pair(o, spec, v, neighbours_of_pair, (void *)s, err);
+    return rc || !o->routes ? rc : each_pair(o, spec, v, sources_of_pair, (void *)s, err);
 }

@@ -74,17 +74,29 @@ size_t packet(uint8_t *p, const char *src, const char *dst, uint8_t proto, const
     return 40 + len;
 }
 
-void from_wan(int wan, const uint8_t *p, size_t len)
+// By a link whose end of the gateway's is `near`.
+static void by_link(int fd, const char *near, const uint8_t *p, size_t len)
 {
     bool six = p[0] >> 4 == 6;
     uint8_t f[256] = {0};
-    struct ifreq r = {.ifr_name = "wan0"};
-    assert_int_equal(ioctl(wan, SIOCGIFHWADDR, &r), 0);
+    struct ifreq r = {0};
+    snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", near);
+    assert_int_equal(ioctl(fd, SIOCGIFHWADDR, &r), 0);
     memcpy(f, r.ifr_hwaddr.sa_data, 6);
     f[12] = six ? 0x86 : 8;
     f[13] = six ? 0xdd : 0;
     memcpy(f + 14, p, len);
-    assert_int_equal(send(wan, f, 14 + len, 0), 14 + len);
+    assert_int_equal(send(fd, f, 14 + len, 0), 14 + len);
+}
+
+void from_wan(int wan, const uint8_t *p, size_t len)
+{
+    by_link(wan, "wan0", p, len);
+}
+
+void from_lan(int lan, const uint8_t *p, size_t len)
+{
+    by_link(lan, "lan0", p, len);
 }
 
 uint16_t sum_of(const uint8_t *p, size_t len)

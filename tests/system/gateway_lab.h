@@ -27,6 +27,7 @@ struct seen look(int tun, int wan, const struct in6_addr *dst);
 size_t packet(uint8_t *p, const char *src, const char *dst, uint8_t proto, const uint8_t *payload, size_t len,
               size_t sum_at);
 void from_wan(int wan, const uint8_t *p, size_t len);
+void from_lan(int lan, const uint8_t *p, size_t len);
 uint16_t sum_of(const uint8_t *p, size_t len);
 void put_sum(uint8_t *at, uint16_t sum);
 void head4(uint8_t *p, uint8_t proto, size_t len, const uint8_t src[4], const uint8_t dst[4]);

@@ -68,19 +68,3 @@ void only_esp(struct lab *l, const char *pcap, uint64_t least)
                  (unsigned long long)w.esp, (unsigned long long)w.repeated, (unsigned long long)w.plaintext,
                  (unsigned long long)w.other);
 }
-
-static void knows(struct site *s, struct site *other)
-{
-    assert_int_equal(sh("nsenter --net=%s sh -c 'ip -6 neigh replace $(nsenter --net=%s ip -o -6 addr show "
-                        "dev outer scope global | sed \"s/.*inet6 //;s:/.*::\") lladdr $(nsenter --net=%s ip "
-                        "-o link show dev outer | sed "
-                        "\"s/.*ether //;s/ .*//\") dev outer nud permanent'",
-                        s->ns, other->ns, other->ns),
-                     0);
-}
-
-void know_each_other(struct site *a, struct site *b)
-{
-    knows(a, b);
-    knows(b, a);
-}

@@ -10,10 +10,6 @@ bool initiate(struct site *s); // child `net`, by swanctl; whether it came about
 bool file_says(const char *folder, const char *name, const char *text); // in one of its lines
 bool logged(const struct site *s, const char *text); // the site's daemon; complains where it has not
 
-// Neighbours on one link know each other's IPv6 beforehand: what a policy of theirs protects holds their
-// neighbour discovery back, too.
-void know_each_other(struct site *a, struct site *b);
-
 // The wire at the west site from here on, and what was on it: at least so many ESP packets, none twice, and
 // nothing of the networks behind.
 void start_capture(struct lab *l, char *pcap, size_t size);

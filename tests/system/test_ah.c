@@ -128,7 +128,6 @@ static void test_transport_mode_over_ipv6(void **state)
 {
     (void)state;
     over_ipv6();
-    know_each_other(&lab.west, &lab.east);
     transport();
 }
 

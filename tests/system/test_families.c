@@ -119,7 +119,6 @@ static void test_ipv6_of_1280_octets_crosses_a_path_of_1280(void **state)
     const char *const encap[] = {"no", "yes"};
     (void)state;
     addresses(6, 6);
-    know_each_other(&lab.west, &lab.east);
     struct site *both[] = {&lab.west, &lab.east};
     for (int i = 0; i < 2; i++)
         assert_int_equal(sh("nsenter --net=%s ip link set outer mtu 1280", both[i]->ns), 0);
@@ -230,8 +229,37 @@ static void test_transport_mode_between_gateways(void **state)
 static void test_transport_mode_between_gateways_by_ipv6(void **state)
 {
     (void)state;
-    know_each_other(&lab.west, &lab.east);
     transport(6);
+}
+
+// A host's own address to everywhere, where the next hop has a global address: neighbours know one another by
+// what is of one link, and nothing else is on it.
+static void test_ipv6_of_a_host_to_everywhere_over_a_next_hop_with_a_global_address(void **state)
+{
+    char pcap[200];
+    struct tunnel_options west = {.child =
+                                      "rekey_time = 0\n        local_ts = dynamic\n        remote_ts = ::/0"},
+                          east = {.child =
+                                      "rekey_time = 0\n        local_ts = ::/0\n        remote_ts = dynamic"};
+    struct site *both[] = {&lab.west, &lab.east};
+    (void)state;
+    addresses(6, 6);
+    snprintf(lab.west.inner, sizeof(lab.west.inner), "%s", lab.west.outer);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sh("nsenter --net=%s ip -6 addr flush dev outer scope link", both[i]->ns), 0);
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &east, no_card));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &west, no_card));
+    start_capture(&lab, pcap, sizeof(pcap));
+    assert_true(unanswered(&lab, &lab.west, &hosts[1], 1));
+    assert_true(up(&lab.west));
+    assert_true(ping(&lab, &lab.west, &hosts[1], 10) && ping(&lab, &hosts[1], &lab.west, 10));
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sh("nsenter --net=%s ip -6 neigh flush all", both[i]->ns), 0);
+    assert_true(ping(&lab, &lab.west, &hosts[1], 5));
+    assert_true(transfer(&lab, &lab.west, &hosts[1], 1 << 20, 30000, NULL, NULL));
+    assert_true(daemon_kill(&lab.west));
+    assert_true(unanswered(&lab, &lab.west, &hosts[1], 2));
+    only_esp(&lab, pcap, 700);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -249,6 +277,7 @@ int main(int argc, char **argv)
         T(test_ipv6_of_the_gateways_own_programs_over_ipv6),
         T(test_transport_mode_between_gateways),
         T(test_transport_mode_between_gateways_by_ipv6),
+        T(test_ipv6_of_a_host_to_everywhere_over_a_next_hop_with_a_global_address),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

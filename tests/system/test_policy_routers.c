@@ -64,6 +64,17 @@ static int raw(bool six, int proto)
 }
 
 // A host that protects what it says to everywhere, from its own address outside.
+static void protect_host(struct gateway *g, bool six)
+{
+    memset(&g->p, 0, sizeof(g->p));
+    if (six)
+        pol_net(&g->p.l, 6, (uint8_t[16]){0xfd, 0x10, [15] = 1}, 128, 0, 0, 65535);
+    else
+        pol_net(&g->p.l, 4, own4, 32, 0, 0, 65535);
+    pol_net(&g->p.r, six ? 6 : 4, (uint8_t[16]){0}, 0, 0, 0, 65535);
+    pol_finish(&g->p, POLICY_PROTECT, 5);
+}
+
 static void hears_routers(bool six)
 {
     static const struct {
@@ -77,13 +88,7 @@ static void hears_routers(bool six)
     gateway_up(&g);
     if (no_hooks(&g))
         skip();
-    memset(&g.p, 0, sizeof(g.p));
-    if (six)
-        pol_net(&g.p.l, 6, (uint8_t[16]){0xfd, 0x10, [15] = 1}, 128, 0, 0, 65535);
-    else
-        pol_net(&g.p.l, 4, own4, 32, 0, 0, 65535);
-    pol_net(&g.p.r, six ? 6 : 4, (uint8_t[16]){0}, 0, 0, 0, 65535);
-    pol_finish(&g.p, POLICY_PROTECT, 5);
+    protect_host(&g, six);
     lab_take(&g.l, &g.p);
     const struct settings st = {.port = 500, .port_nat_t = 4500, .tun = "own0"};
     struct socket_set ours;
@@ -134,12 +139,99 @@ static void test_what_routers_say_about_the_size_of_our_packets_by_ipv6_is_heard
     hears_routers(true);
 }
 
+// ---- neighbours
+
+enum { SOLICITS = 135, ANSWERS = 136 };
+
+// Of neighbour discovery about `target`; from, and of, an address 02:00:00:00:00:02.
+static size_t discovery(uint8_t *p, uint8_t type, const char *src, const char *dst, const char *target,
+                        uint8_t hops)
+{
+    uint8_t m[32] = {type, [4] = type == ANSWERS ? 0xe0 : 0, [24] = type == ANSWERS ? 2 : 1, 1, 2, [31] = 2};
+    const struct in6_addr about = ip6(target);
+    memcpy(m + 8, &about, 16);
+    size_t n = packet(p, src, dst, IPPROTO_ICMPV6, m, sizeof(m), 2);
+    p[7] = hops;
+    return n;
+}
+
+static bool router_is_answered(struct gateway *g, uint8_t type, uint8_t hops)
+{
+    const struct in6_addr router = ip6("fd10::2");
+    uint8_t p[128];
+    size_t n = discovery(p, SOLICITS, "fd10::2", "fd10::1", "fd10::1", hops);
+    if (type != SOLICITS) {
+        const uint8_t echo[12] = {type, 0, 0, 0, 0, 7, 0, 1, 1, 2, 3, 4};
+        n = packet(p, "fd10::2", "fd10::1", IPPROTO_ICMPV6, echo, sizeof(echo), 2);
+    }
+    from_wan(g->wan, p, n);
+    return look(g->l.tun, g->wan, &router).where == WAN;
+}
+
+// What is encrypted goes to a router that has a global address: it is looked for, what it answers is heard,
+// and so is what it asks.
+static void test_router_of_a_global_address_is_found_by_a_host_that_protects_everything(void **state)
+{
+    const struct settings st = {.port = 500, .port_nat_t = 4500, .tun = "own0"};
+    const struct in6_addr asked = ip6("ff02::1:ff00:2");
+    struct sockaddr_in6 peer = {
+        .sin6_family = AF_INET6, .sin6_port = htons(500), .sin6_addr = ip6("2001:db8::20")};
+    struct gateway g;
+    struct socket_set ours;
+    struct esp_error err = {0};
+    uint8_t p[128];
+    (void)state;
+    gateway_up(&g);
+    protect_host(&g, true);
+    lab_take(&g.l, &g.p);
+    if (sockets_open(&ours, &st, &err) < 0)
+        fail_msg("%s: %s", err.field, err.text);
+    assert_int_equal(lab_shell("ip -6 neigh del fd10::2 dev wan0"), 0);
+    assert_int_equal(sendto(ours.ike6, "encrypted", 9, 0, (struct sockaddr *)&peer, sizeof(peer)), 9);
+    assert_int_equal(look(g.l.tun, g.wan, &asked).where, WAN);
+    from_wan(g.wan, p, discovery(p, ANSWERS, "fd10::2", "fd10::1", "fd10::2", 255));
+    assert_int_equal(comes_out(&g, "encrypted"), WAN);
+    assert_true(router_is_answered(&g, SOLICITS, 255));
+    assert_false(router_is_answered(&g, SOLICITS, 254)); // from beyond the link
+    assert_false(router_is_answered(&g, 128, 255));
+    sockets_close(&ours);
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
+// What a host behind says in its name is protected like anything else, also while nothing carries it away.
+static void test_neighbour_discovery_that_is_forwarded_stays_closed(void **state)
+{
+    const struct in6_addr to = ip6(REMOTE), behind = ip6("fd01::5");
+    struct gateway g;
+    uint8_t p[128];
+    (void)state;
+    gateway_up(&g);
+    everywhere(&g, true);
+    for (int loaded = 0; loaded < 2; loaded++) {
+        for (uint8_t type = SOLICITS; type <= ANSWERS; type++) {
+            from_lan(g.lan, p, discovery(p, type, "fd01::5", REMOTE, REMOTE, 255));
+            assert_int_equal(look(g.l.tun, g.wan, &to).where, loaded ? 0 : WAN);
+            from_wan(g.wan, p, discovery(p, type, REMOTE, "fd01::5", "fd01::5", 255));
+            assert_int_equal(look(g.l.tun, g.lan, &behind).where, loaded ? 0 : WAN);
+        }
+        if (!loaded) {
+            lab_take(&g.l, &g.p);
+            assert_int_equal(lab_shell("ip link set esp0 down"), 0);
+        }
+    }
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
 #define T(name) cmocka_unit_test_setup(name, lab_namespace)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         T(test_what_routers_say_about_the_size_of_our_packets_by_ipv4_is_heard),
         T(test_what_routers_say_about_the_size_of_our_packets_by_ipv6_is_heard),
+        T(test_router_of_a_global_address_is_found_by_a_host_that_protects_everything),
+        T(test_neighbour_discovery_that_is_forwarded_stays_closed),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -291,8 +291,8 @@ static int said(const struct kset_rig *l, enum kobj_dir dir, const char *src, co
     return rig_says(&l->m, dir, src, dst, proto, type, 0);
 }
 
-// What is of one link is no part of a selector that contains more; a link-local neighbour gets nothing else
-// in.
+// What is of one link is no part of a selector that contains more; a link-local neighbour gets nothing in but
+// neighbour discovery (RFC 4861: types 133 to 137).
 static void test_objects_of_one_link_are_no_part_of_a_wider_remote(void **state)
 {
     struct kset_rig l;
@@ -311,9 +311,9 @@ static void test_objects_of_one_link_are_no_part_of_a_wider_remote(void **state)
     assert_int_equal(said(&l, KDIR_OUT, "fd01::1", "fe80::5", 58, 136), KXFRM_ALLOW);
     assert_int_equal(said(&l, KDIR_OUT, "fd01::1", "ff05::2", 17, 0), KXFRM_BLOCK);
     assert_int_equal(said(&l, KDIR_OUT, "fd01::1", "2001:db8::1", 58, 135), KXFRM_BLOCK);
-    assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 58, 135), KXFRM_ALLOW);
-    assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 58, 136), KXFRM_ALLOW);
-    assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 58, 137), KXFRM_BLOCK);
+    for (uint16_t type = 128; type < 144; type++)
+        assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 58, type),
+                         type >= 133 && type <= 137 ? KXFRM_ALLOW : KXFRM_BLOCK);
     assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 58, 128), KXFRM_BLOCK);
     assert_int_equal(said(&l, KDIR_IN, "fe80::5", "fd01::1", 17, 135), KXFRM_BLOCK);
     assert_int_equal(said(&l, KDIR_IN, "2001:db8::1", "fd01::1", 58, 135), KXFRM_BLOCK);

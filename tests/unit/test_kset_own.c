@@ -537,6 +537,99 @@ static void test_own_ipv6_without_a_source_is_asked_about_alone(void **state)
     rig_down(&l);
 }
 
+// ---- neighbours
+
+static int discovers(const struct kset_rig *l, enum kobj_dir dir, const char *src, const char *dst)
+{
+    int solicits = rig_says(&l->m, dir, src, dst, 58, 135, 0),
+        answers = rig_says(&l->m, dir, src, dst, 58, 136, 0);
+    assert_int_equal(solicits, answers);
+    return answers;
+}
+
+// A host that protects all that it says, or what it says to another one on its link: it and its neighbours
+// find one another (RFC 4861). What says so and is forwarded has another source, and stays where it is.
+static void test_neighbours_are_found_behind_a_policy_that_contains_them(void **state)
+{
+    const char *const remote[] = {"::/0", "2001:db8:9::2/128"};
+    struct kset_options o = rig_options;
+    struct pol p, all;
+    (void)state;
+    for (int routes = 0; routes < 2; routes++) {
+        for (int i = 0; i < 2; i++) {
+            struct kset_rig l;
+            o.routes = routes;
+            rig_up_with(&l, &o);
+            machine(&l.m, "2001:db8:1::1", 64, true);
+            machine(&l.m, "2001:db8:9::1", 64, false);
+            machine(&l.m, "10.10.0.1", 24, true);
+            kset_addresses_changed(l.s);
+            rig_pol(&p, POLICY_PROTECT, 5, "2001:db8:1::/64", remote[i], 0, 0, 65535);
+            struct kset_hold *h = rig_take(&l, &p);
+            assert_int_equal(discovers(&l, KDIR_OUT, "2001:db8:1::1", "2001:db8:9::2"), KXFRM_ALLOW);
+            assert_int_equal(discovers(&l, KDIR_IN, "2001:db8:9::2", "2001:db8:1::1"), KXFRM_ALLOW);
+            assert_int_equal(discovers(&l, KDIR_FWD, "2001:db8:9::2", "2001:db8:1::1"), KXFRM_BLOCK);
+            assert_int_equal(discovers(&l, KDIR_FWD, "2001:db8:9::2", "2001:db8:1::5"), KXFRM_BLOCK);
+            assert_int_equal(rig_says(&l.m, KDIR_OUT, "2001:db8:1::1", "2001:db8:9::2", 58, 134, 0),
+                             KXFRM_BLOCK);
+            assert_int_equal(rig_says(&l.m, KDIR_OUT, "2001:db8:1::1", "2001:db8:9::2", 58, 137, 0),
+                             KXFRM_BLOCK);
+            assert_int_equal(rig_says(&l.m, KDIR_OUT, "2001:db8:1::1", "2001:db8:9::2", 17, 135, 0),
+                             KXFRM_BLOCK);
+            assert_int_equal(rig_says(&l.m, KDIR_IN, "2001:db8:9::2", "2001:db8:1::1", 58, 128, 0),
+                             KXFRM_BLOCK);
+            assert_int_equal(rig_says(&l.m, KDIR_IN, "2001:db8:9::2", "2001:db8:1::1", 17, 136, 0),
+                             KXFRM_BLOCK);
+            assert_int_equal(discovers(&l, KDIR_OUT, "2001:db8:1::5", "2001:db8:9::2"), KXFRM_BLOCK);
+            rig_pol(&all, POLICY_DISCARD, 4, "::/0", "::/0", 0, 0, 65535); // one that goes first
+            struct kset_hold *d = rig_take(&l, &all);
+            assert_int_equal(discovers(&l, KDIR_OUT, "2001:db8:1::1", "2001:db8:9::2"), KXFRM_BLOCK);
+            assert_int_equal(discovers(&l, KDIR_IN, "2001:db8:9::2", "2001:db8:1::1"), KXFRM_BLOCK);
+            rig_drop(&l, d);
+            l.m.address_count = 0; // the machine has moved
+            kset_addresses_changed(l.s);
+            assert_int_equal(discovers(&l, KDIR_OUT, "2001:db8:1::1", "2001:db8:9::2"), KXFRM_BLOCK);
+            rig_drop(&l, h);
+            rig_down(&l);
+        }
+    }
+}
+
+// A network elsewhere has no neighbours of this machine's; of ICMPv6 types by name just those are meant.
+static void test_neighbours_are_none_elsewhere_and_where_they_are_named(void **state)
+{
+    struct kset_rig l;
+    struct pol p;
+    struct kset_hold *h;
+    (void)state;
+    rig_up(&l);
+    machine(&l.m, "2001:db8:1::1", 64, true);
+    kset_addresses_changed(l.s);
+    rig_pol(&p, POLICY_PROTECT, 5, "2001:db8:1::/64", "2001:db8:2::/64", 0, 0, 65535);
+    h = rig_take(&l, &p);
+    assert_int_equal(discovers(&l, KDIR_OUT, "2001:db8:1::1", "2001:db8:2::2"), KXFRM_BLOCK);
+    assert_int_equal(discovers(&l, KDIR_IN, "2001:db8:2::2", "2001:db8:1::1"), KXFRM_BLOCK);
+    rig_drop(&l, h);
+    rig_pol(&p, POLICY_PROTECT, 5, "2001:db8:1::/64", "::/0", 58, 0x8700, 0x88ff);
+    h = rig_take(&l, &p);
+    assert_int_equal(discovers(&l, KDIR_OUT, "2001:db8:1::1", "2001:db8:1:1::2"), KXFRM_BLOCK);
+    assert_int_equal(discovers(&l, KDIR_IN, "fe80::2", "2001:db8:1::1"), KXFRM_BLOCK);
+    rig_drop(&l, h);
+    rig_pol(&p, POLICY_PROTECT, 5, "2001:db8:1::/64", "::/0", 58, 0x8000,
+            0xffff); // and what else is no error
+    h = rig_take(&l, &p);
+    assert_int_equal(discovers(&l, KDIR_OUT, "2001:db8:1::1", "2001:db8:1:1::2"), KXFRM_ALLOW);
+    assert_int_equal(discovers(&l, KDIR_IN, "fe80::2", "2001:db8:1::1"), KXFRM_ALLOW);
+    rig_drop(&l, h);
+    rig_pol(&p, POLICY_PROTECT, 5, "::/0", "::/0", 0, 0, 65535); // a link-local address is this machine's own
+    h = rig_take(&l, &p);
+    assert_int_equal(discovers(&l, KDIR_OUT, "fe80::1", "2001:db8:1::2"), KXFRM_ALLOW);
+    assert_int_equal(discovers(&l, KDIR_IN, "2001:db8:1::2", "ff02::1:ff00:1"), KXFRM_ALLOW);
+    assert_int_equal(discovers(&l, KDIR_OUT, "2001:db8:1::5", "2001:db8:1::2"), KXFRM_BLOCK);
+    rig_drop(&l, h);
+    rig_down(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,6 +648,8 @@ int main(void)
         cmocka_unit_test(test_own_hook_is_put_back_and_follows_the_tun),
         cmocka_unit_test(test_own_hook_goes_at_an_orderly_end_and_what_trusts_it),
         cmocka_unit_test(test_own_ipv6_without_a_source_is_asked_about_alone),
+        cmocka_unit_test(test_neighbours_are_found_behind_a_policy_that_contains_them),
+        cmocka_unit_test(test_neighbours_are_none_elsewhere_and_where_they_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
