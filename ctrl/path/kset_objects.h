@@ -29,8 +29,8 @@ struct kset_sources { // what the machine has
 // into too many prefixes.
 int kset_objects(const struct kset_options *o, const struct kset_spec *spec, const struct kset_visitor *v,
                  struct esp_error *err);
-// Those that depend on the machine's addresses: its neighbour discovery, and routes that give local programs a
-// protected source.
+// Those that depend on the machine's addresses: its neighbour discovery, and routes that give local programs
+// a protected source.
 int kset_source_objects(const struct kset_options *o, const struct kset_spec *spec,
                         const struct kset_sources *s, const struct kset_visitor *v, struct esp_error *err);
 

@@ -37,8 +37,11 @@ struct netlink_kernel {
     bool tun_was_up;
     char tun[16];
     char hook_name[24];
-    bool sockets;            // the hooks see whether a socket has an address of its own
-    bool reflects_for_us[2]; // of IPv4, of IPv6: the kernel reflects marks because we have said so
+    bool keeps; // a table can be ours alone, also when we are gone (since Linux 6.9)
+    // Of IPv4, of IPv6
+    bool sockets[2];         // the hooks see whether a socket has an address of its own
+    bool asked[2];           // who has asked has been kept: if it is not there, somebody has taken it away
+    bool reflects_for_us[2]; // the kernel reflects marks because we have said so
 };
 
 // netlink_objects.c: between objects and messages

@@ -88,10 +88,10 @@ int netlink_group_change(struct netlink_kernel *n, const struct kobj *o, bool ad
     char name[120];
     group_name(n, o, name, sizeof(name));
     nft_begin(n, &b);
-    nft_table(n, &b, name, NFT_MSG_NEWTABLE);
-    nft_table(n, &b, name, NFT_MSG_DELTABLE);
+    nft_table(n, &b, name, NFT_MSG_NEWTABLE, 0);
+    nft_table(n, &b, name, NFT_MSG_DELTABLE, 0);
     if (add) {
-        nft_table(n, &b, name, NFT_MSG_NEWTABLE);
+        nft_table(n, &b, name, NFT_MSG_NEWTABLE, 0);
         group_chain(n, &b, name, o);
     }
     nft_put_envelope(n, &b, NFNL_MSG_BATCH_END);

@@ -13,30 +13,46 @@
 
 #define HOOKS "espalier-"
 
+#ifndef NFT_TABLE_F_PERSIST // since Linux 6.9
+#define NFT_TABLE_F_PERSIST (1u << 2)
+#endif
+
 // ---- changes
 
-static void chains(struct netlink_kernel *n, struct nft_batch *b, const char *name, const struct kobj *o)
+// How a table comes to be: with nothing of one that was there; likewise, and who has asked is not known any
+// more; with its sets as they are.
+enum how { ANEW, UNKNOWN, IN_PLACE };
+
+static void chains(struct netlink_kernel *n, struct nft_batch *b, const char *name, const struct kobj *o,
+                   bool unknown)
 {
     if (o->proto)
-        netlink_asked_chains(n, b, name, o->ifindex);
+        netlink_asked_chains(n, b, name, o->ifindex, unknown);
     else
         netlink_turn_chains(n, b, name, o->ifindex);
 }
 
 static void build(struct netlink_kernel *n, struct nft_batch *b, const char *name, const struct kobj *o,
-                  bool add, bool then)
+                  bool add, enum how how)
 {
+    uint32_t flags = o->proto && n->keeps ? NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST : 0;
     b->family = o->family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
     nft_begin(n, b);
-    nft_table(n, b, name, NFT_MSG_NEWTABLE); // one that is not there cannot be deleted
-    nft_table(n, b, name, NFT_MSG_DELTABLE);
-    if (add) {
-        nft_table(n, b, name, NFT_MSG_NEWTABLE);
-        chains(n, b, name, o);
+    if (how != IN_PLACE) {
+        nft_table(n, b, name, NFT_MSG_NEWTABLE, 0); // one that is not there cannot be deleted
+        nft_table(n, b, name, NFT_MSG_DELTABLE, 0);
     }
-    if (then)
-        nft_table(n, b, name, NFT_MSG_DELTABLE);
+    if (add) {
+        nft_table(n, b, name, NFT_MSG_NEWTABLE, flags);
+        nft_no_rules(n, b, name);
+        chains(n, b, name, o, how == UNKNOWN);
+    }
+}
+
+static int done(struct netlink_kernel *n, struct nft_batch *b)
+{
     nft_put_envelope(n, b, NFNL_MSG_BATCH_END);
+    return nft_talk(n, b);
 }
 
 // ---- other instances
@@ -69,13 +85,65 @@ static void table_name(const struct netlink_kernel *n, const struct kobj *o, cha
     snprintf(to, size, "%s%s", n->hook_name, o->proto ? "-udp" : "");
 }
 
-static int table_change(struct netlink_kernel *n, const struct kobj *o, bool add)
+static int table_change(struct netlink_kernel *n, const struct kobj *o, bool add, enum how how)
 {
     struct nft_batch b;
     char name[40];
     table_name(n, o, name, sizeof(name));
-    build(n, &b, name, o, add, false);
-    return nft_talk(n, &b);
+    build(n, &b, name, o, add, how);
+    return done(n, &b);
+}
+
+struct seen {
+    char name[40];
+    uint8_t family;
+    bool table, dormant, changed;
+    unsigned rules;
+    struct nft_said said;
+};
+
+static int one_seen(const struct nlmsghdr *h, void *ctx)
+{
+    struct seen *s = ctx;
+    if (strcmp(nft_name_of(h), s->name) != 0 || nft_family_of(h) != s->family)
+        return 0;
+    if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWTABLE) {
+        s->table = true;
+        s->dormant = nft_is_dormant(h);
+    } else if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWRULE) {
+        struct nft_said said = nft_said_by(h);
+        s->changed |= s->rules++ > 0 && said.value != s->said.value;
+        s->said = said;
+    }
+    return 0;
+}
+
+static int look_for(struct netlink_kernel *n, const struct kobj *o, struct seen *s)
+{
+    *s = (struct seen){.family = o->family};
+    table_name(n, o, s->name, sizeof(s->name));
+    return nft_list(n, NFT_MSG_GETTABLE, o->family, NULL, one_seen, s);
+}
+
+// Who has asked stays known where it can.
+static int asked_change(struct netlink_kernel *n, const struct kobj *o, bool add)
+{
+    bool *was = &n->asked[o->family == 6];
+    struct seen s;
+    int rc = -ENOENT;
+    if (!add) {
+        rc = table_change(n, o, false, ANEW);
+        *was = *was && rc < 0;
+        return rc;
+    }
+    if (look_for(n, o, &s) < 0 || s.table) {
+        *was = true;
+        rc = table_change(n, o, true, IN_PLACE);
+    }
+    if (rc < 0)
+        rc = table_change(n, o, true, *was ? UNKNOWN : ANEW);
+    *was = *was || rc == 0;
+    return rc;
 }
 
 // Somebody else's table may have been made, and its marks reflected, while ours went, or the other way round:
@@ -84,7 +152,7 @@ static int turn_change(struct netlink_kernel *n, const struct kobj *o, bool add)
 {
     int rc = add ? netlink_reflect_marks(n, o->family) : 0;
     if (rc == 0)
-        rc = table_change(n, o, add);
+        rc = table_change(n, o, add, ANEW);
     if (rc == 0 && add)
         return netlink_reflect_marks(n, o->family);
     if (rc == 0 && !others(n, o->family)) {
@@ -101,26 +169,36 @@ int netlink_hook_change(struct netlink_kernel *n, const struct kobj *o, bool add
         return add ? -EOPNOTSUPP : 0;
     if (o->dst_len)
         return netlink_group_change(n, o, add);
-    return o->proto ? table_change(n, o, add) : turn_change(n, o, add);
+    return o->proto ? asked_change(n, o, add) : turn_change(n, o, add);
 }
 
 // Whether the kernel has all of it: made and taken away again in one go.
-static bool work(struct netlink_kernel *n, uint8_t family)
+static bool can(struct netlink_kernel *n, uint8_t family, uint8_t proto)
 {
-    struct kobj o = {.kind = KOBJ_HOOK, .family = family, .ifindex = NFT_LOOPBACK};
+    const struct kobj o = {.kind = KOBJ_HOOK, .family = family, .proto = proto, .ifindex = NFT_LOOPBACK};
     char name[40];
     struct nft_batch b;
     snprintf(name, sizeof(name), "%s-try", n->hook_name);
-    build(n, &b, name, &o, true, true);
-    bool all = nft_talk(n, &b) == 0;
-    o.proto = IPPROTO_UDP;
-    for (n->sockets = all; all; n->sockets = false) { // Linux before 5.10 has no such sockets
-        build(n, &b, name, &o, true, true);
-        if (nft_talk(n, &b) == 0)
-            break;
-        all = n->sockets;
+    build(n, &b, name, &o, true, UNKNOWN);
+    nft_table(n, &b, name, NFT_MSG_DELTABLE, 0);
+    return done(n, &b) == 0;
+}
+
+static bool work(struct netlink_kernel *n, uint8_t family)
+{
+    bool *sockets = &n->sockets[family == 6];
+    *sockets = true;
+    n->keeps = false;
+    if (!can(n, family, 0))
+        return false;
+    if (!can(n, family, IPPROTO_UDP)) { // Linux before 5.10 has no such sockets
+        *sockets = false;
+        if (!can(n, family, IPPROTO_UDP))
+            return false;
     }
-    return all;
+    n->keeps = true;
+    n->keeps = can(n, family, IPPROTO_UDP);
+    return true;
 }
 
 void netlink_hooks_open(struct netlink_kernel *n, struct mnl_socket *s)
@@ -170,39 +248,14 @@ bool netlink_get_hook(const struct netlink_kernel *n, const struct nlmsghdr *h, 
 
 static unsigned rules_of(const struct netlink_kernel *n, const struct kobj *o)
 {
-    return o->proto ? netlink_asked_rules(n) : NETLINK_TURN_RULES;
-}
-
-struct seen {
-    char name[40];
-    uint8_t family;
-    bool table, dormant, changed;
-    unsigned rules;
-    struct nft_said said;
-};
-
-static int one_seen(const struct nlmsghdr *h, void *ctx)
-{
-    struct seen *s = ctx;
-    if (strcmp(nft_name_of(h), s->name) != 0 || nft_family_of(h) != s->family)
-        return 0;
-    if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWTABLE) {
-        s->table = true;
-        s->dormant = nft_is_dormant(h);
-    } else if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWRULE) {
-        struct nft_said said = nft_said_by(h);
-        s->changed |= s->rules++ > 0 && said.value != s->said.value;
-        s->said = said;
-    }
-    return 0;
+    return o->proto ? netlink_asked_rules(n, o->family) : NETLINK_TURN_RULES;
 }
 
 static int dump_table(struct netlink_kernel *n, struct kobj o, void (*each)(void *ctx, const struct kobj *o),
                       void *ctx)
 {
-    struct seen s = {.family = o.family};
-    table_name(n, &o, s.name, sizeof(s.name));
-    int rc = nft_list(n, NFT_MSG_GETTABLE, o.family, NULL, one_seen, &s);
+    struct seen s;
+    int rc = look_for(n, &o, &s);
     if (rc < 0 || !s.table)
         return rc;
     rc = nft_list(n, NFT_MSG_GETRULE, o.family, s.name, one_seen, &s);

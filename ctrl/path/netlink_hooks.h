@@ -8,8 +8,10 @@
 
 void netlink_turn_chains(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun);
 #define NETLINK_TURN_RULES 8u
-void netlink_asked_chains(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun);
-unsigned netlink_asked_rules(const struct netlink_kernel *n);
+// unknown: who has asked is not known any more.
+void netlink_asked_chains(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun,
+                          bool unknown);
+unsigned netlink_asked_rules(const struct netlink_kernel *n, uint8_t family); // 4, 6
 
 int netlink_group_change(struct netlink_kernel *n, const struct kobj *o, bool add);
 bool netlink_group_of(const struct netlink_kernel *n, const char *name,

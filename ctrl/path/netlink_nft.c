@@ -49,10 +49,19 @@ void nft_put_be32(struct nlmsghdr *h, uint16_t attr, uint32_t value)
     mnl_attr_put_u32(h, attr, htonl(value));
 }
 
-void nft_table(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint16_t type)
+void nft_table(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint16_t type, uint32_t flags)
 {
     struct nlmsghdr *h = nft_message(n, b, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0);
     mnl_attr_put_strz(h, NFTA_TABLE_NAME, name);
+    if (flags)
+        nft_put_be32(h, NFTA_TABLE_FLAGS, flags);
+    nft_finish(b, h);
+}
+
+void nft_no_rules(struct netlink_kernel *n, struct nft_batch *b, const char *of)
+{
+    struct nlmsghdr *h = nft_message(n, b, NFT_MSG_DELRULE, 0);
+    mnl_attr_put_strz(h, NFTA_RULE_TABLE, of);
     nft_finish(b, h);
 }
 
@@ -86,7 +95,7 @@ void nft_expression_end(struct nlmsghdr *h, struct nft_expression e)
     mnl_attr_nest_end(h, e.element);
 }
 
-static void put_value(struct nlmsghdr *h, uint16_t attr, const void *p, uint32_t len)
+void nft_put_value(struct nlmsghdr *h, uint16_t attr, const void *p, uint32_t len)
 {
     struct nlattr *at = mnl_attr_nest_start(h, attr);
     mnl_attr_put(h, NFTA_DATA_VALUE, len, p);
@@ -106,7 +115,7 @@ void nft_compare_octets(struct nlmsghdr *h, uint32_t how, const void *p, uint32_
     struct nft_expression e = nft_expression(h, "cmp");
     nft_put_be32(h, NFTA_CMP_SREG, NFT_REG_1);
     nft_put_be32(h, NFTA_CMP_OP, how);
-    put_value(h, NFTA_CMP_DATA, p, len);
+    nft_put_value(h, NFTA_CMP_DATA, p, len);
     nft_expression_end(h, e);
 }
 
@@ -164,8 +173,8 @@ void nft_bitwise_octets(struct nlmsghdr *h, const void *keep, const void *turn, 
     nft_put_be32(h, NFTA_BITWISE_SREG, NFT_REG_1);
     nft_put_be32(h, NFTA_BITWISE_DREG, NFT_REG_1);
     nft_put_be32(h, NFTA_BITWISE_LEN, len);
-    put_value(h, NFTA_BITWISE_MASK, keep, len);
-    put_value(h, NFTA_BITWISE_XOR, turn, len);
+    nft_put_value(h, NFTA_BITWISE_MASK, keep, len);
+    nft_put_value(h, NFTA_BITWISE_XOR, turn, len);
     nft_expression_end(h, e);
 }
 
@@ -293,7 +302,7 @@ int nft_list(struct netlink_kernel *n, uint8_t type, uint8_t family, const char 
 bool nft_is_dormant(const struct nlmsghdr *h)
 {
     const struct nlattr *a = attribute(h, NFTA_TABLE_FLAGS);
-    return a && mnl_attr_get_payload_len(a) == 4 && mnl_attr_get_u32(a) != 0;
+    return a && mnl_attr_get_payload_len(a) == 4 && (ntohl(mnl_attr_get_u32(a)) & NFT_TABLE_F_DORMANT);
 }
 
 struct nft_said nft_said_by(const struct nlmsghdr *h)

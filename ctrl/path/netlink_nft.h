@@ -25,7 +25,9 @@ struct nft_batch {
 };
 
 void nft_begin(struct netlink_kernel *n, struct nft_batch *b);
-void nft_table(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint16_t type);
+void nft_table(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint16_t type,
+               uint32_t flags);
+void nft_no_rules(struct netlink_kernel *n, struct nft_batch *b, const char *of); // none is left in the table
 void nft_chain(struct netlink_kernel *n, struct nft_batch *b, const char *of, const char *name,
                const char *type, uint32_t hook, int priority);
 struct nlmsghdr *nft_message(struct netlink_kernel *n, struct nft_batch *b, uint16_t type, uint16_t flags);
@@ -65,6 +67,7 @@ void nft_bitwise(struct nlmsghdr *h, uint32_t keep, uint32_t turn);
 void nft_mark(struct nlmsghdr *h, uint32_t keep, uint32_t turn);
 void nft_has_our_mark(const struct netlink_kernel *n, struct nlmsghdr *h);
 void nft_goes_past(struct nlmsghdr *h, uint32_t tun);
+void nft_put_value(struct nlmsghdr *h, uint16_t attr, const void *p, uint32_t len);
 void nft_verdict_is(struct nlmsghdr *h, uint32_t code);
 
 // ---- what is there
