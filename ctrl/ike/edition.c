@@ -7,8 +7,8 @@
 #include "ctrl/ike/counts.h"
 #include "ctrl/ike/create_child.h"
 #include "ctrl/ike/events.h"
-#include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/load.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -231,17 +231,22 @@ static bool in_place_of(const struct child_sa *c, const struct child_sa *old)
            (ts_lists_eq(c->local_ts, old->local_ts) && ts_lists_eq(c->remote_ts, old->remote_ts));
 }
 
+// The DELETE ends it at the peer at once: what was on the way on it comes first, ours and the peer's.
+enum { DRAIN_MS = 500 };
+
 void edition_child_up(struct child_sa *c)
 {
     struct ike_sa *sa = c->sa;
+    uint64_t now = loop_now(sa->ike->loop);
     if (!is_loaded(c))
         return;
     for (struct child_sa *k = sa->children; k; k = k->next) {
         if (k == c || !child_is_up(k) || is_loaded(k) || !in_place_of(c, k))
             continue;
-        LOGF(IKE, 1, "CHILD_SA %s{%u} is of what is not loaded any more, %s{%u} is there: closing it",
+        LOGF(IKE, 1, "CHILD_SA %s{%u} is of what is not loaded any more, %s{%u} is there: closing it soon",
              k->cfg->name, k->id, c->cfg->name, c->id);
-        exchange_queue(sa, TASK_DELETE_CHILD, k->id);
+        k->rekey_at = now + DRAIN_MS; // which then is none (expiry_rekey)
+        lifetime_child_arm(k);
     }
 }
 

@@ -94,6 +94,21 @@ static void test_child_that_is_renamed_is_one_child_sa_under_its_new_name(void *
     pair_free(p);
 }
 
+// What was on its way on the former one arrives before the DELETE.
+static void test_child_sa_of_a_renamed_child_goes_a_moment_after_its_successor_came(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, starting);
+    settle(p);
+    load(p, 0, starting, renamed);
+    pair_wait(p, 400);
+    assert_has(p, 1, 2);
+    pair_wait(p, 600);
+    assert_has(p, 1, 1);
+    assert_string_equal(pair_sa(&p->s[0], 0)->child.name, "new");
+    pair_free(p);
+}
+
 // The peer makes the successor: what it replaces is not rekeyed, and goes when that would be due.
 static void test_child_that_is_renamed_at_the_end_that_answers_goes_instead_of_being_rekeyed(void **state)
 {
@@ -664,6 +679,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_child_that_is_added_comes_up_on_the_ike_sa_that_is_there),
         cmocka_unit_test(test_child_that_is_renamed_is_one_child_sa_under_its_new_name),
+        cmocka_unit_test(test_child_sa_of_a_renamed_child_goes_a_moment_after_its_successor_came),
         cmocka_unit_test(test_child_that_is_renamed_at_the_end_that_answers_goes_instead_of_being_rekeyed),
         cmocka_unit_test(test_equal_file_lets_nothing_of_the_former_edition_live),
         cmocka_unit_test(test_child_of_a_former_edition_is_rekeyed_by_either_end),
