@@ -25,7 +25,7 @@ namespace
 {
 
 constexpr unsigned BEAT = 16 * CARD_LANES;
-constexpr unsigned BURST = 256;
+constexpr unsigned BURST = CARD_MODEL_BURST;
 constexpr unsigned IDS = 4;
 constexpr unsigned RESPONSE_OK = 0;
 constexpr unsigned RESPONSE_ERROR = 2;
@@ -109,17 +109,22 @@ int choose(Card *c, const std::deque<Burst> *queues)
     return best;
 }
 
-void load(Card *c, Burst &b)
+// False: the host's memory gives no answer yet.
+bool load(Card *c, Burst &b)
 {
     uint64_t end = (b.addr & ~static_cast<uint64_t>(BEAT - 1)) + static_cast<uint64_t>(b.beats) * BEAT;
     size_t skip = b.addr % BEAT;
     size_t len = end - b.addr;
     std::memset(b.data, 0, sizeof b.data);
-    b.failed = c->config.dma_read(c->config.ctx, b.addr, b.data + skip, len) != 0;
+    int rc = c->config.dma_read(c->config.ctx, b.addr, b.data + skip, len);
+    if (rc == CARD_MODEL_LATER)
+        return false;
+    b.failed = rc != 0;
     if (b.failed)
         std::memset(b.data, 0, sizeof b.data);
     b.loaded = true;
     c->stats.read_bytes += len;
+    return true;
 }
 
 void drive_read(Card *c)
@@ -129,8 +134,10 @@ void drive_read(Card *c)
     if (id < 0)
         return;
     Burst &b = c->reads[id].front();
-    if (!b.loaded)
-        load(c, b);
+    if (!b.loaded && !load(c, b)) {
+        c->top->m_axi_rvalid = 0;
+        return;
+    }
     std::memcpy(&c->top->m_axi_rdata, b.data + static_cast<size_t>(b.beat) * BEAT, BEAT);
     c->top->m_axi_rid = static_cast<unsigned>(id);
     c->top->m_axi_rresp = b.failed ? RESPONSE_ERROR : RESPONSE_OK;
@@ -168,7 +175,8 @@ void drive_response(Card *c)
     c->writes[id].pop_front();
 }
 
-// What the card says of each burst: data in ordinary, bufferable memory, not secure and not privileged (AXI4, A4.4 and A4.7).
+// What the card says of each burst: data in ordinary, bufferable memory, not secure and not privileged (AXI4,
+// A4.4 and A4.7).
 bool ordinary(unsigned cache, unsigned prot)
 {
     return cache == 3 && prot == 2;
@@ -467,8 +475,8 @@ void destroy(struct card_model *m)
 }
 
 const struct card_model_ops OPS = {
-    CARD_LANES, CARD_VECTORS, csr_read32, csr_write32, busy,      step,    freerun_add,
-    find,       flip,        hard_reset,   get_stats,  wave_start,  wave_stop, destroy,
+    CARD_LANES, CARD_VECTORS, csr_read32, csr_write32, busy,       step,      freerun_add,
+    find,       flip,         hard_reset, get_stats,   wave_start, wave_stop, destroy,
 };
 
 void configure(Card *c, const struct card_model_config *config)

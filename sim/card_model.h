@@ -19,10 +19,13 @@ extern "C" {
 
 struct card_model;
 
+// What a DMA callback may say: LATER: no answer yet, it is asked again in the next cycle (reads only).
+enum { CARD_MODEL_LATER = 0x1a7e4, CARD_MODEL_BURST = 256 };
+
 struct card_model_config {
-    // Host memory. 0: done; anything else: the bus answers with an error. At most 256 bytes, never across 4
-    // KiB. A read may begin up to one beat before and end up to one beat behind what the card wants, never
-    // across 4 KiB.
+    // Host memory. 0: done; CARD_MODEL_LATER; anything else: the bus answers with an error. At most 256
+    // bytes, never across 4 KiB. A read may begin up to one beat before and end up to one beat behind what
+    // the card wants, never across 4 KiB.
     int (*dma_read)(void *ctx, uint64_t addr, void *buf, size_t len);
     int (*dma_write)(void *ctx, uint64_t addr, const void *buf, size_t len);
     // One interrupt on this vector (0 ... VECTORS - 1). Everything that it announces is in host memory by

@@ -5,7 +5,7 @@
 -include sim/workbench.mk
 
 VFIO_USER_SRCS := $(addprefix sim/vfio_user/,wire.c dma.c irq.c server.c)
-CARD_SRCS := $(addprefix sim/card/,pci_config.c device.c spoil.c tree.c stats.c control.c options.c process.c)
+CARD_SRCS := $(addprefix sim/card/,pci_config.c device.c spoil.c trouble.c tree.c stats.c control.c options.c process.c)
 CARD_LIBS := -ljansson
 
 $(BUILD)/bin/espalier-card: $(patsubst %.c,$(BUILD)/obj/%.o,sim/card/main.c $(CARD_SRCS) $(VFIO_USER_SRCS)) \

@@ -11,7 +11,7 @@
 
 #include "hw/regs/gen/espalier_card.h"
 
-enum { RESET_CYCLES = 4000000, RESET_SLICE = 10000 };
+enum { RESET_CYCLES = 4000000, RESET_SLICE = 10000, STUCK_CYCLES = 256 };
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -28,58 +28,120 @@ static void note(const char *text)
 // ------------------------------------------------------------------------------------------ the model's
 // callbacks
 
-static int on_dma_read(void *ctx, uint64_t addr, void *buf, size_t len)
-{
-    struct card_device *d = ctx;
-    int rc = pci_config_bus_master(&d->pci) ? vfu_dma_read(&d->server.dma, addr, buf, len) : -EACCES;
-    d->dma_errors += rc != 0;
-    return rc;
-}
-
 static const enum card_spoil_kind spoil_kinds[] = {
-#define X(id, name, spoil, text) CARD_SPOIL_##spoil,
+#define X(id, name, spoil, dma, text) CARD_SPOIL_##spoil,
     CARD_FAULT_LIST(X)
 #undef X
 };
 
-static int on_dma_write(void *ctx, uint64_t addr, const void *buf, size_t len)
+static const enum card_trouble_kind trouble_kinds[] = {
+#define X(id, name, spoil, dma, text) CARD_TROUBLE_##dma,
+    CARD_FAULT_LIST(X)
+#undef X
+};
+
+static enum card_trouble_kind trouble(const struct card_device *d)
+{
+    return trouble_kinds[d->fault];
+}
+
+static int host_read(void *ctx, uint64_t addr, void *buf, size_t len)
 {
     struct card_device *d = ctx;
-    uint8_t spoilt[256];
-    if (spoil_kinds[d->fault] != CARD_SPOIL_NONE && len <= sizeof spoilt) {
-        memcpy(spoilt, buf, len);
-        card_spoil_completions(&d->spoil, spoil_kinds[d->fault], addr, spoilt, len);
-        buf = spoilt;
-    }
-    if (d->fault == CARD_FAULT_RING_ERROR && card_spoil_in_packet_ring(&d->spoil, addr)) {
-        d->fault = CARD_FAULT_NONE; // once
-        d->dma_errors++;
-        return -EIO;
-    }
+    return pci_config_bus_master(&d->pci) ? vfu_dma_read(&d->server.dma, addr, buf, len) : -EACCES;
+}
+
+static int host_write(struct card_device *d, uint64_t addr, const void *buf, size_t len)
+{
     int rc = pci_config_bus_master(&d->pci) ? vfu_dma_write(&d->server.dma, addr, buf, len) : -EACCES;
     d->dma_errors += rc != 0;
     return rc;
 }
 
-static void on_irq(void *ctx, unsigned vector)
+static int on_dma_read(void *ctx, uint64_t addr, void *buf, size_t len)
 {
     struct card_device *d = ctx;
+    if (trouble(d) == CARD_TROUBLE_STUCK) {
+        d->stuck = true;
+        return CARD_MODEL_LATER;
+    }
+    int rc = host_read(d, addr, buf, len);
+    d->dma_errors += rc != 0;
+    if (rc == 0)
+        card_trouble_read(&d->trouble, trouble(d), addr, buf, len, host_read, d);
+    return rc;
+}
+
+static int on_dma_write(void *ctx, uint64_t addr, const void *buf, size_t len)
+{
+    struct card_device *d = ctx;
+    uint8_t said[CARD_MODEL_BURST];
+    if (len > sizeof said)
+        return -EINVAL;
+    memcpy(said, buf, len);
+    if (spoil_kinds[d->fault] != CARD_SPOIL_NONE)
+        card_spoil_completions(&d->spoil, spoil_kinds[d->fault], addr, said, len);
+    if (d->fault == CARD_FAULT_RING_ERROR && card_spoil_in_packet_ring(&d->spoil, addr)) {
+        d->fault = CARD_FAULT_NONE; // once
+        d->dma_errors++;
+        return -EIO;
+    }
+    if (card_trouble_write(&d->trouble, trouble(d), now_ns(CLOCK_MONOTONIC), addr, said, &len))
+        return 0;
+    return host_write(d, addr, said, len);
+}
+
+static void raise_irq(struct card_device *d, unsigned vector)
+{
     struct vfu_irq_index *x = &d->server.irq[VFU_IRQ_MSIX];
-    if (vector >= x->count || d->fault == CARD_FAULT_DROP_IRQ)
-        d->irqs_dropped++;
-    else if (pci_config_bus_master(&d->pci)) // an MSI is a memory write
+    if (pci_config_bus_master(&d->pci)) // an MSI is a memory write
         vfu_irq_raise(x, vector);
     else
         x->pending[vector] = true;
 }
 
+static void on_irq(void *ctx, unsigned vector)
+{
+    struct card_device *d = ctx;
+    if (vector >= d->server.irq[VFU_IRQ_MSIX].count || d->fault == CARD_FAULT_DROP_IRQ)
+        d->irqs_dropped++;
+    else if (card_trouble_irq(&d->trouble, trouble(d), now_ns(CLOCK_MONOTONIC), vector))
+        d->irqs_dropped += trouble(d) != CARD_TROUBLE_LATE && trouble(d) != CARD_TROUBLE_SLOW;
+    else
+        raise_irq(d, vector);
+}
+
+// What was held back and is due now.
+static void tell_late(struct card_device *d)
+{
+    const struct card_held *h;
+    while ((h = card_trouble_due(&d->trouble, now_ns(CLOCK_MONOTONIC))) != NULL) {
+        if (h->len)
+            host_write(d, h->addr, h->data, h->len);
+        else
+            raise_irq(d, h->vector);
+    }
+}
+
 // ---------------------------------------------------------------------------------------------------- the
 // clock
+
+// It waits for the host's memory, which does not answer, and has done all else that it could: nothing but
+// its clock goes on.
+static bool stands(const struct card_device *d)
+{
+    return d->stuck && d->stuck_for >= STUCK_CYCLES;
+}
+
+static bool works(const struct card_device *d)
+{
+    return card_model_busy(d->model) && !stands(d);
+}
 
 // FREERUN catches up with the wall clock for the time in which the model stood still.
 static void catch_up(struct card_device *d)
 {
-    if (d->fault == CARD_FAULT_HANG || card_model_busy(d->model))
+    if (d->fault == CARD_FAULT_HANG || works(d))
         return;
     uint64_t now = now_ns(CLOCK_MONOTONIC);
     uint64_t ns = now - d->idle_since;
@@ -89,15 +151,21 @@ static void catch_up(struct card_device *d)
 
 bool card_device_busy(const struct card_device *d)
 {
-    return d->fault != CARD_FAULT_HANG && d->fault != CARD_FAULT_DEAD && card_model_busy(d->model);
+    return d->fault != CARD_FAULT_HANG && d->fault != CARD_FAULT_DEAD && works(d);
+}
+
+int card_device_wait_ms(const struct card_device *d)
+{
+    return card_trouble_wait_ms(&d->trouble, now_ns(CLOCK_MONOTONIC));
 }
 
 static void run_model(struct card_device *d, uint64_t cycles)
 {
-    uint64_t before = now_ns(CLOCK_PROCESS_CPUTIME_ID);
-    d->run_cycles += card_model_step(d->model, cycles);
+    uint64_t before = now_ns(CLOCK_PROCESS_CPUTIME_ID), ran = card_model_step(d->model, cycles);
+    d->run_cycles += ran;
+    d->stuck_for += ran;
     d->cpu_ns += now_ns(CLOCK_PROCESS_CPUTIME_ID) - before;
-    if (!card_model_busy(d->model))
+    if (!works(d))
         d->idle_since = now_ns(CLOCK_MONOTONIC);
 }
 
@@ -130,9 +198,21 @@ static uint64_t wave_step(struct card_device *d, uint64_t cycles)
     return w->wanted && next > now && next - now < cycles ? next - now : cycles;
 }
 
+static void upset(struct card_device *d)
+{
+    bool busy = works(d);
+    if (card_trouble_upset(&d->trouble, d->model))
+        d->fault = CARD_FAULT_NONE; // once
+    if (busy && !works(d))
+        d->idle_since = now_ns(CLOCK_MONOTONIC);
+}
+
 void card_device_run(struct card_device *d, uint64_t cycles)
 {
-    if (card_device_busy(d))
+    tell_late(d);
+    if (d->fault == CARD_FAULT_FATAL)
+        upset(d);
+    else if (card_device_busy(d))
         run_model(d, wave_step(d, cycles));
 }
 
@@ -156,13 +236,13 @@ void card_device_wave_stop(struct card_device *d)
 // A register access runs the clock for a few cycles, which may be the last ones of the pending work.
 static void after_access(struct card_device *d, bool was_busy)
 {
-    if (was_busy && !card_model_busy(d->model))
+    if (was_busy && !works(d))
         d->idle_since = now_ns(CLOCK_MONOTONIC);
 }
 
 static uint32_t model_read32(struct card_device *d, uint32_t offset)
 {
-    bool busy = card_model_busy(d->model);
+    bool busy = works(d);
     catch_up(d);
     uint32_t v = card_model_csr_read32(d->model, offset);
     after_access(d, busy);
@@ -181,9 +261,11 @@ static uint32_t spoil_doorbell(struct card_device *d, uint32_t offset, uint32_t 
 
 static void model_write32(struct card_device *d, uint32_t offset, uint32_t value)
 {
-    bool busy = card_model_busy(d->model);
+    bool busy = works(d);
     catch_up(d);
+    d->stuck_for = 0; // there may be something to do
     card_spoil_register(&d->spoil, offset, value);
+    card_trouble_register(&d->trouble, offset, value);
     value = spoil_doorbell(d, offset, value);
     card_model_csr_write32(d->model, offset, value);
     after_access(d, busy);
@@ -222,6 +304,8 @@ static uint32_t pending_word(const struct card_device *d, uint32_t word)
 static uint32_t bar_read32(struct card_device *d, uint32_t offset)
 {
     uint32_t vectors = d->server.irq[VFU_IRQ_MSIX].count;
+    if (d->fault == CARD_FAULT_ALL_ONES)
+        return UINT32_MAX;
     if (offset < CARD_MODEL_SPACE) {
         if (d->fault == CARD_FAULT_HANG)
             return hang_read(d, offset);
@@ -337,6 +421,9 @@ static void reset_function(struct card_device *d)
         d->server.irq[VFU_IRQ_MSIX].pending[i] = false;
     memset(d->hang.known, 0, sizeof d->hang.known);
     memset(&d->spoil, 0, sizeof d->spoil);
+    card_trouble_reset(&d->trouble);
+    d->stuck = false;
+    d->stuck_for = 0;
     d->hang.nheld = 0;
     d->resets++;
     catch_up(d);
@@ -380,7 +467,7 @@ void card_device_detach(struct card_device *d)
 // faults
 
 static const char *const fault_names[] = {
-#define X(id, name, spoil, text) name,
+#define X(id, name, spoil, dma, text) name,
     CARD_FAULT_LIST(X)
 #undef X
 };
@@ -416,13 +503,27 @@ void card_device_set_fault(struct card_device *d, enum card_fault fault)
         return;
     catch_up(d);
     d->fault = fault;
+    d->stuck = d->stuck && fault == CARD_FAULT_STUCK_DMA;
+    d->trouble.has_context = false; // a packet from now on
     if (old == CARD_FAULT_HANG && fault != CARD_FAULT_DEAD)
         leave_hang(d);
     if (fault == CARD_FAULT_HANG)
         memset(d->hang.known, 0, sizeof d->hang.known);
     if (old == CARD_FAULT_DEAD)
         reset_function(d);
+    if (fault == CARD_FAULT_BAD_KEY) {
+        card_trouble_invert_keys(&d->trouble, d->model);
+        d->fault = CARD_FAULT_NONE; // once
+    }
     config_changed(d);
+}
+
+bool card_device_cut(struct card_device *d)
+{
+    bool cut = d->fault == CARD_FAULT_SOCKET_CUT;
+    if (cut)
+        d->fault = CARD_FAULT_NONE;
+    return cut;
 }
 
 // ------------------------------------------------------------------------------------------- the server's
@@ -484,6 +585,8 @@ int card_device_init(struct card_device *d, const struct card_device_options *o)
     memset(d, 0, sizeof *d);
     int rc = vfu_server_init(&d->server, &device_ops, d);
     if (rc == 0)
+        rc = card_trouble_init(&d->trouble);
+    if (rc == 0)
         rc = make_model(d, o);
     if (rc) {
         card_device_free(d);
@@ -508,6 +611,7 @@ void card_device_free(struct card_device *d)
         card_model_destroy(d->model);
         d->model = NULL;
     }
+    card_trouble_free(&d->trouble);
     vfu_server_free(&d->server);
 }
 

@@ -10,26 +10,44 @@
 
 #include "sim/card/pci_config.h"
 #include "sim/card/spoil.h"
+#include "sim/card/trouble.h"
 #include "sim/card_model.h"
 #include "sim/vfio_user/server.h"
 
-// X(enumerator, name, how completions are spoilt, description)
+// X(enumerator, name, how completions are spoilt, what goes wrong with DMA, description)
 #define CARD_FAULT_LIST(X)                                                                                   \
-    X(NONE, "none", NONE, "no fault")                                                                        \
-    X(HANG, "hang", NONE, "the clock stops: registers answer, nothing else happens")                         \
-    X(DEAD, "dead", NONE, "as if pulled: all ones, writes and DMA vanish; clearing is a power cycle")        \
-    X(DROP_IRQ, "drop-irq", NONE, "interrupts are lost")                                                     \
-    X(BAD_COOKIE, "bad-cookie", COOKIE, "completions carry cookies that were never given")                   \
-    X(BAD_LENGTH, "bad-length", LENGTH, "completions state results longer than their buffers")               \
-    X(BAD_HEAD, "bad-head", HEAD, "completions state more submissions consumed than were made")              \
-    X(BAD_STATUS, "bad-status", STATUS, "completions carry a status that does not exist")                    \
-    X(BAD_EPOCH, "bad-epoch", EPOCH, "completions carry another epoch")                                      \
-    X(BAD_DOORBELL, "bad-doorbell", NONE,                                                                    \
+    X(NONE, "none", NONE, NONE, "no fault")                                                                  \
+    X(HANG, "hang", NONE, NONE, "the clock stops: registers answer, nothing else happens")                   \
+    X(DEAD, "dead", NONE, NONE, "as if pulled: all ones, writes and DMA vanish; clearing is a power cycle")  \
+    X(ALL_ONES, "all-ones", NONE, NONE, "registers read all ones, all else goes on")                         \
+    X(SOCKET_CUT, "socket-cut", NONE, NONE, "the client's connection is closed, once")                       \
+    X(FATAL, "fatal", NONE, INSIDE, "a bit of a packet's context is inverted inside: the card finds it")     \
+    X(STALL, "stall", NONE, STALL, "packets and commands are worked on and never completed")                 \
+    X(STALL_COMMANDS, "stall-commands", NONE, STALL_COMMANDS, "likewise, commands only")                     \
+    X(STALL_ENCAP, "stall-encap", NONE, STALL_ENCAP, "likewise, queue 1 (encapsulation) only")               \
+    X(STALL_DECAP, "stall-decap", NONE, STALL_DECAP, "likewise, queue 2 (decapsulation) only")               \
+    X(STUCK_DMA, "stuck-dma", NONE, STUCK, "the host's memory answers no read")                              \
+    X(PARTIAL_DMA, "partial-dma", NONE, PARTIAL, "of each burst of a result only 64 octets are written")     \
+    X(DROP_IRQ, "drop-irq", NONE, NONE, "interrupts are lost")                                               \
+    X(SLOW, "slow", NONE, SLOW, "completions of packets come 30 ms late: slow, and well")                    \
+    X(LATE, "late", NONE, LATE, "completions of packets come 500 ms late")                                   \
+    X(DUPLICATE, "duplicate", NONE, DUPLICATE,                                                               \
+      "each completion of a packet says what the one before it said")                                        \
+    X(BAD_DESCRIPTOR, "bad-descriptor", NONE, DESCRIPTOR,                                                    \
+      "one packet descriptor in four has a bit inverted")                                                    \
+    X(BAD_KEY, "bad-key", NONE, KEY, "a bit of every key inside is inverted, once")                          \
+    X(BAD_COOKIE, "bad-cookie", COOKIE, NONE, "completions carry cookies that were never given")             \
+    X(BAD_LENGTH, "bad-length", LENGTH, NONE, "completions state results longer than their buffers")         \
+    X(BAD_HEAD, "bad-head", HEAD, NONE, "completions state more submissions consumed than were made")        \
+    X(BAD_STATUS, "bad-status", STATUS, NONE, "completions carry a status that does not exist")              \
+    X(BAD_EPOCH, "bad-epoch", EPOCH, NONE, "completions carry another epoch")                                \
+    X(BAD_DOORBELL, "bad-doorbell", NONE, NONE,                                                              \
       "the next doorbell of a packet queue states an index beyond the ring")                                 \
-    X(RING_ERROR, "ring-error", NONE, "the bus answers the next completion of a packet queue with an error")
+    X(RING_ERROR, "ring-error", NONE, NONE,                                                                  \
+      "the bus answers the next completion of a packet queue with an error")
 
 enum card_fault {
-#define X(id, name, spoil, text) CARD_FAULT_##id,
+#define X(id, name, spoil, dma, text) CARD_FAULT_##id,
     CARD_FAULT_LIST(X)
 #undef X
         CARD_FAULT_COUNT
@@ -61,6 +79,9 @@ struct card_device {
     enum card_fault fault;
     struct card_hang hang;
     struct card_spoil spoil;
+    struct card_trouble trouble;
+    bool stuck;         // a read waits for an answer that does not come
+    uint64_t stuck_for; // cycles since then, or since the last register access
     struct card_wave wave;
     uint32_t sa_slots; // as the card reports them
     uint64_t clock_khz, idle_since;
@@ -83,6 +104,10 @@ void card_device_free(struct card_device *d);
 
 // Work is pending and the clock may run.
 bool card_device_busy(const struct card_device *d);
+// How long the process may sleep while it is not; -1: for ever.
+int card_device_wait_ms(const struct card_device *d);
+// The connection is to be closed; asked for once.
+bool card_device_cut(struct card_device *d);
 // Runs at most `cycles` cycles.
 void card_device_run(struct card_device *d, uint64_t cycles);
 // Takes a client's socket. Memory space is enabled for it, as VFIO does when a device is opened; bus

@@ -44,9 +44,9 @@ static const char status_text[] =
 static void print_usage(FILE *to)
 {
     fputs(usage_text, to);
-#define X(id, name, spoil, text)                                                                             \
+#define X(id, name, spoil, dma, text)                                                                        \
     if (CARD_FAULT_##id != CARD_FAULT_NONE)                                                                  \
-        fprintf(to, "    %-12s %s\n", name, text);
+        fprintf(to, "    %-16s %s\n", name, text);
     CARD_FAULT_LIST(X)
 #undef X
     fputs(status_text, to);

@@ -196,11 +196,13 @@ int card_process_run(struct card_process *p)
         bool busy = card_device_busy(&p->device);
         if (p->stopping && (!busy || now_ms() >= p->deadline))
             return 0;
-        int n = epoll_wait(p->epollfd, events, 8, busy ? 0 : -1);
+        int n = epoll_wait(p->epollfd, events, 8, busy ? 0 : card_device_wait_ms(&p->device));
         if (n < 0 && errno != EINTR)
             return -errno;
         for (int i = 0; i < n; i++)
             handle(p, (enum tag)events[i].data.u32);
+        if (card_device_cut(&p->device) && p->clientfd >= 0)
+            drop_client(p);
         card_device_run(&p->device, SLICE);
     }
 }

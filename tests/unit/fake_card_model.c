@@ -65,9 +65,12 @@ static void finish(struct card_model *m)
 {
     unsigned char entry[64];
     const uint32_t *q = &m->space[ESPC_REG_QUEUE(m->queue) / 4];
-    m->work = false;
-    if (m->config.dma_read(m->config.ctx, (uint64_t)q[1] << 32 | q[0], entry, sizeof entry) ||
-        m->config.dma_write(m->config.ctx, (uint64_t)q[3] << 32 | q[2], entry, sizeof entry)) {
+    int rc = m->config.dma_read(m->config.ctx, (uint64_t)q[1] << 32 | q[0], entry, sizeof entry);
+    m->work = rc == CARD_MODEL_LATER;
+    m->todo = m->work; // in the next cycle again
+    if (m->work)
+        return;
+    if (rc || m->config.dma_write(m->config.ctx, (uint64_t)q[3] << 32 | q[2], entry, sizeof entry)) {
         m->space[ESPC_REG_STATUS / 4] |= ESPC_STATUS_FATAL_MASK;
         return;
     }
@@ -118,9 +121,13 @@ bool card_model_busy(const struct card_model *m)
 
 uint64_t card_model_step(struct card_model *m, uint64_t ncycles)
 {
-    uint64_t n = ncycles < m->todo ? ncycles : m->todo;
-    tick(m, n);
-    return n;
+    uint64_t ran = 0;
+    while (ran < ncycles && m->todo) {
+        uint64_t n = ncycles - ran < m->todo ? ncycles - ran : m->todo;
+        tick(m, n);
+        ran += n;
+    }
+    return ran;
 }
 
 void card_model_freerun_add(struct card_model *m, uint64_t cycles)
@@ -131,6 +138,15 @@ void card_model_freerun_add(struct card_model *m, uint64_t cycles)
 void card_model_hard_reset(struct card_model *m)
 {
     clear(m);
+}
+
+// A bit that falls over inside is found.
+unsigned card_model_flip(struct card_model *m, const void *bytes, size_t len, size_t behind,
+                         unsigned char mask)
+{
+    (void)bytes, (void)len, (void)behind, (void)mask;
+    m->space[ESPC_REG_STATUS / 4] |= ESPC_STATUS_FATAL_MASK;
+    return 1;
 }
 
 unsigned card_model_lanes(const struct card_model *m)

@@ -387,6 +387,182 @@ static void test_spoilt_completions_change_one_field_in_the_ring_only(void **sta
     assert_true(done(f));
 }
 
+// ---- what goes wrong with memory
+
+static void bring_up_rings(struct fixture *f)
+{
+    bring_up(f);
+    put(f, 0, ESPC_REG_QUEUE_LOG2_SIZE(1), 2 << 8 | 2, 4);
+}
+
+static bool works_on(struct fixture *f)
+{
+    memset(f->mem + CQ, 0, 64);
+    ring(f);
+    run(f);
+    return done(f);
+}
+
+static void test_a_stalled_queue_completes_nothing_and_the_clock_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    bring_up_rings(f);
+    card_device_set_fault(&f->d, CARD_FAULT_STALL_DECAP); // another queue
+    assert_true(works_on(f));
+    assert_int_equal(events(f->irq[VECTOR]), 0); // its vector is that queue's here
+    put(f, 0, ESPC_REG_QUEUE_VECTOR(1), 1, 4);
+    assert_true(works_on(f));
+    assert_int_equal(events(f->irq[1]), 1);
+    static const enum card_fault stalls[] = {CARD_FAULT_STALL_ENCAP, CARD_FAULT_STALL};
+    for (size_t i = 0; i < sizeof stalls / sizeof *stalls; i++) {
+        card_device_set_fault(&f->d, stalls[i]);
+        uint32_t before = get(f, 0, ESPC_REG_FREERUN_LO, 4);
+        assert_false(works_on(f));
+        assert_int_equal(events(f->irq[1]), 0);
+        assert_true(get(f, 0, ESPC_REG_FREERUN_LO, 4) - before > 1000);
+    }
+    card_device_set_fault(&f->d, CARD_FAULT_NONE);
+    assert_true(works_on(f));
+    assert_int_equal(events(f->irq[1]), 1);
+}
+
+static void test_late_completions_come_in_their_time_and_in_order(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        enum card_fault fault;
+        int ms;
+    } cases[] = {{CARD_FAULT_SLOW, CARD_TROUBLE_SLOW_MS}, {CARD_FAULT_LATE, CARD_TROUBLE_LATE_MS}};
+    bring_up_rings(f);
+    assert_int_equal(card_device_wait_ms(&f->d), -1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t from = busy_now_us();
+        card_device_set_fault(&f->d, cases[i].fault);
+        assert_false(works_on(f));
+        assert_in_range(card_device_wait_ms(&f->d), 0, cases[i].ms + 1);
+        card_device_set_fault(&f->d, CARD_FAULT_NONE); // what is late stays late
+        while (!done(f)) {
+            assert_int_equal(events(f->irq[VECTOR]), 0);
+            usleep(1000);
+            card_device_run(&f->d, 1);
+        }
+        assert_true(busy_now_us() - from >= (uint64_t)cases[i].ms * 1000);
+        assert_int_equal(events(f->irq[VECTOR]), 1);
+        assert_int_equal(card_device_wait_ms(&f->d), -1);
+    }
+    card_device_set_fault(&f->d, CARD_FAULT_LATE);
+    assert_false(works_on(f));
+    assert_int_equal(card_device_reset(&f->d), 0); // and a reset forgets it
+    assert_int_equal(card_device_wait_ms(&f->d), -1);
+}
+
+static void test_a_duplicate_says_what_was_said_before_it(void **state)
+{
+    struct fixture *f = *state;
+    bring_up_rings(f);
+    card_device_set_fault(&f->d, CARD_FAULT_DUPLICATE);
+    memset(f->mem + SQ, 0x11, 64);
+    memset(f->mem + SQ + 32, 0x22, 32);
+    ring(f);
+    run(f);
+    for (size_t at = 0; at < 64; at++) // the 64 bytes are two completions; the phase word is the ring's
+        assert_int_equal(f->mem[CQ + at], at < 60 ? 0x11 : 0x22);
+}
+
+static void test_a_read_that_is_never_answered_stops_all_but_the_clock(void **state)
+{
+    struct fixture *f = *state;
+    bring_up_rings(f);
+    card_device_set_fault(&f->d, CARD_FAULT_STUCK_DMA);
+    assert_false(works_on(f));
+    assert_false(card_device_busy(&f->d)); // it costs nothing
+    uint32_t before = get(f, 0, ESPC_REG_FREERUN_LO, 4);
+    usleep(5000);
+    run(f);
+    assert_true(get(f, 0, ESPC_REG_FREERUN_LO, 4) - before >= 5 * 249000); // 250 MHz
+    assert_false(done(f));
+    card_device_set_fault(&f->d, CARD_FAULT_NONE);
+    run(f);
+    assert_true(done(f));
+    assert_int_equal(events(f->irq[VECTOR]), 1);
+}
+
+static void test_a_bad_descriptor_differs_in_one_bit(void **state)
+{
+    struct fixture *f = *state;
+    unsigned bad = 0;
+    bring_up_rings(f);
+    card_device_set_fault(&f->d, CARD_FAULT_BAD_DESCRIPTOR);
+    for (int i = 0; i < 200; i++) {
+        unsigned bits = 0;
+        (void)works_on(f);
+        for (size_t at = 0; at < 64; at++)
+            bits += (unsigned)__builtin_popcount(f->mem[CQ + at] ^ f->mem[SQ + at]);
+        assert_in_range(bits, 0, 1);
+        bad += bits;
+    }
+    assert_in_range(bad, 20, 80);
+}
+
+static void test_a_fault_inside_is_fatal_and_a_reset_ends_it(void **state)
+{
+    struct fixture *f = *state;
+    bring_up_rings(f);
+    card_device_set_fault(&f->d, CARD_FAULT_FATAL);
+    run(f);
+    assert_false(get(f, 0, ESPC_REG_STATUS, 4) & ESPC_STATUS_FATAL_MASK); // nothing is inside
+    assert_true(works_on(f)); // its packet is known with the first read, and gone with that cycle here
+    ring(f);
+    run(f);
+    assert_true(get(f, 0, ESPC_REG_STATUS, 4) & ESPC_STATUS_FATAL_MASK);
+    assert_int_equal(f->d.fault, CARD_FAULT_NONE);
+    assert_int_equal(card_device_reset(&f->d), 0);
+    assert_false(get(f, 0, ESPC_REG_STATUS, 4) & ESPC_STATUS_FATAL_MASK);
+}
+
+static void test_registers_of_all_ones_and_a_connection_that_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    bring_up_rings(f);
+    card_device_set_fault(&f->d, CARD_FAULT_ALL_ONES);
+    assert_int_equal(get(f, 0, ESPC_REG_MAGIC, 4), 0xffffffff);
+    assert_int_equal(get(f, CONFIG, 4, 2), 6); // all else goes on
+    assert_true(works_on(f));
+    assert_false(card_device_cut(&f->d));
+    card_device_set_fault(&f->d, CARD_FAULT_SOCKET_CUT);
+    assert_true(card_device_cut(&f->d));
+    assert_false(card_device_cut(&f->d)); // once
+    assert_int_equal(get(f, 0, ESPC_REG_MAGIC, 4), 0x4c505345);
+}
+
+static int no_host(void *ctx, uint64_t addr, void *buf, size_t len)
+{
+    memset(buf, 0x77, len);
+    *(uint64_t *)ctx = addr;
+    return 0;
+}
+
+static void test_keys_are_known_from_their_commands_and_bursts_are_cut(void **state)
+{
+    struct fixture *f = *state;
+    struct espc_sa_command add = {.op = ESPC_SA_OP_ADD, .blob_iova = 0x4000};
+    struct card_trouble t;
+    uint8_t entry[64], burst[256];
+    uint64_t asked = 0;
+    size_t len = sizeof burst;
+    assert_int_equal(card_trouble_init(&t), 0);
+    card_trouble_register(&t, ESPC_REG_QUEUE_SQ_BASE_LO(0), 0x1000);
+    card_trouble_register(&t, ESPC_REG_QUEUE_LOG2_SIZE(0), 4 << 8 | 4);
+    assert_int_equal(card_trouble_invert_keys(&t, f->d.model), 0);
+    memcpy(entry, &add, sizeof entry);
+    card_trouble_read(&t, CARD_TROUBLE_NONE, 0x1040, entry, sizeof entry, no_host, &asked);
+    assert_int_equal(asked, 0x4000 + offsetof(struct espc_sa_blob, key));
+    assert_int_equal(card_trouble_invert_keys(&t, f->d.model), 1);
+    assert_false(card_trouble_write(&t, CARD_TROUBLE_PARTIAL, 0, 0x9000, burst, &len));
+    assert_int_equal(len, CARD_TROUBLE_PART);
+    card_trouble_free(&t);
+}
+
 static void test_free_running_counter_follows_wall_time_while_idle(void **state)
 {
     struct fixture *f = *state;
@@ -410,22 +586,23 @@ static void test_control_commands(void **state)
     struct fixture *f = *state;
     static const struct {
         const char *command, *reply;
-    } cases[] = {{"fault hang\n", "ok\n"},
-                 {"counters\n", "ok\n{"},
-                 {"fault clear\n", "ok\n"},
-                 {"fault none\n",
-                  "error 2 fault none: no such mode; this card knows hang, dead, drop-irq, bad-cookie, "},
-                 {"fault\n", "error 2 expected: "},
-                 {"\n", "error 2 expected: "},
-                 {"reset now\n", "error 2 expected: "},
-                 {"reset\n", "ok\n"},
-                 {"fault dead\n", "ok\n"},
-                 {"reset\n", "error 1 reset: the card is dead"},
-                 {"fault clear\n", "ok\n"},
-                 {"wave pause\n", "error 2 wave pause: "},
-                 {"wave start\n", "ok\n/nonexistent/wave.fst\n"},
-                 {"wave start\n", "error 1 wave "},
-                 {"wave stop\n", "ok\n"}};
+    } cases[] = {
+        {"fault hang\n", "ok\n"},
+        {"counters\n", "ok\n{"},
+        {"fault clear\n", "ok\n"},
+        {"fault none\n",
+         "error 2 fault none: no such mode; this card knows hang, dead, all-ones, socket-cut, fatal, "},
+        {"fault\n", "error 2 expected: "},
+        {"\n", "error 2 expected: "},
+        {"reset now\n", "error 2 expected: "},
+        {"reset\n", "ok\n"},
+        {"fault dead\n", "ok\n"},
+        {"reset\n", "error 1 reset: the card is dead"},
+        {"fault clear\n", "ok\n"},
+        {"wave pause\n", "error 2 wave pause: "},
+        {"wave start\n", "ok\n/nonexistent/wave.fst\n"},
+        {"wave start\n", "error 1 wave "},
+        {"wave stop\n", "ok\n"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *reply = control(f, cases[i].command);
         assert_non_null(reply);
@@ -468,6 +645,14 @@ int main(void)
         T(test_dead_reads_all_ones_and_comes_back_reset),
         T(test_dropped_interrupts_are_counted),
         T(test_spoilt_completions_change_one_field_in_the_ring_only),
+        T(test_a_stalled_queue_completes_nothing_and_the_clock_goes_on),
+        T(test_late_completions_come_in_their_time_and_in_order),
+        T(test_a_duplicate_says_what_was_said_before_it),
+        T(test_a_read_that_is_never_answered_stops_all_but_the_clock),
+        T(test_a_bad_descriptor_differs_in_one_bit),
+        T(test_a_fault_inside_is_fatal_and_a_reset_ends_it),
+        T(test_registers_of_all_ones_and_a_connection_that_is_cut),
+        T(test_keys_are_known_from_their_commands_and_bursts_are_cut),
         T(test_free_running_counter_follows_wall_time_while_idle),
         T(test_control_commands),
         cmocka_unit_test(test_more_slots_than_the_model_has_are_refused),
