@@ -24,7 +24,8 @@ enum {
     SQE_BYTES = 1 << SQE_LOG2,
     CQE_BYTES = 1 << CQE_LOG2,
     BLOB_BYTES = 512,
-    RESULT_BYTES = 64
+    RESULT_BYTES = 64,
+    CARD_SCRATCH_BYTES = 36 * 2048
 };
 _Static_assert(sizeof(struct espc_packet_desc) == SQE_BYTES && sizeof(struct espc_sa_command) == SQE_BYTES,
                "submission");
@@ -142,15 +143,15 @@ struct card {
     _Atomic uint64_t clock; // FREERUN as the card's thread read it last
     uint64_t renewed;       // `clock` when deadlines were moved last
     struct queue queue[CARD_MAX_QUEUES];
-    struct dma_pool pool[CARD_MAX_POOLS];
+    struct dma_pool pool[CARD_MAX_POOLS + 1]; // and that of the self-test
     unsigned pools;
 
     uint8_t *mem; // rings, blobs and results
     size_t mem_length;
     int mem_fd;
     uint64_t mem_iova;
-    uint8_t *blobs, *results;
-    uint64_t blobs_iova, results_iova;
+    uint8_t *blobs, *results, *scratch; // scratch: packets of the self-test
+    uint64_t blobs_iova, results_iova, scratch_iova;
 
     struct slots slots[2];
     struct esp_sa *all;
@@ -167,6 +168,7 @@ struct card {
     struct event_node *failed_node; // reserved at open: failure must be able to speak; NULL: it has spoken
 
     uint64_t stamp; // jobs submitted
+    uint64_t mark;  // what stands in a result's buffer before the card has written there: drawn at random
     uint64_t completions, doorbells, jobs_done, jobs_aborted;
 
     // the card's thread
@@ -175,6 +177,7 @@ struct card {
     bool thread_runs;
     atomic_int stop;
     int nudge_fd;
+    bool watches_work; // it was the card's turn at the last look
     uint64_t checked_ms, snapshot_ms;
     uint32_t snapshot_done;
     char (*counter_name)[ESPC_COUNTER_NAME_STRIDE + 1]; // read from the card once
@@ -213,6 +216,7 @@ uint32_t card_queue_status(struct card *c, struct queue *q);
 void queue_clear(
     struct queue *q); // rings and their indices, as for the first start; entries keep their numbers
 int queue_draw_salt(struct queue *q);
+int card_draw_mark(struct card *c);
 static inline enum queue_health queue_health(const struct queue *q)
 {
     return (enum queue_health)atomic_load_explicit(&q->health, memory_order_acquire);
@@ -270,12 +274,16 @@ __attribute__((format(printf, 2, 3))) void card_fail(struct card *c, const char 
 void card_settle(struct card *c);
 void card_tick(struct esp_engine *e, uint64_t now_ms);
 void card_watch(struct card *c, uint64_t now_ms); // one step; waits for the card
+unsigned card_watch_ms(const struct card *c);     // until the next step
 void card_bus_ended(struct card *c);
 
 // ---- queues that the card has stopped (stopped.c)
 void card_check_queues(struct card *c, uint64_t now_ms, bool stopped); // the card's thread
 bool card_mends_queues(const struct card *c);                          // one of them is not GOOD
 void card_queues_settle(struct card *c); // the packets' side: QUIET and empty: FRESH
+
+// ---- before it is used (selftest.c)
+int card_selftest(struct card *c, struct esp_error *err); // the card's thread runs
 
 // ---- the card's thread (thread.c)
 int card_thread_start(struct card *c, struct esp_error *err);

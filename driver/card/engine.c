@@ -302,6 +302,8 @@ static int start(struct card *c, uint32_t ring_log2, struct esp_error *err)
         rc = card_reset(c, err);
     if (!rc)
         rc = card_handshake(c, err);
+    if (!rc && card_draw_mark(c))
+        rc = esp_fail(err, -EIO, c->base.name, "no random number for the marks in its buffers");
     if (!rc && card_slots_create(c))
         rc = esp_fail(err, -ENOMEM, c->base.name, "out of memory");
     if (!rc)
@@ -327,6 +329,8 @@ static int start(struct card *c, uint32_t ring_log2, struct esp_error *err)
         return esp_fail(err, -EIO, c->base.name, "the card does not take ENABLE");
     if (c->bus->gone)
         return esp_fail(err, -ENODEV, c->base.name, "the card no longer answers");
+    if (bus_read32(c->bus, ESPC_REG_EPOCH) != c->epoch)
+        return esp_fail(err, -EIO, c->base.name, "the card was reset while it was being set up");
     c->bus->timeout_ms = BUS_TIMEOUT_MS;
     return 0;
 }
@@ -356,6 +360,8 @@ int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struc
         rc = card_attach_pool(&c->base, o->pool[i], err);
     if (!rc && !o->no_thread)
         rc = card_thread_start(c, err);
+    if (!rc && !o->no_thread) // without the thread there is nobody who waits
+        rc = card_selftest(c, err);
     if (rc) {
         card_destroy(&c->base);
         return rc;

@@ -6,7 +6,8 @@
 #include "driver/card/card.h"
 #include "driver/common/bytes.h"
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, MARK = sizeof(uint64_t) };
+enum { MOST_ADDED = 128 }; // outer header, UDP, ESP, IV, padding and ICV come to less
 
 // The pool that holds [p, p + len), NULL: none.
 static const struct dma_pool *pool_of(const struct card *c, const uint8_t *p, uint32_t len)
@@ -44,6 +45,29 @@ static enum esp_status check_job(const struct card *c, const struct esp_job *job
     return ESP_STATUS_OK;
 }
 
+static uint32_t longest_result(const struct esp_job *job)
+{
+    return job->in_len + (job->op == ESP_ENCAP ? MOST_ADDED : 0);
+}
+
+// A result comes in bursts that begin at multiples of 64 octets. A mark stands where each of them begins: one
+// that is still there afterwards says that the card has left a part of the result out, and what stands in
+// that part is of another packet, perhaps in clear.
+static void put_marks(const struct card *c, const struct esp_job *job)
+{
+    for (uint32_t at = 0; at < longest_result(job) && at + MARK <= job->out_cap; at += ALIGN)
+        memcpy(job->out + at, &c->mark, MARK);
+}
+
+// Fewer octets than a mark has, at the end of a result, say nothing.
+static const char *check_marks(const struct card *c, const struct esp_job *job, uint32_t len)
+{
+    for (uint32_t at = 0; at + MARK <= len; at += ALIGN)
+        if (memcmp(job->out + at, &c->mark, MARK) == 0)
+            return "its result was not written as a whole";
+    return NULL;
+}
+
 static void write_descriptor(const struct card *c, const struct queue *q, const struct esp_job *job,
                              uint8_t *s, uint64_t cookie)
 {
@@ -77,6 +101,7 @@ static void submit_one(struct card *c, struct queue *q, struct esp_job *job)
         queue_push(c, q, job, ENTRY_LOCAL);
         return;
     }
+    put_marks(c, job);
     write_descriptor(c, q, job, queue_submission(q), cookie);
     queue_push(c, q, job, ENTRY_POSTED);
     if (job->op == ESP_ENCAP)
@@ -97,6 +122,21 @@ unsigned card_submit(struct esp_queue *packets, struct esp_job **jobs, unsigned 
     for (unsigned i = 1; i <= c->queues && !card_failed(c); i++)
         queue_ring(c, &c->queue[i]);
     return taken;
+}
+
+// What the driver has seen to before the card got the job, and what is not the packet's doing: dropped for
+// it, a packet would be lost that is still here.
+static const char *check_refusal(const struct esp_job *job, enum esp_status st)
+{
+    switch (st) {
+    case ESP_STATUS_BAD_DESC: return "it does not understand the descriptor";
+    case ESP_STATUS_DMA_ERROR: return "it could not read the packet or write the result";
+    case ESP_STATUS_SA_INVALID:
+    case ESP_STATUS_SA_STALE_GEN:
+    case ESP_STATUS_SA_DRAINING:
+    case ESP_STATUS_NO_SA: return job->op == ESP_ENCAP ? "it does not know the job's SA" : NULL;
+    default: return NULL;
+    }
 }
 
 // NULL: as it should be; otherwise what is wrong with the completion of an ENCAP job.
@@ -167,7 +207,11 @@ static const char *check_common(const struct esp_job *job, const struct completi
         return "its status is unknown";
     if (done->status ? done->out_len != 0 : done->out_len == 0)
         return "its length does not fit its status";
-    return done->out_len > job->out_cap ? "its length exceeds the buffer" : NULL;
+    if (done->status)
+        return check_refusal(job, (enum esp_status)done->status);
+    if (done->out_len > job->out_cap)
+        return "its length exceeds the buffer";
+    return done->out_len > longest_result(job) ? "its length exceeds what the packet can give" : NULL;
 }
 
 static void fill_result(struct esp_job *job, const struct completion *done)
@@ -222,6 +266,8 @@ static unsigned poll_queue(struct card *c, struct queue *q, struct esp_job **out
     wrong = check_common(job, &done);
     if (!wrong)
         wrong = job->op == ESP_ENCAP ? check_encap(job, &done) : check_decap(c, job, &done);
+    if (!wrong)
+        wrong = check_marks(c, job, done.out_len);
     if (wrong) {
         if (job->op == ESP_DECAP)
             job->sa = NULL;

@@ -52,6 +52,11 @@ int queue_draw_salt(struct queue *q)
     return RAND_bytes((unsigned char *)&q->salt, sizeof(q->salt)) == 1 ? 0 : -EIO;
 }
 
+int card_draw_mark(struct card *c)
+{
+    return RAND_bytes((unsigned char *)&c->mark, sizeof(c->mark)) == 1 ? 0 : -EIO;
+}
+
 void queue_clear(struct queue *q)
 {
     memset(q->cq, 0, (size_t)q->size * CQE_BYTES);
@@ -80,7 +85,7 @@ int card_queues_create(struct card *c, uint32_t ring_log2, struct esp_error *err
             return esp_fail(err, -ENOMEM, c->bus->name, "out of memory");
         c->mem_length += (size_t)c->queue[i].size * (SQE_BYTES + CQE_BYTES);
     }
-    c->mem_length += commands * (BLOB_BYTES + RESULT_BYTES);
+    c->mem_length += commands * (BLOB_BYTES + RESULT_BYTES) + CARD_SCRATCH_BYTES;
     rc = create_memory(c, err);
     if (rc)
         return rc;
@@ -91,6 +96,7 @@ int card_queues_create(struct card *c, uint32_t ring_log2, struct esp_error *err
     }
     c->blobs = take(c, &used, commands * BLOB_BYTES, &c->blobs_iova);
     c->results = take(c, &used, commands * RESULT_BYTES, &c->results_iova);
+    c->scratch = take(c, &used, CARD_SCRATCH_BYTES, &c->scratch_iova);
     return 0;
 }
 

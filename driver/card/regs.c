@@ -108,6 +108,9 @@ static int wait_status(struct card *c, uint32_t mask, uint32_t want, const char 
         status = bus_read32(c->bus, ESPC_REG_STATUS);
         if (status == UINT32_MAX)
             return esp_fail(err, -ENODEV, c->bus->name, "the card went away during start-up");
+        if (status & mask & ESPC_STATUS_FATAL_MASK)
+            return esp_fail(err, -EIO, c->bus->name, "the card stopped during start-up: FATAL, cause 0x%x",
+                            bus_read32(c->bus, ESPC_REG_ERR_CAUSE));
         if ((status & mask) == want)
             return 0;
         nanosleep(&nap, NULL);

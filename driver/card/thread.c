@@ -12,8 +12,6 @@
 
 #include "driver/card/card.h"
 
-enum { STEP_MS = 20 };
-
 static uint64_t clock_ms(void)
 {
     struct timespec t;
@@ -39,7 +37,7 @@ static void *run(void *arg)
         struct pollfd p[2] = {{.fd = c->nudge_fd, .events = POLLIN}, {.fd = c->bus->fd, .events = POLLRDHUP}};
         uint64_t value;
 
-        (void)poll(p, 2, STEP_MS);
+        (void)poll(p, 2, (int)card_watch_ms(c));
         if (p[0].revents)
             (void)!read(c->nudge_fd, &value, sizeof(value));
         pthread_mutex_lock(&c->control);

@@ -9,8 +9,10 @@
 
 #include "driver/card/card.h"
 
-enum { CHECK_BUSY_MS = 15, CHECK_IDLE_MS = 250, STILL_READS = 3, SNAPSHOT_MS = 1000 };
-enum { HANG_MS = 250, DEFAULT_KHZ = 250000 }; // of the card's clock, far beyond any queue
+enum { CHECK_BUSY_MS = 10, CHECK_IDLE_MS = 250, STILL_READS = 3, SNAPSHOT_MS = 1000 };
+// Of the card's clock, many times what the longest queue takes. With the time until work is looked at first,
+// and that between two looks, it is less than 100 ms from a queue's last completion to its being found.
+enum { HANG_MS = 60, DEFAULT_KHZ = 250000 };
 
 // Silent: nothing that the card does from now on can reach memory. In look-aside it has no wire.
 static bool silence(struct card *c)
@@ -42,14 +44,29 @@ void card_fail(struct card *c, const char *fmt, ...)
     card_nudge(c);
 }
 
-// Beside the packets: what card_fail has asked for.
-static void end_card(struct card *c)
+static void add_reason(struct card *c, const char *text)
 {
     size_t used = strlen(c->reason);
 
+    snprintf(c->reason + used, sizeof(c->reason) - used, "; %s", text);
+}
+
+// What was found first may be what followed from it: the card has wiped its keys.
+static void look_for_fatal(struct card *c)
+{
+    uint32_t status = strstr(c->reason, "FATAL") ? 0 : bus_read32(c->bus, ESPC_REG_STATUS);
+
+    if (status != UINT32_MAX && status & ESPC_STATUS_FATAL_MASK)
+        add_reason(c, "it has stopped: FATAL");
+}
+
+// Beside the packets: what card_fail has asked for.
+static void end_card(struct card *c)
+{
+    look_for_fatal(c);
     c->silent = silence(c);
     if (!c->silent)
-        snprintf(c->reason + used, sizeof(c->reason) - used, "; it could not be shown silent");
+        add_reason(c, "it could not be shown silent");
     atomic_store(&c->state, CARD_DEAD);
     card_wake(c);
 }
@@ -175,6 +192,11 @@ static void check_clock(struct card *c, bool is_busy)
         check_stalls(c, freerun);
 }
 
+unsigned card_watch_ms(const struct card *c)
+{
+    return c->watches_work ? CHECK_BUSY_MS : 2 * CHECK_BUSY_MS;
+}
+
 void card_watch(struct card *c, uint64_t now)
 {
     bool is_busy;
@@ -183,7 +205,7 @@ void card_watch(struct card *c, uint64_t now)
         end_card(c);
     if (card_failed(c))
         return;
-    is_busy = busy(c) || card_mends_queues(c);
+    is_busy = c->watches_work = busy(c) || card_mends_queues(c);
     if (now - c->checked_ms >= (is_busy ? CHECK_BUSY_MS : CHECK_IDLE_MS)) {
         c->checked_ms = now;
         if (bus_check_gone(c->bus))

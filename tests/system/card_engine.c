@@ -370,8 +370,8 @@ static void fails_with(const char *fault, const char *text, bool silent)
     assert_true(!taken || j->status == ESP_STATUS_ABORTED);
     ctl("fault clear");
     usleep(100000);
-    if (silent)
-        assert_int_equal(j->out[0], 0); // what was asked of it before its end never arrives
+    for (size_t at = sizeof(uint64_t); silent && at < 64; at++) // behind the driver's mark
+        assert_int_equal(j->out[at], 0); // what was asked of it before its end never arrives
     free_job(&card, j);
     close_side(&card);
     open_side(&card, true); // the card is there again for the next driver
@@ -733,8 +733,8 @@ static void test_wave_and_statistics_are_written(void **state)
     assert_true(fread(text, 1, sizeof text - 1, f) > 0);
     fclose(f);
     unlink(json);
-    assert_non_null(strstr(text, "\"ENC_PACKETS\": 4"));
-    assert_non_null(strstr(text, "\"SA_COMMANDS\": 1"));
+    assert_non_null(strstr(text, "\"ENC_PACKETS\": 16")); // twelve of them the driver's own, before it begins
+    assert_non_null(strstr(text, "\"SA_COMMANDS\": 5"));
     assert_non_null(strstr(text, "\"cycles_per_cpu_second\""));
     assert_non_null(strstr(text, "\"drop_BAD_NEXT_HEADER\": 0")); // the longest name, whole
     assert_int_equal(rmdir(dir), 0);

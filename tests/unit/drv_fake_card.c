@@ -113,6 +113,12 @@ struct done {
     uint16_t generation, status, out_len;
 };
 
+static void refuse(struct done *d, uint16_t status)
+{
+    d->status = status;
+    d->out_len = 0;
+}
+
 static void spoil(struct fake_card *f, struct done *d, uint32_t *head, uint16_t *flags)
 {
     switch (atomic_load(&f->fault)) {
@@ -120,16 +126,18 @@ static void spoil(struct fake_card *f, struct done *d, uint32_t *head, uint16_t 
     case FAKE_BAD_EPOCH: *flags ^= 1; break;
     case FAKE_BAD_LENGTH: d->out_len = 60000; break;
     case FAKE_BAD_HEAD: *head += 77; break;
-    case FAKE_BAD_STATUS:
-        d->status = 63;
-        d->out_len = 0;
-        break;
+    case FAKE_BAD_STATUS: refuse(d, 63); break;
     case FAKE_BAD_SLOT: d->slot = 40; break;
     case FAKE_REPEAT_SEQ: d->seq = 1; break;
     case FAKE_BEYOND_LEASE: d->seq = 1u << 30; break;
     case FAKE_SEEN_TWICE: d->seq = 1; break;
     case FAKE_WIDE_SEQ: d->seq = 1ull << 40; break;
     case FAKE_ZERO_SEQ: d->seq = 0; break;
+    case FAKE_NO_DESC: refuse(d, ESPC_STATUS_BAD_DESC); break;
+    case FAKE_NO_DMA: refuse(d, ESPC_STATUS_DMA_ERROR); break;
+    case FAKE_NO_SA:
+    case FAKE_LOST_SA: refuse(d, ESPC_STATUS_SA_INVALID); break;
+    case FAKE_LONG: d->out_len = (uint16_t)(d->out_len + 200); break;
     default: break;
     }
 }
@@ -218,6 +226,13 @@ static uint16_t sa_command(struct fake_card *f, const uint8_t *s, struct done *d
     return ESPC_STATUS_OK;
 }
 
+static void put_payload(struct fake_card *f, uint8_t *to, uint32_t before, const uint8_t *from, uint32_t len)
+{
+    uint32_t most = atomic_load(&f->fault) == FAKE_PART ? 64 - before : len;
+
+    memcpy(to, from, len < most ? len : most);
+}
+
 static uint16_t encap(struct fake_card *f, const uint8_t *s, const uint8_t *in, uint8_t *out, struct done *d)
 {
     struct sa *sa = &f->sa[0][get_le32(s + 24) % SLOTS];
@@ -234,7 +249,7 @@ static uint16_t encap(struct fake_card *f, const uint8_t *s, const uint8_t *in, 
     d->seq = ++sa->seq;
     put_le32(out, sa->spi);
     put_le64(out + 4, d->seq);
-    memcpy(out + FAKE_PREFIX, in, len);
+    put_payload(f, out + FAKE_PREFIX, FAKE_PREFIX, in, len);
     d->out_len = (uint16_t)(len + FAKE_PREFIX);
     sa->packets++;
     sa->bytes += len;
@@ -251,7 +266,7 @@ static uint16_t decap(struct fake_card *f, const uint8_t *s, const uint8_t *in, 
         d->generation = sa->generation;
         d->seq = get_le64(in + 4);
         d->out_len = (uint16_t)(get_le32(s + 16) - FAKE_PREFIX);
-        memcpy(out, in + FAKE_PREFIX, d->out_len);
+        put_payload(f, out, 0, in + FAKE_PREFIX, d->out_len);
         return ESPC_STATUS_OK;
     }
     return ESPC_STATUS_NO_SA;
@@ -343,6 +358,8 @@ static void bar_write(struct fake_card *f, uint32_t at, uint32_t value)
         return;
     }
     *reg(f, at) = value;
+    if (at == ESPC_REG_CTRL && atomic_load(&f->fault) == FAKE_RESET_ENABLE)
+        *reg(f, ESPC_REG_EPOCH) = 0;
     if (at == ESPC_REG_FEATURES_ACCEPTED && (value & ~f->o.features) == 0)
         *reg(f, ESPC_REG_STATUS) |= ESPC_STATUS_FEATURES_OK_MASK;
 }
@@ -364,7 +381,7 @@ static uint32_t bar_read(struct fake_card *f, uint32_t at)
     wake_clock(f);
     *reg(f, ESPC_REG_FREERUN_LO) = (uint32_t)f->freerun;
     *reg(f, ESPC_REG_FREERUN_HI) = (uint32_t)(f->freerun >> 32);
-    if (fault == FAKE_FATAL)
+    if (fault == FAKE_FATAL || fault == FAKE_LOST_SA)
         return at == ESPC_REG_STATUS ? *reg(f, at) | ESPC_STATUS_FATAL_MASK : *reg(f, at);
     return fault == FAKE_RESET && at == ESPC_REG_EPOCH ? 0 : *reg(f, at);
 }

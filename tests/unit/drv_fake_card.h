@@ -26,6 +26,12 @@ enum fake_fault {
     FAKE_ZERO_SEQ,
     FAKE_LAST_BEHIND,   // answers to SA commands state a last number below what was used
     FAKE_LAST_BEYOND,   // or the lease's end
+    FAKE_PART,          // of a result the first 64 octets are written, and no more
+    FAKE_LONG,          // results are longer than their packets can give
+    FAKE_NO_DESC,       // does not understand what it is asked
+    FAKE_NO_DMA,        // cannot read or write
+    FAKE_NO_SA,         // knows no SA
+    FAKE_LOST_SA,       // likewise, and is FATAL
     FAKE_SPURIOUS,      // a completion that nobody asked for
     FAKE_STOP_ONCE,     // the queue of encapsulation stops in the middle of what was submitted
     FAKE_STOP_ALWAYS,   // and does so again
@@ -36,12 +42,13 @@ enum fake_fault {
     FAKE_FREEZE,       // likewise, and its clock stands still
     FAKE_FREEZE_LATER, // likewise, but its clock is looked at three times before it stands still
     FAKE_FATAL,
-    FAKE_RESET,       // EPOCH is lost
-    FAKE_ALL_ONES,    // every register reads all ones
-    FAKE_ONES_LATER,  // ... from the next look at EPOCH on
-    FAKE_MUTE,        // answers no message any more
-    FAKE_HANG_UP,     // closes the stream, and completes nothing any more
-    FAKE_SLOW_ENABLE, // takes more than a second for an answer when CTRL is read
+    FAKE_RESET,        // EPOCH is lost
+    FAKE_ALL_ONES,     // every register reads all ones
+    FAKE_ONES_LATER,   // ... from the next look at EPOCH on
+    FAKE_MUTE,         // answers no message any more
+    FAKE_HANG_UP,      // closes the stream, and completes nothing any more
+    FAKE_RESET_ENABLE, // EPOCH is lost when CTRL.ENABLE is written
+    FAKE_SLOW_ENABLE,  // takes more than a second for an answer when CTRL is read
 };
 
 struct fake_options {

@@ -81,6 +81,70 @@ static void test_open_waits_for_a_slow_card(void **unused)
     fake_card_stop(card);
 }
 
+// What would fail in use is found before anything depends on it, and by name.
+static void test_open_refuses_a_card_that_does_not_work(void **unused)
+{
+    static const struct {
+        enum fake_fault fault;
+        const char *field, *word;
+    } cases[] = {{FAKE_HOLD, "self-test", "hangs: queue 0"},
+                 {FAKE_HOLD_ENCAP, "self-test", "hangs: queue 1"},
+                 {FAKE_FREEZE, "self-test", "stands still"},
+                 {FAKE_BAD_COOKIE, "self-test", "cookie"},
+                 {FAKE_BAD_HEAD, "self-test", "consumed"},
+                 {FAKE_SPURIOUS, "self-test", "cookie"},
+                 {FAKE_PART, "self-test", "whole"},
+                 {FAKE_NO_DMA, "self-test", "could not read"},
+                 {FAKE_LAST_BEYOND, "self-test", "last sequence number"},
+                 {FAKE_FATAL, NULL, "FATAL"},
+                 {FAKE_RESET_ENABLE, NULL, "reset while it was being set up"}};
+
+    (void)unused;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fake_card *card = fake_card_start(&fake_default);
+        struct esp_card_options o = {.pci_sysfs = fake_card_sysfs(card), .ring_log2 = 5};
+        struct esp_error err = {0};
+        struct esp_engine *e = NULL;
+
+        fake_card_fault(card, cases[i].fault);
+        assert_true(esp_card_open(&e, &o, &err) < 0);
+        assert_null(e);
+        if (!strstr(err.text, cases[i].word) || (cases[i].field && strcmp(err.field, cases[i].field) != 0))
+            fail_msg("case %u: \"%s: %s\" does not say \"%s\"", i, err.field, err.text, cases[i].word);
+        for (uint64_t end = now_ms() + PATIENCE_MS; fake_card_master(card) && now_ms() < end;)
+            nap();
+        assert_false(fake_card_master(card));
+        fake_card_fault(card, FAKE_GOOD); // and once it is well it is taken
+        if (esp_card_open(&e, &o, &err))
+            fail_msg("case %u: %s: %s", i, err.field, err.text);
+        e->ops->destroy(e);
+        fake_card_stop(card);
+    }
+}
+
+// The smallest rings that there are hold four.
+static void test_the_self_test_leaves_no_trace(void **unused)
+{
+    struct fake_card *card = fake_card_start(&fake_default);
+    struct esp_card_options o = {.pci_sysfs = fake_card_sysfs(card), .ring_log2 = 2};
+    struct esp_error err = {0};
+    struct esp_engine *e;
+    struct esp_event ev;
+    char buf[4096];
+
+    (void)unused;
+    if (esp_card_open(&e, &o, &err))
+        fail_msg("open: %s: %s", err.field, err.text);
+    assert_int_equal(e->ops->events(e, &ev, 1), 0);
+    assert_in_range(e->ops->counters(e, buf, sizeof(buf)), 1, sizeof(buf) - 1);
+    assert_non_null(strstr(buf, "driver_jobs 0\n"));
+    assert_non_null(strstr(buf, "driver_completions 0\n"));
+    assert_int_equal(((struct card *)e)->pools, 0);
+    assert_null(((struct card *)e)->all);
+    e->ops->destroy(e);
+    fake_card_stop(card);
+}
+
 static void test_minor_version_above_ours_is_accepted(void **state)
 {
     struct fake_options o = fake_default;
@@ -461,6 +525,8 @@ int main(void)
         cmocka_unit_test(test_open_refuses_what_it_does_not_know),
         cmocka_unit_test(test_open_without_a_card_is_enodev),
         cmocka_unit_test(test_open_waits_for_a_slow_card),
+        cmocka_unit_test(test_open_refuses_a_card_that_does_not_work),
+        cmocka_unit_test(test_the_self_test_leaves_no_trace),
         cmocka_unit_test(test_minor_version_above_ours_is_accepted),
         T(test_sa_life_and_stats),
         T(test_key_memory_is_wiped_after_add),

@@ -55,9 +55,10 @@ static void test_nonsense_completions_fail_the_card(void **unused)
         enum fake_fault fault;
         const char *word;
     } cases[] = {
-        {FAKE_BAD_COOKIE, "cookie"},  {FAKE_BAD_EPOCH, "epoch"},    {FAKE_BAD_LENGTH, "length"},
-        {FAKE_BAD_HEAD, "consumed"},  {FAKE_BAD_STATUS, "status"},  {FAKE_BAD_SLOT, "SA"},
-        {FAKE_REPEAT_SEQ, "repeats"}, {FAKE_BEYOND_LEASE, "lease"},
+        {FAKE_BAD_COOKIE, "cookie"},     {FAKE_BAD_EPOCH, "epoch"},         {FAKE_BAD_LENGTH, "length"},
+        {FAKE_BAD_HEAD, "consumed"},     {FAKE_BAD_STATUS, "status"},       {FAKE_BAD_SLOT, "SA"},
+        {FAKE_REPEAT_SEQ, "repeats"},    {FAKE_BEYOND_LEASE, "lease"},      {FAKE_NO_DESC, "descriptor"},
+        {FAKE_NO_DMA, "could not read"}, {FAKE_NO_SA, "know the job's SA"}, {FAKE_LOST_SA, "FATAL"},
     };
 
     void *state;
@@ -116,6 +117,47 @@ static void test_a_number_that_cannot_be_received_fails_the_card(void **unused)
         in = card_params(ESP_IN, 7);
         assert_int_equal(f->e->ops->sa_handover(f->e, f->rx, &in), 0);
         assert_true(in.seq == 5);
+        rig_teardown(&state);
+    }
+}
+
+// What the card leaves out of a result stands in the buffer from before, perhaps in clear: it goes nowhere.
+static void test_a_result_that_is_not_whole_fails_the_card(void **unused)
+{
+    static const struct {
+        enum fake_fault fault;
+        enum esp_op op;
+        uint32_t len; // of the job
+        const char *word;
+    } cases[] = {{FAKE_PART, ESP_ENCAP, 300, "whole"},
+                 {FAKE_PART, ESP_ENCAP, 64 - FAKE_PREFIX + 8, "whole"},
+                 {FAKE_PART, ESP_DECAP, FAKE_PREFIX + 300, "whole"},
+                 {FAKE_LONG, ESP_ENCAP, 300, "what the packet can give"},
+                 {FAKE_LONG, ESP_DECAP, FAKE_PREFIX + 300, "what the packet can give"}};
+    void *state;
+
+    (void)unused;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct esp_event ev;
+        struct esp_job *job;
+        struct fixture *f;
+
+        rig_setup(&state);
+        f = state;
+        add_pair(f);
+        job = cases[i].op == ESP_ENCAP ? encap_job(f, 0, cases[i].len) : decap_job(f, 0, 7, 1);
+        job->in_len = cases[i].len;
+        assert_int_equal(run_job(f->e, job), ESP_STATUS_OK); // its buffer now holds something of before
+        if (cases[i].op == ESP_DECAP)
+            put_le64(job->in + 4, 2);
+        fake_card_fault(f->card, cases[i].fault);
+        assert_int_equal(esp_submit(f->e, &job, 1), 1);
+        ev = wait_failed(f);
+        if (!strstr(ev.error.text, cases[i].word))
+            fail_msg("case %u: \"%s\" does not say \"%s\"", i, ev.error.text, cases[i].word);
+        if (job->status != ESP_STATUS_ABORTED)
+            poll_one(f->e, job);
+        assert_int_equal(job->status, ESP_STATUS_ABORTED);
         rig_teardown(&state);
     }
 }
@@ -318,7 +360,7 @@ static void wait_looks(struct fixture *f, unsigned n)
             fail_msg("the card's clock was looked at %u times of %u", fake_card_looks(f->card) - from, n);
 }
 
-// 250 ms of work that stands still: in cycles of a slow card, and of a fast one.
+// 60 ms of work that stands still: in cycles of a slow card, and of a fast one.
 static void test_a_hang_is_judged_by_the_rate_of_the_cards_clock(void **unused)
 {
     static const uint32_t khz[] = {1000, 250000, 2000000};
@@ -340,13 +382,13 @@ static void test_a_hang_is_judged_by_the_rate_of_the_cards_clock(void **unused)
         job = encap_job(f, 0, 40);
         assert_int_equal(esp_submit(f->e, &job, 1), 1);
         wait_looks(f, 3); // the work was seen to stand
-        fake_card_sleep(f->card, 200ull * khz[i]);
+        fake_card_sleep(f->card, 50ull * khz[i]);
         wait_looks(f, 3);
         if (f->e->ops->events(f->e, &ev, 1))
-            fail_msg("%u kHz: %s, after 200 ms", khz[i], ev.error.text);
-        fake_card_sleep(f->card, 60ull * khz[i]);
+            fail_msg("%u kHz: %s, after 50 ms", khz[i], ev.error.text);
+        fake_card_sleep(f->card, 15ull * khz[i]);
         ev = wait_failed(f);
-        if (!strstr(ev.error.text, "hangs: queue 1 had no completion in 260 ms of the card's clock"))
+        if (!strstr(ev.error.text, "hangs: queue 1 had no completion in 65 ms of the card's clock"))
             fail_msg("%u kHz: %s", khz[i], ev.error.text);
         rig_teardown(&state);
     }
@@ -405,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nonsense_completions_fail_the_card),
         T(test_second_pass_of_a_sequence_fails_the_card),
+        cmocka_unit_test(test_a_result_that_is_not_whole_fails_the_card),
         T(test_unasked_completion_fails_the_card),
         cmocka_unit_test(test_dead_and_hanging_cards_are_found),
         cmocka_unit_test(test_a_number_that_cannot_be_received_fails_the_card),
