@@ -2,10 +2,10 @@
 // The card comes and goes. It is looked for twice a second and opened beside the packets; when it fails, its
 // engine has made sure that it is silent, and every SA goes on in software: outbound from the end of its
 // lease (never from "last seen"), inbound with exactly the sequences whose packets this process has taken.
-// What the card had not given back is run again. It may come back, after a while that doubles with each
-// failure: new SAs use it at once, and those that it had, or that would have had it, go to it in order,
-// number by number, once it has been well for ten times as long, so that a card which fails again and again
-// disturbs them less and less.
+// What the card had not given back is run again. It comes back as soon as it is well: new SAs use it, and
+// those that it had, or that would have had it, go to it in order, number by number. Where it fails again
+// soon, it is left alone for a while that doubles with each failure, and its SAs go back once it has been
+// well for ten times as long, so that a card which fails again and again disturbs them less and less.
 #include "ctrl/path/path.h"
 
 #include <errno.h>
@@ -43,10 +43,20 @@ static void not_opened(struct path_engine *en, const struct esp_error *err)
         snprintf(why, sizeof(why), "the card is not usable: %.40s: %.120s", err->field, err->text);
     if (strcmp(why, en->reason) && err->code != -ENODEV)
         LOGF(ESP, 0, "%s", why);
-    if (err->code == -ENODEV && en->backoff) // after a failure its reason says more
+    if (err->code == -ENODEV && en->failures) // after a failure its reason says more
         return;
     en->was_used = false;
     snprintf(en->reason, sizeof(en->reason), "%s", why);
+}
+
+static void return_sas(struct path *p)
+{
+    struct path_engine *en = &p->engines[PATH_CARD];
+    if (en->returned || loop_now(p->loop) - en->ready_at < WELL_FOR_SAS * en->backoff)
+        return;
+    en->returned = true;
+    for (struct child *c = p->children; c; c = c->next)
+        sadb_return(p, c);
 }
 
 static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
@@ -72,6 +82,7 @@ static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
     LOGF(ESP, 1, "card %s is in use", en->name);
     if (e->note[0])
         LOGF(ESP, 0, "card %s: %s", en->name, e->note);
+    return_sas(p);
 }
 
 static void opener_ready(struct loop_fd *f, uint32_t events)
@@ -117,16 +128,6 @@ static void open_card(struct path *p)
     en->state = ENGINE_OPENING;
     if (watch(p, opener_fd(en->opener), opener_ready, &err) < 0) // then by the next scan
         LOGF(ESP, 0, "%s: %s", err.field, err.text);
-}
-
-static void return_sas(struct path *p)
-{
-    struct path_engine *en = &p->engines[PATH_CARD];
-    if (en->returned || loop_now(p->loop) - en->ready_at < WELL_FOR_SAS * en->backoff)
-        return;
-    en->returned = true;
-    for (struct child *c = p->children; c; c = c->next)
-        sadb_return(p, c);
 }
 
 void card_scan(struct path *p)
@@ -230,13 +231,19 @@ void card_failed(struct path *p, const struct esp_event *ev)
     }
 }
 
-// The longer it was well, the sooner it is tried again.
+// One that fails for the first time in a long while is tried again at once; the longer it was well, the
+// sooner.
 static void back_off(struct path_engine *en, uint64_t now)
 {
-    if (!en->backoff || now - en->ready_at >= WELL_AGAIN * en->backoff)
+    uint64_t last = en->backoff ? en->backoff : BACKOFF_FIRST_MS;
+    if (now - en->ready_at >= WELL_AGAIN * last)
+        en->failures = 0;
+    if (en->failures++ == 0)
+        en->backoff = 0;
+    else if (!en->backoff)
         en->backoff = BACKOFF_FIRST_MS;
-    else if (en->backoff < BACKOFF_MOST_MS)
-        en->backoff = 2 * en->backoff < BACKOFF_MOST_MS ? 2 * en->backoff : BACKOFF_MOST_MS;
+    else
+        en->backoff = 2 * last < BACKOFF_MOST_MS ? 2 * last : BACKOFF_MOST_MS;
     en->retry_at = now + en->backoff;
     en->state = ENGINE_BACKOFF;
 }

@@ -28,6 +28,17 @@ static void run_again(struct worker *w, struct esp_engine *e, struct packet *pkt
     queue_put(w, pkt);
 }
 
+// An inbound SA that a card has and says it has not: it is about to fail, or it has lost this one.
+static bool lost_by_card(struct worker *w, const struct esp_engine *e, struct half *h,
+                         const struct packet *pkt)
+{
+    if (e != path_card(w->p) || pkt->job.status != ESP_STATUS_NO_SA || h->state != HALF_READY)
+        return false;
+    if (pkt->runs + 1 == PATH_RUNS)
+        sadb_leave(w->p, h, "the card has lost it");
+    return true;
+}
+
 // It met an SA that had just left this engine for another: no number was spent and nobody has seen it.
 static bool left_behind(struct worker *w, const struct esp_engine *e, const struct packet *pkt)
 {
@@ -36,8 +47,8 @@ static bool left_behind(struct worker *w, const struct esp_engine *e, const stru
     if (!c || pkt->runs >= PATH_RUNS ||
         (st != ESP_STATUS_SA_DRAINING && st != ESP_STATUS_SA_INVALID && st != ESP_STATUS_NO_SA))
         return false;
-    const struct half *h = pkt->job.op == ESP_ENCAP ? &c->out : &c->in;
-    return h->state == HALF_MOVING || (h->engine && h->engine != e);
+    struct half *h = pkt->job.op == ESP_ENCAP ? &c->out : &c->in;
+    return h->state == HALF_MOVING || (h->engine && h->engine != e) || lost_by_card(w, e, h, pkt);
 }
 
 struct finished { // a burst that an engine gave back

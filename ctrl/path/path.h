@@ -172,7 +172,8 @@ struct path_engine {
     struct loop_fd fd;          // of the engine, or of its opener
     char name[64], reason[200]; // why there is none
     bool was_used;              // `reason` is the failure of a card that was in use
-    bool loud; // FAILED: it may still write to memory that it was given; it is never used again
+    bool loud;         // FAILED: it may still write to memory that it was given; it is never used again
+    unsigned failures; // since it was last well for long
     uint64_t ready_at, retry_at, backoff; // ms
     bool returned;                        // READY: the SAs that it had are going back, or there were none
 };

@@ -171,6 +171,8 @@ static unsigned poll_jobs(struct esp_queue *q, struct esp_job **jobs, unsigned m
             job->status = ESP_STATUS_ABORTED;
         else if (f->expired && job->op == ESP_ENCAP)
             job->status = ESP_STATUS_LEASE_EXPIRED;
+        else if (f->forgets && job->op == ESP_DECAP)
+            job->status = ESP_STATUS_NO_SA;
         else
             run(f, job);
         f->given[f->given_count++ % FAKE_JOBS] = *job;

@@ -43,6 +43,7 @@ struct fake_card {
     bool loud;                       // cannot be shown silent
     bool mute;                       // hands nothing over
     bool lies;                       // says OK and writes nothing
+    bool forgets;                    // says that it has no inbound SA
     bool expired;                    // has stopped every outbound SA
     bool stopped;                    // the queue: jobs come back ABORTED, unseen
     struct esp_job given[FAKE_JOBS]; // what it has given back: it can still write to those buffers

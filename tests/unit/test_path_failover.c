@@ -67,6 +67,40 @@ static void test_failure_keeps_what_inbound_has_seen(void **state)
     assert_int_equal(rig_read(r), UINT32_MAX);
 }
 
+// Its keys are gone a moment before it is known to have failed: the packets are still here.
+static void test_failure_after_a_card_has_forgotten_its_sas_loses_nothing(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.forgets = r->card.hold_jobs = true;
+    r->card.jobs_left = 1;
+    rig_in(r, 0x1001, "10.2.0.1", 1);
+    assert_int_equal(rig_read(r), UINT32_MAX);
+    fail_over(r);
+    assert_int_equal(rig_read(r), 1);
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_NO_SA], 0);
+}
+
+// One SA alone is lost: it goes on in software with its window, and the card goes on with the others.
+static void test_an_inbound_sa_that_a_card_has_lost_goes_to_software(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_in(r, 0x1001, "10.2.0.1", 1);
+    assert_int_equal(rig_read(r), 1);
+    r->card.forgets = true;
+    rig_in(r, 0x1001, "10.2.0.1", 2);
+    rig_turn(r);
+    assert_int_equal(rig_read(r), 2);
+    assert_string_equal(child_offload(r->p->children), "software");
+    assert_string_equal(child_reason(r->p->children), "the card has lost it");
+    assert_int_equal(r->p->failovers, 0);
+    rig_in(r, 0x5555, "10.2.0.1", 3); // an SPI that nobody has
+    assert_int_equal(rig_read(r), UINT32_MAX);
+}
+
 // A card that does not answer is opened beside the packets.
 static void test_software_goes_on_while_a_slow_card_is_being_opened(void **state)
 {
@@ -110,30 +144,58 @@ static void test_a_card_that_may_write_on_gets_its_buffers_for_good(void **state
     assert_null(path_card(r->p));
 }
 
-// The card comes back after a while that doubles with each failure soon after.
+// The card is taken again at once, and after a while that doubles with each failure soon after.
 static void test_a_card_comes_back_after_its_failure(void **state)
 {
+    static const uint64_t waits[] = {0, 1000, 2000, 4000};
     struct rig *r = *state;
     struct path_engine *en;
     rig_card(r);
     en = &r->p->engines[PATH_CARD];
     rig_must_install(r, 1, OFFLOAD_AUTO, "card");
     fail_over(r);
-    for (uint64_t wait = 1000; wait <= 4000; wait *= 2) {
+    for (unsigned i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
         assert_int_equal(en->state, ENGINE_BACKOFF);
-        assert_int_equal(en->backoff, wait);
+        assert_int_equal(en->backoff, waits[i]);
+        fake_init(&r->card);
+        fake_plug(&r->card);
         card_scan(r->p);
-        assert_null(path_card(r->p));
-        en->retry_at = 0;
-        rig_card(r);
+        assert_true((path_card(r->p) != NULL) == (waits[i] == 0));
+        if (waits[i]) {
+            en->retry_at = 0;
+            card_scan(r->p);
+        }
         assert_int_equal(en->state, ENGINE_READY);
-        rig_must_install(r, (uint32_t)wait, OFFLOAD_AUTO, "card");
-        rig_out(r, (uint32_t)wait, 10);
+        rig_must_install(r, 10 + i, OFFLOAD_AUTO, "card");
+        rig_out(r, 1000 * i, 10);
         fail_over(r);
     }
     rig_out(r, 9000, 10);
     rig_unique(r);
-    assert_int_equal(r->p->failovers, 4);
+    assert_int_equal(r->p->failovers, 5);
+}
+
+// One that was well for a hundred times its last back-off is no worse than one that has never failed.
+static void test_a_card_that_was_well_for_long_is_taken_again_at_once(void **state)
+{
+    struct rig *r = *state;
+    struct path_engine *en = &r->p->engines[PATH_CARD];
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    for (int i = 0; i < 3; i++) {
+        fail_over(r);
+        en->retry_at = 0;
+        rig_card(r);
+    }
+    assert_int_equal(en->backoff, 2000);
+    r->now_us += 100 * 2000 * 1000ull - 1000;
+    fail_over(r);
+    assert_int_equal(en->backoff, 4000);
+    r->now_us += 4000 * 1000ull;
+    rig_card(r);
+    r->now_us += 100 * 4000 * 1000ull;
+    fail_over(r);
+    assert_int_equal(en->backoff, 0);
 }
 
 static char told[400]; // the last line about an SA
@@ -168,7 +230,7 @@ static void test_an_sa_made_after_a_failure_says_since_when_there_is_no_card(voi
     assert_string_equal(child_reason(sadb_by_id(r->p, 1)), failed); // which it was on
 }
 
-// It has been opened; then it has been well for long enough to get its SAs back.
+// After a second failure: it has been opened; then it has been well for long enough to get its SAs back.
 static void be_well(struct rig *r)
 {
     struct path_engine *en = &r->p->engines[PATH_CARD];
@@ -181,10 +243,6 @@ static void come_back(struct rig *r)
 {
     r->p->engines[PATH_CARD].retry_at = 0;
     rig_card(r);
-    card_scan(r->p);
-    rig_turn(r);
-    assert_int_equal(fake_live(&r->card), 0); // not yet
-    be_well(r);
 }
 
 // An SA goes to software when the card fails and back when it returns, under traffic both ways: every packet
@@ -224,6 +282,30 @@ static void test_sas_go_back_to_a_card_that_has_come_back(void **state)
     rig_out(r, 100, 10);
     rig_expect(r, 100, 10);
     rig_unique(r);
+}
+
+static void test_sas_wait_until_a_card_that_flaps_is_well(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    struct child *c = r->p->children;
+    fail_over(r);
+    come_back(r);
+    rig_turn(r);
+    assert_int_equal(fake_live(&r->card), 2); // at once
+    fail_over(r);
+    come_back(r);
+    card_scan(r->p);
+    rig_turn(r);
+    assert_int_equal(fake_live(&r->card), 0); // not yet
+    assert_string_equal(child_offload(c), "software");
+    be_well(r);
+    rig_turn(r);
+    assert_int_equal(fake_live(&r->card), 2);
+    rig_out(r, 0, 10);
+    rig_expect(r, 0, 10);
+    assert_string_equal(child_offload(c), "card");
 }
 
 static void test_an_sa_that_missed_the_card_gets_it_when_it_appears(void **state)
@@ -411,11 +493,15 @@ int main(void)
         WITH(test_failure_runs_aborted_then_backlog_then_new_in_order),
         WITH(test_failure_while_waiting_for_a_lease_keeps_order),
         WITH(test_failure_keeps_what_inbound_has_seen),
+        WITH(test_failure_after_a_card_has_forgotten_its_sas_loses_nothing),
+        WITH(test_an_inbound_sa_that_a_card_has_lost_goes_to_software),
         WITH(test_software_goes_on_while_a_slow_card_is_being_opened),
         WITH(test_a_card_that_may_write_on_gets_its_buffers_for_good),
         WITH(test_a_card_comes_back_after_its_failure),
+        WITH(test_a_card_that_was_well_for_long_is_taken_again_at_once),
         WITH(test_an_sa_made_after_a_failure_says_since_when_there_is_no_card),
         WITH(test_sas_go_back_to_a_card_that_has_come_back),
+        WITH(test_sas_wait_until_a_card_that_flaps_is_well),
         WITH(test_an_sa_that_missed_the_card_gets_it_when_it_appears),
         WITH(test_a_way_back_that_fails_ends_in_software),
         WITH(test_failure_in_the_middle_of_installation),
