@@ -337,7 +337,7 @@ static int write_child(char *to, size_t size, const struct site *s, const struct
                        const struct tunnel_options *o, unsigned n)
 {
     char offload[64] = "", name[16] = "net", local[24], remote[24];
-    if (o->hw_offload && !s->charon)
+    if (o->hw_offload && !s->charon && !(n && o->one_offload))
         snprintf(offload, sizeof(offload), "hw_offload = %s", o->hw_offload);
     if (n)
         snprintf(name, sizeof(name), "net%u", n);

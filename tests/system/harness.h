@@ -67,6 +67,7 @@ struct tunnel_options {
     const char *ike, *esp;         // proposals; NULL: aes256gcm16-prfsha384-x25519, aes256gcm16
     const char *ah;                // proposals of AH instead of ESP
     const char *hw_offload;        // NULL: not in the file
+    bool one_offload;              // that of the first child alone
     const char *start_action;
     bool encap;            // force UDP encapsulation
     const char *psk;       // NULL: the same on both sides

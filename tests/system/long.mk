@@ -21,8 +21,9 @@ check-san: programs ## unit and system tests under AddressSanitizer, LeakSanitiz
 	tests/run.sh $(SAN_SYSTEM) || ok=1; \
 	for f in $$(grep -lE 'ERROR: |runtime error:' $(SAN_REPORT).* 2>/dev/null); do echo "sanitizer report $$f"; head -n 40 "$$f"; ok=1; done; exit $$ok
 
-check-failover: $(LONG_TESTS) programs ## the card killed, pulled, hung, stopped and lying at random moments, under load
+check-failover: $(LONG_TESTS) $(BUILD)/tests/system_matrix programs ## the card failing in every way: a table (ESPALIER_FAULTS=FAULT: that one); then at random moments, under load
 	@tests/need.sh lab
+	@ESPALIER_FAULTS=$${ESPALIER_FAULTS:-all} tests/as_root.sh $(BUILD)/tests/system_matrix
 	@BUILD=$(BUILD) tests/run.sh $(foreach t,$(LONG_TESTS),"tests/as_root.sh $(t)")
 
 .PHONY: check-policy

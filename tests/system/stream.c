@@ -69,7 +69,15 @@ static uint8_t filling(uint32_t number, size_t at)
     return (uint8_t)(number * 31 + at);
 }
 
-static size_t size_of(const struct stream *s, uint32_t number)
+bool stream_head_at(const uint8_t *payload, struct stream_head *h)
+{
+    struct body body;
+    memcpy(&body, payload, sizeof(body));
+    *h = (struct stream_head){body.stream, body.number};
+    return body.magic == MAGIC;
+}
+
+size_t stream_size(const struct stream *s, uint32_t number)
 {
     return STREAM_SMALLEST + STREAM_STEP * (size_t)(s->index * stream_period(s) + number % stream_period(s));
 }
@@ -82,7 +90,7 @@ static void note_arrival(struct stream *s, const uint8_t *b, size_t n, uint32_t 
     if (ok)
         memcpy(&body, b, sizeof(body));
     ok = ok && body.magic == MAGIC && body.stream == s->index && body.number < s->capacity &&
-         n == size_of(s, body.number);
+         n == stream_size(s, body.number);
     for (size_t i = sizeof(body); ok && i < n; i++)
         ok = b[i] == filling(body.number, i);
     if (!ok) {
@@ -131,7 +139,7 @@ static void send_one(struct stream *s, int fd, const struct sockaddr_in *to, uin
 {
     static uint8_t b[LARGEST];
     struct body body = {MAGIC, s->index, number};
-    size_t n = size_of(s, number);
+    size_t n = stream_size(s, number);
     memcpy(b, &body, sizeof(body));
     for (size_t i = sizeof(body); i < n; i++)
         b[i] = filling(number, i);

@@ -10,7 +10,8 @@
 enum {
     STREAM_SIZES = 256, // payload sizes in use, shared by the streams of one direction
     STREAM_SMALLEST = 64,
-    STREAM_STEP = 4, // ESP pads to 4: another size on the wire for each
+    STREAM_HEAD = 12, // octets that stream_head_at looks at
+    STREAM_STEP = 4,  // ESP pads to 4: another size on the wire for each
 };
 
 struct stream_slot {
@@ -38,6 +39,12 @@ struct stream_account {
     uint64_t late_us; // the longest that the sender was behind its clock: how busy the machine was
 };
 
+struct stream_head { // what begins the payload of each
+    uint32_t index, number;
+};
+
+bool stream_head_at(const uint8_t *payload, struct stream_head *h); // false: of no stream
+size_t stream_size(const struct stream *s, uint32_t number);        // of that payload
 unsigned stream_period(const struct stream *s); // its numbers have sizes of their own modulo this
 bool stream_start(struct stream *s);            // from, to, child, index, count, per_second, capacity are set
 uint64_t stream_came(const struct stream *s);   // packets, so far
