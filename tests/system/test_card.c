@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same tunnels with the simulated card: offload and its refusals, and what happens when the card process
-// dies.
+// The same tunnels with the simulated card: offload and its refusals. What happens when it fails:
+// test_matrix.c.
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -125,47 +122,6 @@ static void test_auto_with_tfc_padding_ends_in_software(void **state)
                      "offload-reason=the card does not offer TFC padding");
 }
 
-static void kill_card(void *ctx)
-{
-    (void)ctx;
-    kill(lab.card, SIGKILL);
-    waitpid(lab.card, NULL, 0);
-    lab.card = 0;
-}
-
-static void test_killed_under_load_nothing_lost_repeated_or_in_clear(void **state)
-{
-    (void)state;
-    char out[16384], pcap[200];
-    struct probe probe;
-    struct probe_result r;
-    struct wire w;
-    struct tunnel_options o = {.encap = true, .hw_offload = "auto"};
-    snprintf(pcap, sizeof(pcap), "%.90s/wire.pcap", lab.dir);
-    assert_true(card_start(&lab, ""));
-    assert_true(start(&o));
-    assert_true(wait_for(has_card, NULL, PATIENCE_MS));
-    assert_true(capture_start(&lab, &lab.west, pcap));
-    assert_int_equal(up(out, sizeof(out)), 0);
-    assert_true(probe_start(&lab, &probe, &lab.west, &lab.east, 4000));
-    assert_true(transfer(&lab, &lab.west, &lab.east, 512 << 10, 60000, kill_card, NULL));
-    assert_true(transfer(&lab, &lab.east, &lab.west, 512 << 10, 60000, NULL, NULL));
-    assert_true(probe_stop(&probe, &r));
-    assert_int_equal(r.received, r.sent);
-    assert_int_equal(r.repeated, 0);
-    assert_int_equal(stat("failovers"), 1);
-    assert_int_equal(stat("failover_sas_moved"), 2);
-    assert_true(stat("software_packets_out") > 100);
-    assert_true(capture_stop(&lab.west));
-    assert_true(wire_check(pcap, &w));
-    assert_int_equal(w.repeated, 0);
-    assert_int_equal(w.plaintext, 0);
-    // software went on at the lease's end, a lease or so ahead, not at "last seen"
-    assert_true(w.max_jump > 256);
-    swanctl(&lab.west, out, sizeof(out), "--list-sas --raw");
-    assert_non_null(strstr(out, "offload=software"));
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -174,8 +130,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_auto_with_an_algorithm_the_card_lacks_ends_in_software, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_auto_with_tfc_padding_ends_in_software, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_killed_under_load_nothing_lost_repeated_or_in_clear, set_up,
-                                        tear_down),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

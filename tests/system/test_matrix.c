@@ -72,8 +72,9 @@ struct run {
     struct tap west, east;
     struct wire wire;
     uint64_t fault_us, found_us, well_us, back_us; // CLOCK_REALTIME
-    uint64_t overflows, resume_us, failovers;
-    uint64_t card_ms; // in which nothing was completed, by the card's own clock, where the reason says it
+    uint64_t turned_away, resume_us, failovers;
+    uint64_t card_ms;   // in which nothing was completed, by the card's own clock, where the reason says it
+    uint64_t waited_us; // from the fault to the end: for a processor, by anybody
     struct busy busy;
 };
 
@@ -103,17 +104,22 @@ static bool on_card(void *ctx)
     return strstr(sas, "offload=card") != NULL;
 }
 
-static uint64_t overflows(void)
+// What never was in the host's hands: a full socket's or TUN's, or turned away at the door of a full queue.
+static uint64_t turned_away(void)
 {
     char out[64] = "";
     uint64_t n = 0;
     const struct site *both[] = {&lab.west, &lab.east};
     for (int i = 0; i < 2; i++) {
-        sh_read(out, sizeof(out), "nsenter --net=%s awk '/^Udp:/ && ++n == 2 {print $6}' /proc/net/snmp",
+        sh_read(out, sizeof(out),
+                "nsenter --net=%s sh -c \"awk '/^Udp:/ && ++n == 2 {print \\$6}' /proc/net/snmp\"",
                 both[i]->ns);
         n += strtoull(out, NULL, 10);
+        sh_read(out, sizeof(out), "nsenter --net=%s awk '/espalier0:/ {print $13}' /proc/%d/net/dev",
+                both[i]->ns, (int)both[i]->keeper);
+        n += strtoull(out, NULL, 10);
     }
-    return n;
+    return n + stat("queue_full");
 }
 
 static void up(void)
@@ -150,7 +156,7 @@ static void start_traffic(struct run *r)
                                        .count = 2,
                                        .per_second = PER_SECOND,
                                        .capacity = CAPACITY};
-    r->overflows = overflows();
+    r->turned_away = turned_away();
     assert_true(tap_start(&r->west, &lab.west, r->stream, CAPACITY));
     assert_true(tap_start(&r->east, &lab.east, r->stream, CAPACITY));
     for (unsigned i = 0; i < TAPS_STREAMS; i++)
@@ -168,7 +174,7 @@ static void end_traffic(struct run *r)
     assert_true(tap_stop(&r->east));
     assert_true(capture_stop(&lab.west));
     assert_true(wire_check(pcap, &r->wire));
-    r->overflows = overflows() - r->overflows;
+    r->turned_away = turned_away() - r->turned_away;
     for (unsigned i = 0; i < TAPS_STREAMS; i++)
         r->passage[i] = tap_passage(i % 2 ? &r->east : &r->west, i % 2 ? &r->west : &r->east, i,
                                     r->found_us ? r->found_us : UINT64_MAX);
@@ -260,6 +266,7 @@ static void suffer(struct run *r)
         mend(r);
         usleep(AFTER_MS * 1000);
     }
+    r->waited_us = busy_waited_us(&r->busy);
     r->failovers = stat("failovers");
     r->resume_us = stat("failover_detection_to_first_packet_us");
 }
@@ -312,27 +319,52 @@ static void print_head(void)
                   "after it was well; gap of the SA in software beside it)\n");
 }
 
-// A time that was promised and was too long, on a machine that had time.
-static bool times_hold(struct run *r)
+// A time that was promised: too long, or too long only by what processes waited for a processor meanwhile.
+enum verdict { HOLDS, UNCLEAR, TOO_LONG };
+
+static enum verdict judge(const struct run *r, const char *what, uint64_t us, uint64_t bound_ms)
 {
-    const uint64_t ms = 1000;
-    const struct passage *soft = &r->passage[SOFT_OUT];
-    if (soft[0].gap_us > BESIDE_MS * ms || soft[1].gap_us > BESIDE_MS * ms)
-        return complain(
-            "%s: the SA in software stood still for %llu ms", r->row->fault,
-            (unsigned long long)(soft[0].gap_us > soft[1].gap_us ? soft[0].gap_us : soft[1].gap_us) / 1000);
-    if (!r->found_us)
-        return true;
-    for (unsigned i = CARD_OUT; i <= CARD_IN; i++)
-        if (detection_ms(r, i) > DETECTION_MS)
-            return complain("%s: found after %.0f ms", r->row->fault, detection_ms(r, i));
-    if (r->resume_us > RESUME_MS * ms)
-        return complain("%s: software goes on after %llu us", r->row->fault,
-                        (unsigned long long)r->resume_us);
-    if (r->back_us - r->well_us > RETURN_MS * ms)
-        return complain("%s: back on the card after %llu ms", r->row->fault,
-                        (unsigned long long)(r->back_us - r->well_us) / 1000);
-    return true;
+    if (us <= bound_ms * 1000)
+        return HOLDS;
+    print_message("    %s: %s: %llu ms, %llu are promised; for %llu ms somebody waited for a processor\n",
+                  r->row->fault, what, (unsigned long long)us / 1000, (unsigned long long)bound_ms,
+                  (unsigned long long)r->waited_us / 1000);
+    return us <= bound_ms * 1000 + r->waited_us ? UNCLEAR : TOO_LONG;
+}
+
+static enum verdict times(const struct run *r)
+{
+    enum verdict v[8] = {HOLDS}, worst = HOLDS;
+    unsigned n = 0;
+    for (unsigned i = SOFT_OUT; i <= SOFT_IN; i++)
+        v[n++] = judge(r, "the SA in software beside it stood still", r->passage[i].gap_us, BESIDE_MS);
+    for (unsigned i = CARD_OUT; i <= CARD_IN && r->found_us; i++)
+        v[n++] = judge(r, "found after", (uint64_t)(detection_ms(r, i) * 1e3), DETECTION_MS);
+    if (r->found_us) {
+        v[n++] = judge(r, "software goes on after", r->resume_us, RESUME_MS);
+        v[n++] = judge(r, "back on the card after", r->back_us - r->well_us, RETURN_MS);
+    }
+    for (unsigned i = 0; i < n; i++)
+        worst = v[i] > worst ? v[i] : worst;
+    return worst;
+}
+
+// Which it was, and what the daemon says that it has dropped.
+static void tell_of_losses(const struct run *r, unsigned stream)
+{
+    const struct tap *from = stream % 2 ? &r->east : &r->west, *to = stream % 2 ? &r->west : &r->east;
+    size_t at = (size_t)stream * CAPACITY;
+    char out[16384];
+    for (uint32_t n = 0, told = 0; n < CAPACITY && told < 10; n++)
+        if (from->slots[at + n].copies && !to->slots[at + n].copies && ++told)
+            print_message(
+                "    number %u was lost, sent %lld ms after the fault, %lld ms after it was found\n", n,
+                (long long)(from->slots[at + n].first_us - r->fault_us) / 1000,
+                (long long)(from->slots[at + n].first_us - r->found_us) / 1000);
+    swanctl(&lab.west, out, sizeof(out), "--counters --all --raw");
+    for (char *line = strtok(out, " {}"); line; line = strtok(NULL, " {}"))
+        if (strncmp(line, "drop_", 5) == 0 && !strstr(line, "=0"))
+            print_message("    west: %s\n", line);
 }
 
 static void check(const struct run *r)
@@ -342,14 +374,18 @@ static void check(const struct run *r)
     assert_int_equal(r->failovers, o == FAILS || o == HEALS ? 1 : 0);
     assert_int_equal(r->wire.repeated, 0);
     assert_int_equal(r->wire.plaintext, 0);
+    if (o == FAILS || o == HEALS) // software went on at the lease's end, not at "last seen"
+        assert_true(r->wire.max_jump > 256);
     for (unsigned i = 0; i < TAPS_STREAMS; i++) {
         assert_true(r->passage[i].sent > PER_SECOND / 2);
         assert_int_equal(r->passage[i].duplicates, 0);
         assert_int_equal(r->account[i].wrong, 0);
-        if ((o != BLIND || i >= SOFT_OUT) && lost(r, i) > r->overflows)
-            fail_msg("%s: of %llu numbers %llu came, %llu were lost in sockets", fault,
-                     (unsigned long long)r->passage[i].sent, (unsigned long long)r->passage[i].received,
-                     (unsigned long long)r->overflows);
+        if ((o == BLIND && i <= CARD_IN) || lost(r, i) <= r->turned_away)
+            continue;
+        tell_of_losses(r, i);
+        fail_msg("%s: of %llu numbers %llu came, %llu were turned away by full sockets, TUNs and queues",
+                 fault, (unsigned long long)r->passage[i].sent, (unsigned long long)r->passage[i].received,
+                 (unsigned long long)r->turned_away);
     }
     if (!says(r->row->says))
         fail_msg("%s: the log does not say \"%s\"", fault, r->row->says);
@@ -367,22 +403,20 @@ static void down(struct run *r)
 
 static struct run run;
 
-// False: a time was too long on a busy machine: once more.
-static bool once(const struct row *row, unsigned *times)
+// False: on a busy machine nothing can be said of a time: once more, where that is asked for.
+static bool once(const struct row *row, unsigned *tries, unsigned most)
 {
-    run = (struct run){.row = row, .busy.times = *times};
+    run = (struct run){.row = row};
     up();
     start_traffic(&run);
     suffer(&run);
     end_traffic(&run);
     print_row(&run);
     check(&run);
-    bool again = !times_hold(&run) && busy_once_more(&run.busy, row->fault);
-    *times = run.busy.times;
-    if (!again)
-        assert_true(times_hold(&run));
+    enum verdict v = times(&run);
+    assert_int_not_equal(v, TOO_LONG);
     down(&run);
-    return !again;
+    return v == HOLDS || ++*tries > most;
 }
 
 static bool wanted(const struct row *row)
@@ -394,8 +428,8 @@ static bool wanted(const struct row *row)
 static void test_row(void **state)
 {
     const struct row *row = *state;
-    unsigned times = 0;
-    while (!once(row, &times))
+    unsigned tries = 0, most = getenv("ESPALIER_FAULTS") ? 4 : 0;
+    while (!once(row, &tries, most))
         ;
 }
 
