@@ -79,6 +79,7 @@ struct packet *packet_get(struct worker *w)
     }
     w->free = pkt->next;
     pkt->runs = pkt->hops = 0;
+    pkt->held = false;
     return pkt;
 }
 

@@ -49,6 +49,7 @@ struct packet {          // a job and who it belongs to
     uint64_t since;                 // ms, that it has waited as a fragment without its first one
     struct engine_count *opened_by; // DECAP
     bool on_card;                   // counted in PATH_ON_CARD
+    bool held;                      // a queue has taken it in: from then on no full one loses it
     uint8_t *in, *out;              // its own memory, which no card reaches
     bool lent;                      // job.in and job.out are buffers that the card may write to
 };

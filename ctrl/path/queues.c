@@ -53,10 +53,11 @@ void queue_drain(struct worker *w, struct esp_engine *e)
     }
 }
 
-// New to this process: it may find a queue full. What an engine gave back is never lost so.
+// New to this process: it may find a queue full. What an engine gave back, or has stood in line, is never
+// lost so.
 static bool is_new(const struct worker *w, const struct packet *pkt)
 {
-    return pkt->stamp == w->stamp && !pkt->runs;
+    return pkt->stamp == w->stamp && !pkt->runs && !pkt->held;
 }
 
 static void queue_full(struct worker *w, struct packet *pkt)
@@ -71,6 +72,7 @@ void queue_wait(struct worker *w, struct half *h, struct packet *pkt)
     if (is_new(w, pkt) && (w->waiting >= PATH_WAITING || h->waiting.count >= PATH_WAITING - w->waiting)) {
         queue_full(w, pkt);
     } else {
+        pkt->held = true;
         list_insert(&h->waiting, pkt);
         w->waiting++;
     }
@@ -87,6 +89,7 @@ static void give_to(struct worker *w, struct half *h, struct packet *pkt)
         pkt->on_card = true;
         w->on_card++;
     }
+    pkt->held = true;
     list_push(backlog_of(w, h->engine), pkt);
 }
 

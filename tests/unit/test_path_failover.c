@@ -38,6 +38,22 @@ static void test_failure_runs_aborted_then_backlog_then_new_in_order(void **stat
     assert_string_equal(child_offload(r->p->children), "software");
 }
 
+// However many there are, and in whichever queue: none that has been taken in is lost, the newest neither.
+static void test_failure_with_long_queues_loses_none(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    r->card.hold_jobs = true;
+    rig_out(r, 0, 1000); // 512 in the card, the rest in the backlog
+    rig_in(r, 0x1001, "10.2.0.1", 1);
+    fail_over(r);
+    rig_expect(r, 0, 1000);
+    assert_int_equal(rig_read(r), 1);
+    assert_int_equal(r->p->worker->queue_full, 0);
+    rig_unique(r);
+}
+
 static void test_failure_while_waiting_for_a_lease_keeps_order(void **state)
 {
     struct rig *r = *state;
@@ -491,6 +507,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH(test_failure_runs_aborted_then_backlog_then_new_in_order),
+        WITH(test_failure_with_long_queues_loses_none),
         WITH(test_failure_while_waiting_for_a_lease_keeps_order),
         WITH(test_failure_keeps_what_inbound_has_seen),
         WITH(test_failure_after_a_card_has_forgotten_its_sas_loses_nothing),
