@@ -36,7 +36,6 @@ struct server {
     struct loop_fd listener;
     struct timer reaper;
     struct timer again; // listening, after there was no room for a client
-    char uri[200];
     bool listening;
     struct client *clients;
     struct command *commands;

@@ -70,11 +70,13 @@ static void leave(struct ctl *c, struct conn_entry *e)
         hash_del(&c->child_names, &e->children[i].node);
 }
 
-// In the place of `old`, or behind all.
-static void put_into_list(struct ctl *c, struct conn_entry *e, struct conn_entry *old)
+// Behind those with a lower number: nearly always at the end.
+static void put_into_list(struct ctl *c, struct conn_entry *e)
 {
-    e->next = old ? old->next : NULL;
-    e->prev = old ? old->prev : c->last_conn;
+    e->prev = c->last_conn;
+    while (e->prev && e->prev->number > e->number)
+        e->prev = e->prev->prev;
+    e->next = e->prev ? e->prev->next : c->conns;
     *(e->prev ? &e->prev->next : &c->conns) = e;
     *(e->next ? &e->next->prev : &c->last_conn) = e;
 }
@@ -194,11 +196,12 @@ static void too_late(struct timer *t)
 static void keep(struct ctl *c, struct conn_entry *e)
 {
     struct conn_entry *old = find_entry(c, conn_entry_name(e));
-    e->number = old ? old->number : ++c->conn_number;
     c->conn_count += !old;
-    put_into_list(c, e, old);
-    if (old)
+    if (old) {
+        take_off_list(c, old);
         leave(c, old);
+    }
+    put_into_list(c, e);
     enter(c, e);
     LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", conn_entry_name(e));
     free(old);
@@ -221,6 +224,26 @@ static void loaded(struct pending *p, bool ok, const char *text)
     keep(c, e);
     ctl_sweep_taken(c, conn_entry_name(e));
     ctl_done_simple(p, true, "");
+}
+
+bool ctl_conn_is(struct ctl *c, const struct msg_CONN_IS *m)
+{
+    struct conn_config cfg;
+    struct reader r = reader_of(m->conn);
+    if (!conn_read(&r, &cfg))
+        return false;
+    struct conn_entry *e = rd_done(&r) ? ctl_new_conn(&cfg, m->conn) : NULL;
+    conn_clear(&cfg);
+    if (!e || !room_for(c, e)) {
+        free(e);
+        return false;
+    }
+    e->number = m->number;
+    if (e->number > c->conn_number)
+        c->conn_number = e->number;
+    keep(c, e);
+    ctl_sweep_taken(c, conn_entry_name(e));
+    return true;
 }
 
 static void not_loaded(struct ctl *c, struct command *cmd, const char *why)
@@ -272,7 +295,9 @@ static void ask_ike(struct ctl *c, struct command *cmd, struct conn_entry *e, st
     p->free_data = free;
     p->done = loaded;
     p->deadline.fire = too_late;
-    struct msg_CONN_LOAD m = {.req = p->req, .conn = wire};
+    const struct conn_entry *old = find_entry(c, conn_entry_name(e));
+    e->number = old ? old->number : ++c->conn_number;
+    struct msg_CONN_LOAD m = {.req = p->req, .number = e->number, .conn = wire};
     ctl_send(p, ROOM_IKE, MSG_CONN_LOAD, &m);
 }
 

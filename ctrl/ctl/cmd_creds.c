@@ -49,7 +49,7 @@ void cmd_load_shared(struct ctl *c, struct command *cmd)
     if (id)
         snprintf(m.id, sizeof(m.id), "%s", id);
     else
-        snprintf(m.id, sizeof(m.id), SHARED_UNNAMED "%u", ++c->unnamed);
+        snprintf(m.id, sizeof(m.id), SHARED_UNNAMED "%u", ++c->kept->unnamed);
     ctl_send(p, ROOM_KEYS, MSG_SECRET_LOAD, &m);
 }
 

@@ -34,8 +34,8 @@ static void put_uptime(struct vici_out *o, const struct ctl *c)
 {
     char since[64];
     struct tm tm;
-    time_t at = (time_t)c->started;
-    uint64_t s = (loop_now(c->loop) - c->started_ms) / 1000;
+    time_t at = (time_t)c->kept->started;
+    uint64_t s = (loop_now(c->loop) - c->kept->started_ms) / 1000;
     const char *unit = "seconds";
     uint64_t n = s;
     if (s >= 2 * 86400) {
@@ -217,7 +217,8 @@ void ctl_free_counters(struct ctl *c)
     }
 }
 
-static void set_counter(struct ctl *c, const char *name, uint64_t value)
+// NULL: there are as many as there may be, or no memory.
+static struct counter *need_counter(struct ctl *c, const char *name)
 {
     struct counter **p = &c->counters;
     unsigned count = 0;
@@ -227,8 +228,39 @@ static void set_counter(struct ctl *c, const char *name, uint64_t value)
     }
     if (!*p && count < CTL_MAX_NAMED && (*p = calloc(1, sizeof(**p))))
         snprintf((*p)->name, sizeof((*p)->name), "%.63s", name);
-    if (*p)
-        (*p)->value = value;
+    return *p;
+}
+
+static void set_counter(struct ctl *c, const char *name, uint64_t value)
+{
+    struct counter *n = need_counter(c, name);
+    if (n)
+        n->value = value;
+}
+
+// The bank that is not in use is filled; then it is the one in use.
+static void keep_baselines(const struct ctl *c)
+{
+    uint32_t next = !c->kept->bank;
+    struct kept_bank *b = &c->kept->banks[next];
+    b->count = 0;
+    for (const struct counter *n = c->counters; n && b->count < KEPT_COUNTERS; n = n->next) {
+        b->of[b->count].baseline = n->baseline;
+        memcpy(b->of[b->count++].name, n->name, KEPT_NAME_LEN);
+    }
+    __atomic_store_n(&c->kept->bank, next, __ATOMIC_RELEASE);
+}
+
+void ctl_kept_counters(struct ctl *c)
+{
+    const struct kept_bank *b = &c->kept->banks[c->kept->bank & 1];
+    for (uint32_t i = 0; i < b->count && i < KEPT_COUNTERS; i++) {
+        char name[KEPT_NAME_LEN];
+        snprintf(name, sizeof(name), "%.*s", KEPT_NAME_LEN - 1, b->of[i].name);
+        struct counter *n = need_counter(c, name);
+        if (n)
+            n->value = n->baseline = b->of[i].baseline;
+    }
 }
 
 // "name value\n" lines
@@ -281,6 +313,7 @@ static void reply_counters(struct ctl *c, struct command *cmd)
     if (strcmp(cmd->name, "reset-counters") == 0) {
         for (struct counter *n = c->counters; n; n = n->next)
             n->baseline = is_state(n->name) ? 0 : n->value;
+        keep_baselines(c);
         server_reply_ok(cmd);
         return;
     }

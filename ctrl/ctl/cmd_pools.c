@@ -32,6 +32,12 @@ void ctl_lease(struct ctl *c, const struct msg_LEASE *m)
         leases_keep(c->leases, m);
 }
 
+void ctl_tell_leases(struct ctl *c, const char *pool)
+{
+    if (kept(c))
+        leases_send(c->leases, pool, c->chan[ROOM_IKE]);
+}
+
 // ---- load-pool
 
 static void warn(void *ctx, const struct vici_node *at, const char *path, const char *text)
@@ -80,8 +86,7 @@ void cmd_load_pool(struct ctl *c, struct command *cmd)
     p->done = pool_loaded;
     pool_write(&w, &pool);
     ctl_send(p, ROOM_IKE, MSG_POOL_LOAD, &(struct msg_POOL_LOAD){.req = p->req, .pool = wr_written(&w)});
-    if (kept(c))
-        leases_send(c->leases, pool.name, c->chan[ROOM_IKE]);
+    ctl_tell_leases(c, pool.name);
 }
 
 // ---- unload-pool

@@ -3,6 +3,7 @@
 // the messages that nobody asked for (log lines, SAs that come and go).
 #include "ctrl/ctl/ctl.h"
 #include "ctrl/ctl/leases.h"
+#include "ctrl/ctl/recover.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,8 +12,6 @@
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
-
-enum { EXIT_MISSING = 3 };
 
 // ---- what the other rooms send unasked
 
@@ -39,6 +38,7 @@ void ctl_listen(struct ctl *c)
 static void listeners(void *ctx)
 {
     ctl_listen(ctx);
+    ctl_sweep_clients(ctx);
 }
 
 // ---- questions
@@ -92,9 +92,9 @@ struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms)
     p->done = ctl_done_simple;
     p->deadline = (struct timer){.fire = on_deadline, .ctx = p};
     do { // a room that was slow may still answer an old question
-        c->last_req++;
-    } while (c->last_req == 0);
-    p->req = c->last_req;
+        c->kept->last_req++;
+    } while (c->kept->last_req == 0);
+    p->req = c->kept->last_req;
     p->next = c->pending;
     c->pending = p;
     c->pending_count++;
@@ -158,6 +158,7 @@ static uint32_t answer_to(enum msg_type t, const union msg *m)
     case MSG_AUTHORITY_IS: return m->AUTHORITY_IS.req;
     case MSG_POOL_IS: return m->POOL_IS.req;
     case MSG_LEASE_IS: return m->LEASE_IS.req;
+    case MSG_CONN_IS: return m->CONN_IS.req;
     default: return 0;
     }
 }
@@ -177,16 +178,18 @@ static void sink(void *ctx, enum log_subsys s, int level, const char *ike_name, 
     ctl_log_event(ctx, &m);
 }
 
-static void serve(struct ctl *c)
+static void serve(struct ctl *c, const char *fault)
 {
-    struct esp_error err = {0};
-    int r = server_start(c->server, c->settings.vici_uri, c->settings.vici_insecure, &err);
-    if (r < 0) {
-        LOGF(CFG, 0, "VICI: %s: %s", err.field, err.text);
-        c->status = EXIT_MISSING;
+    int r = fault ? 0 : server_start(c->server, c->listener);
+    if (!fault)
+        c->listener = -1;
+    if (fault || r < 0) {
+        LOGF(CFG, 0, "VICI cannot be served: %s", fault ? fault : strerror(-r));
+        c->status = 1;
         loop_stop(c->loop);
         return;
     }
+    c->serving = true;
     LOGF(CFG, 1, "serving VICI at %s", c->settings.vici_uri);
     ipc_send(c->chan[ROOM_SUPER], MSG_SERVING, &(struct msg_SERVING){0});
 }
@@ -215,7 +218,7 @@ static void from_supervisor(struct ctl *c, enum msg_type t, const union msg *m)
 {
     switch (t) {
     case MSG_CHANNEL: connect_again(c, (enum room)m->CHANNEL.room, ipc_take_fd(c->chan[ROOM_SUPER])); break;
-    case MSG_GO: serve(c); break;
+    case MSG_GO: recover_begin(c, serve); break;
     case MSG_ROOM_PID:
         if (m->ROOM_PID.room < ROOM_COUNT)
             c->pid[m->ROOM_PID.room] = (pid_t)m->ROOM_PID.pid;
@@ -297,14 +300,29 @@ struct ctl *ctl_new(struct loop *l, const struct settings *settings)
         return NULL;
     c->loop = l;
     c->settings = *settings;
-    c->started = time(NULL);
-    c->started_ms = loop_now(l);
+    c->listener = -1;
     c->server = server_new(l, &ops, c);
-    if (!c->server) {
+    struct kept *k = c->server ? kept_alone() : NULL;
+    if (!k) {
+        server_free(c->server);
         free(c);
         return NULL;
     }
+    ctl_keep(c, k);
     return c;
+}
+
+void ctl_keep(struct ctl *c, struct kept *k)
+{
+    kept_free(c->kept);
+    c->kept = k;
+    if (!k->started) {
+        k->started = time(NULL);
+        k->started_ms = loop_now(c->loop);
+    }
+    k->half |= k->loading > 0 && !k->swept; // the last one went in the middle of it
+    k->loading = 0;
+    ctl_kept_counters(c);
 }
 
 void ctl_free(struct ctl *c)
@@ -315,13 +333,17 @@ void ctl_free(struct ctl *c)
         timer_stop(c->loop, &p->deadline);
         release(p);
     }
+    timer_stop(c->loop, &c->recover.again);
     server_free(c->server);
+    if (c->listener >= 0)
+        close(c->listener);
     for (int r = 0; r < ROOM_COUNT; r++)
         ipc_close(c->chan[r]);
     ctl_free_conns(c);
     ctl_sweep_free(c);
     leases_close(c->leases);
     ctl_free_counters(c);
+    kept_free(c->kept);
     free(c);
 }
 
@@ -335,6 +357,17 @@ static int remember(struct ctl *c)
     return r;
 }
 
+static int take_over(struct ctl *c, int fd)
+{
+    struct kept *k = kept_map(fd);
+    if (!k) {
+        LOGF(DMN, 0, "what is kept for it cannot be mapped: %s", strerror(errno));
+        return -1;
+    }
+    ctl_keep(c, k);
+    return 0;
+}
+
 int ctl_main(const struct child_env *env)
 {
     struct loop *l = loop_new();
@@ -345,7 +378,8 @@ int ctl_main(const struct child_env *env)
         loop_free(l);
         return status;
     }
-    if (remember(c) < 0) {
+    c->listener = env->sock_vici;
+    if (take_over(c, env->kept) < 0 || remember(c) < 0) {
         ctl_free(c);
         loop_free(l);
         return status;

@@ -7,6 +7,7 @@
 
 #include "ctrl/config/conn_load.h"
 #include "ctrl/ctl/feed.h"
+#include "ctrl/ctl/kept.h"
 #include "ctrl/ctl/server.h"
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/child.h"
@@ -17,10 +18,10 @@ enum {
     CTL_MAX_PENDING = 1024, // questions to other rooms that wait for their answers
     CTL_MAX_CONNS = 10000,
     CTL_MAX_REFUSED = 1024, // names of connections that were refused, and may stand in the kernel
-    CTL_MAX_NAMED = 4096,   // counters
-    CTL_ANSWER_MS = 10000,  // for answers that take no network
-    CTL_SWEEP_MS = 10000,   // from the last load or unload
-    CTL_LEASES_MS = 1000,   // between attempts to read the leases, while they cannot be
+    CTL_MAX_NAMED = KEPT_COUNTERS,
+    CTL_ANSWER_MS = 10000, // for answers that take no network
+    CTL_SWEEP_MS = 10000,  // from the last load or unload
+    CTL_LEASES_MS = 1000,  // between attempts to read the leases, while they cannot be
 };
 
 struct ctl;
@@ -67,7 +68,7 @@ static inline const char *conn_entry_name(const struct conn_entry *e)
 
 struct counter {
     struct counter *next;
-    char name[64];
+    char name[KEPT_NAME_LEN];
     uint64_t baseline, value;
 };
 
@@ -77,20 +78,28 @@ struct sweep {
     unsigned refused;    // of them, in this run
     unsigned under_way;  // loads
     unsigned last;       // id of the last client that began to load
-    bool half;           // a client's loads ended before their time, and none has begun anew
     const char *blind;   // why not all of these names are known: not in this run; or NULL
-    bool done;
+};
+
+struct recover { // recover.h
+    void (*done)(struct ctl *c, const char *fault);
+    struct timer again;
+    const char *fault;
+    char pool[NAME_MAX_LEN]; // that ike is telling of
 };
 
 struct ctl {
     struct loop *loop;
+    struct kept *kept;
+    struct recover recover;
+    int listener; // where VICI is served, until it is; -1
+    bool serving;
     struct server *server;
     struct settings settings;
     struct ipc_chan *chan[ROOM_COUNT];
     pid_t pid[ROOM_COUNT];
     struct pending *pending;
     unsigned pending_count;
-    uint32_t last_req, unnamed;
     struct conn_entry *conns, *last_conn; // in the order in which they were loaded
     struct hash conn_names, child_names;
     unsigned conn_count;
@@ -101,8 +110,6 @@ struct ctl {
     uint64_t leases_asked_ms; // when they could not, last: peers ask
     struct counter *counters;
     struct feed feed; // what metrics asks for
-    int64_t started;  // wall clock
-    uint64_t started_ms;
     // the up or down message whose IKE_INFO and CHILD_INFO come next
     enum msg_type updown;
     bool up;
@@ -119,6 +126,8 @@ struct ctl {
 struct ctl *ctl_new(struct loop *l, const struct settings *settings);
 void ctl_free(struct ctl *c);
 int ctl_connect(struct ctl *c, enum room room, int fd);
+// In place of what it has known so far; takes k over.
+void ctl_keep(struct ctl *c, struct kept *k);
 // A new question; NULL when there are too many (cmd has then been answered). Put p->req into the message and
 // call ctl_send.
 struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms); // 0: no time-out
@@ -199,12 +208,14 @@ const struct conn_entry *ctl_find_child(const struct ctl *c, const char *conn, c
 bool ctl_under_way(const struct ctl *c, const char *name); // ike has not answered a load or unload of it
 // wire: as conn_write has written it. free() it; NULL: no memory.
 struct conn_entry *ctl_new_conn(const struct conn_config *cfg, struct slice wire);
+bool ctl_conn_is(struct ctl *c, const struct msg_CONN_IS *m); // ike has it; false: malformed, or no memory
 bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out); // conn_clear it; false: no memory
 void ctl_free_conns(struct ctl *c);
 // ---- sweep.c
 void ctl_sweep_load(struct ctl *c, const struct command *cmd); // a client new to it begins with the whole
 // The names that an earlier run left at `path`. 0, or -errno: they could not be read now.
 int ctl_sweep_open(struct ctl *c, const char *path);
+void ctl_sweep_clients(struct ctl *c);                         // clients may have come or gone
 void ctl_sweep_begins(struct ctl *c, const char *name);        // a load is under way,
 void ctl_sweep_ends(struct ctl *c, const struct command *cmd); // ... or was; cmd: NULL if answered before
 void ctl_sweep_refused(struct ctl *c, const char *name);
@@ -223,7 +234,9 @@ bool ctl_takes_logs(const struct ctl *c);
 void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m);
 // ---- cmd_pools.c
 void ctl_lease(struct ctl *c, const struct msg_LEASE *m); // to be kept over a restart
+void ctl_tell_leases(struct ctl *c, const char *pool);    // those that were kept, to ike
 // ---- cmd_info.c
 void ctl_free_counters(struct ctl *c);
+void ctl_kept_counters(struct ctl *c); // from what the last one kept
 
 #endif

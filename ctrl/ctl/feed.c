@@ -307,13 +307,14 @@ static struct pending *begin(struct ctl *c, const struct msg_METRICS_LIST *m)
 
 void feed_ask(struct ctl *c, const struct msg_METRICS_LIST *m)
 {
-    bool known = m->what < METRICS_WHAT_COUNT, refused = !known || too_many(c);
+    bool known = m->what < METRICS_WHAT_COUNT, refused = !known || !c->serving || too_many(c);
     struct pending *p = refused ? NULL : begin(c, m);
     if (!p) {
         ipc_result(c->chan[ROOM_METRICS], m->req, false, "ctl: %s",
-                   !known    ? "there is no such list"
-                   : refused ? "one question at a time"
-                             : "out of memory, or too many questions under way");
+                   !known        ? "there is no such list"
+                   : !c->serving ? "it does not know yet what is loaded"
+                   : refused     ? "one question at a time"
+                                 : "out of memory, or too many questions under way");
         return;
     }
     c->feed.busy = true;

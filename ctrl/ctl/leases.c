@@ -295,9 +295,23 @@ void leases_close(struct leases *l)
     free(l);
 }
 
+static bool is_kept(const struct leases *l, const struct msg_LEASE *m)
+{
+    const struct kept_pool *p = find_pool(l, m->pool);
+    for (struct hash_node *n = p ? hash_first(&p->by_addr, addr_hash(&m->address)) : NULL; n;
+         n = hash_next(n)) {
+        const struct kept *k = (const struct kept *)(void *)n;
+        if (addr_eq(&k->addr, &m->address))
+            return k->id && slice_eq(slice_of(k->id, k->id_len), m->identity);
+    }
+    return false;
+}
+
 void leases_keep(struct leases *l, const struct msg_LEASE *m)
 {
     char line[LINE_MAX_LEN];
+    if (l->fd >= 0 && is_kept(l, m)) // said again
+        return;
     int rc = put(l, m->pool, &m->address, m->identity);
     if (rc == -ENOMEM)
         LOGF(CFG, 0, "pool %s: out of memory for a lease, which is not kept over a restart", m->pool);

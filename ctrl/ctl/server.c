@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "ctrl/ctl/client.h"
-#include "ctrl/ctl/listen.h"
 #include "ctrl/lib/log.h"
 
 static const char *const event_names[] = {
@@ -137,6 +136,14 @@ unsigned server_client_loads(const struct command *cmd)
         return 0;
     cmd->client->loads = true;
     return cmd->client->id;
+}
+
+unsigned server_loaders(const struct server *s)
+{
+    unsigned n = 0;
+    for (const struct client *c = s->clients; c; c = c->next)
+        n += c->loads && !c->gone;
+    return n;
 }
 
 bool server_full(const struct command *cmd)
@@ -354,17 +361,13 @@ struct server *server_new(struct loop *l, const struct server_ops *ops, void *ct
     return s;
 }
 
-int server_start(struct server *s, const char *uri, bool insecure, struct esp_error *err)
+int server_start(struct server *s, int fd)
 {
-    int fd = vici_listen(uri, insecure, err);
-    if (fd < 0)
-        return fd;
-    snprintf(s->uri, sizeof(s->uri), "%s", uri);
     s->listener = (struct loop_fd){fd, EPOLLIN, on_accept, s};
     int r = loop_add(s->loop, &s->listener);
     if (r) {
         close(fd);
-        return esp_fail(err, r, uri, "%s", strerror(-r));
+        return r;
     }
     s->listening = true;
     return 0;
@@ -377,7 +380,6 @@ void server_stop(struct server *s)
     timer_stop(s->loop, &s->again);
     loop_del(s->loop, &s->listener);
     close(s->listener.fd);
-    vici_unlink(s->uri);
     s->listening = false;
 }
 

@@ -56,8 +56,9 @@ struct server_ops {
 
 struct server *server_new(struct loop *l, const struct server_ops *ops, void *ctx);
 void server_free(struct server *s); // with all clients; commands still pending are released
-int server_start(struct server *s, const char *uri, bool insecure, struct esp_error *err);
-void server_stop(struct server *s);         // no new clients; the socket's file goes
+// fd: listens (listen.h), and is closed here in any case. 0 or -errno.
+int server_start(struct server *s, int fd);
+void server_stop(struct server *s);         // no new clients
 int server_adopt(struct server *s, int fd); // a connected client (tests)
 
 // Takes o over (its contents are freed). A reply ends the command; NULL o: an empty message.
@@ -70,6 +71,8 @@ __attribute__((format(printf, 2, 3))) void server_reply_error(struct command *cm
 
 unsigned
 server_client_loads(const struct command *cmd); // its number, which grows; 0: it has gone. Noted: it loads
+
+unsigned server_loaders(const struct server *s); // clients that are connected and have begun to load
 
 // Events: to all clients that asked for them, or to the client of one command. o was begun by
 // server_event_begin.

@@ -44,13 +44,15 @@ static bool add(struct sweep *s, const char *name, bool refused) // false: no me
 }
 
 // What keeps it from happening; "": nothing.
-static const char *what_holds(const struct sweep *s)
+static const char *what_holds(const struct ctl *c)
 {
+    const struct sweep *s = &c->sweep;
     const struct awaited *r = (const struct awaited *)hash_each(&s->awaited, NULL);
-    return r          ? (r->name[0] ? r->name : "without a name")
-           : s->half  ? "a client went away while it loaded"
-           : s->blind ? s->blind
-                      : "";
+    return r                  ? (r->name[0] ? r->name : "without a name")
+           : c->kept->half    ? "a client went away while it loaded"
+           : c->kept->crowded ? "more connections were refused than are kept count of"
+           : s->blind         ? s->blind
+                              : "";
 }
 
 static void quiet(struct timer *t)
@@ -58,8 +60,8 @@ static void quiet(struct timer *t)
     struct ctl *c = t->ctx;
     struct sweep *s = &c->sweep;
     struct msg_SWEEP m = {.awaited = (uint32_t)s->awaited.count};
-    snprintf(m.held, sizeof(m.held), "%s", what_holds(s));
-    s->done = !m.held[0];
+    snprintf(m.held, sizeof(m.held), "%s", what_holds(c));
+    c->kept->swept = !m.held[0];
     ipc_send(c->chan[ROOM_PATH], MSG_SWEEP, &m);
 }
 
@@ -68,7 +70,7 @@ static void settle(struct ctl *c)
     struct sweep *s = &c->sweep;
     s->after.fire = quiet;
     s->after.ctx = c;
-    if (!s->done && !s->under_way)
+    if (!c->kept->swept && !s->under_way)
         timer_set(c->loop, &s->after, loop_now(c->loop) + CTL_SWEEP_MS);
 }
 
@@ -77,8 +79,15 @@ void ctl_sweep_load(struct ctl *c, const struct command *cmd)
     unsigned id = server_client_loads(cmd);
     if (id > c->sweep.last) {
         c->sweep.last = id;
-        c->sweep.half = false;
+        c->kept->half = false;
     }
+    ctl_sweep_clients(c);
+}
+
+// It may die at any moment: whether anybody loads is known to the next one.
+void ctl_sweep_clients(struct ctl *c)
+{
+    c->kept->loading = server_loaders(c->server);
 }
 
 void ctl_sweep_begins(struct ctl *c, const char *name)
@@ -92,19 +101,20 @@ void ctl_sweep_ends(struct ctl *c, const struct command *cmd)
 {
     c->sweep.under_way--;
     if (cmd && !cmd->client)
-        c->sweep.half = true;
+        c->kept->half = true;
     settle(c);
 }
 
 void ctl_sweep_refused(struct ctl *c, const char *name)
 {
     struct sweep *s = &c->sweep;
-    if (s->done && !ctl_find_conn(c, name) && !ctl_under_way(c, name))
+    bool done = c->kept->swept;
+    if (done && !ctl_find_conn(c, name) && !ctl_under_way(c, name))
         names_drop(c->names, name);
-    if (!s->done)
+    if (!done)
         names_keep(c->names, name);
-    if (!s->done && !find(s, name) && (s->refused >= CTL_MAX_REFUSED || !add(s, name, true)))
-        s->blind = "more connections were refused than are kept count of";
+    if (!done && !find(s, name) && (s->refused >= CTL_MAX_REFUSED || !add(s, name, true)))
+        c->kept->crowded = true;
     settle(c);
 }
 
@@ -136,12 +146,12 @@ bool ctl_sweep_given_up(struct ctl *c, const char *name)
 
 void ctl_sweep_cut(void *ctl)
 {
-    ((struct ctl *)ctl)->sweep.half = true;
+    ((struct ctl *)ctl)->kept->half = true;
 }
 
 void ctl_sweep_names(const struct ctl *c, void (*each)(void *ctx, const char *name), void *ctx)
 {
-    for (const struct hash_node *n = NULL; !c->sweep.done && (n = hash_each(&c->sweep.awaited, n));)
+    for (const struct hash_node *n = NULL; !c->kept->swept && (n = hash_each(&c->sweep.awaited, n));)
         each(ctx, ((const struct awaited *)n)->name);
 }
 
@@ -157,6 +167,8 @@ int ctl_sweep_open(struct ctl *c, const char *path)
     struct sweep *s = &c->sweep;
     if (!(c->names = names_open(path)))
         return -errno;
+    if (c->kept->swept) // by the ctl before this one: nothing of an earlier run is there any more
+        return 0;
     names_each(c->names, await, s);
     if (!names_whole(c->names))
         s->blind = "not all names of an earlier run's connections are known; to go on by those that are, "

@@ -523,11 +523,25 @@ static void drop_all(struct fetch *f)
     }
 }
 
+// A room that died is there again: ctl, as without ike this one ends too.
+static void attach_again(struct fetch *f, enum room room, int fd)
+{
+    if (room != ROOM_CTL) {
+        close(fd);
+        return;
+    }
+    ipc_close(f->chan[room]);
+    if (fetch_attach(f, room, fd) < 0)
+        close(fd);
+}
+
 static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct fetch *f = ctx;
     if (t == MSG_FETCH && c == f->chan[ROOM_IKE])
         request(f, &m->FETCH);
+    else if (t == MSG_CHANNEL)
+        attach_again(f, (enum room)m->CHANNEL.room, ipc_take_fd(c));
     else if (t == MSG_SHUTDOWN)
         loop_stop(f->loop);
 }
@@ -541,7 +555,8 @@ static void on_closed(void *ctx, struct ipc_chan *c)
         f->chan[room] = NULL;
         if (room == ROOM_IKE)
             drop_all(f);
-        loop_stop(f->loop); // of no use without it; the supervisor makes it anew, with all of its channels
+        if (room != ROOM_CTL) // of no use without it; the supervisor makes it anew, with all of its channels
+            loop_stop(f->loop);
     }
     ipc_close(c);
 }

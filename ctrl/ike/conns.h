@@ -28,6 +28,7 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     struct table_node by_name;
     struct hash_node by_claim;   // by its peer's identity; of one that takes any peer
     uint64_t order, group_order; // of loading; of its group's first
+    uint64_t number;             // its place in ctl's list, which is ctl's business alone
     struct conn_class *class;
     uint8_t *policies, *pending; // as path has them; as it has been asked to
     size_t policies_len, pending_len;

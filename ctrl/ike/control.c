@@ -492,6 +492,7 @@ void control_message(struct ike *ike, enum msg_type t, const union msg *m)
     switch (t) {
     case MSG_CONN_LOAD: conn_load(ike, &m->CONN_LOAD); break;
     case MSG_CONN_UNLOAD: conn_unload(ike, &m->CONN_UNLOAD); break;
+    case MSG_CONN_LIST: conn_list(ike, &m->CONN_LIST); break;
     case MSG_INITIATE: initiate(ike, &m->INITIATE); break;
     case MSG_TERMINATE: terminate(ike, &m->TERMINATE); break;
     case MSG_REKEY: rekey(ike, &m->REKEY); break;

@@ -32,7 +32,8 @@
 #include "ctrl/lib/log.h"
 #include "ctrl/lib/policy_wire.h"
 
-enum { POLICIES_BYTES = 128 * 1024 }; // of one connection; below what a message may hold
+// Of one connection; below what a message may hold.
+enum { POLICIES_BYTES = 128 * 1024, CONN_BYTES = 128 * 1024 };
 
 // --- what a connection must be ---
 
@@ -437,6 +438,7 @@ void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
         conn_unref(c);
         return;
     }
+    c->number = m->number;
     job->conn = c;
     uint32_t req = ask_path(ike, job, applied);
     if (req)
@@ -489,6 +491,54 @@ void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
     if (live)
         live->leaving = true;
     ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
+}
+
+// --- listing ---
+
+// Of ctl's own, not of policies that are written out anew.
+static bool being_loaded(const struct ike *ike)
+{
+    for (const struct job *j = ike->jobs; j; j = j->next)
+        if (j->kind == JOB_LOAD && j->req)
+            return true;
+    return false;
+}
+
+// False: no memory.
+static bool send_conn(struct ike *ike, const struct conn *c, uint32_t req)
+{
+    uint8_t *buf = malloc(CONN_BYTES);
+    struct writer w = writer_of(buf, buf ? CONN_BYTES : 0);
+    conn_write(&w, &c->cfg);
+    if (!w.bad)
+        ipc_send(ike->chan[ROOM_CTL], MSG_CONN_IS,
+                 &(struct msg_CONN_IS){.req = req, .number = c->number, .conn = wr_written(&w)});
+    free(buf);
+    return !w.bad;
+}
+
+// A cursor is the order of the one to go on with.
+void conn_list(struct ike *ike, const struct msg_CONN_LIST *m)
+{
+    struct ipc_chan *ctl = ike->chan[ROOM_CTL];
+    unsigned left = ipc_page(m->most);
+    if (being_loaded(ike)) {
+        ipc_result(ctl, m->req, false, "%s", CONN_LIST_BUSY);
+        return;
+    }
+    for (const struct conn *c = ike->conns; c; c = c->next) {
+        if (c->order < m->from)
+            continue;
+        if (!left-- || !ipc_has_room(ctl)) {
+            ipc_send(ctl, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m->req, .next = c->order});
+            return;
+        }
+        if (!send_conn(ike, c, m->req)) {
+            ipc_result(ctl, m->req, false, "no memory");
+            return;
+        }
+    }
+    ipc_result(ctl, m->req, true, "%s", "");
 }
 
 // --- the machine's addresses, and traps that are set later ---

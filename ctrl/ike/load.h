@@ -11,6 +11,7 @@ struct child_config;
 struct child_sa;
 void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m);
 void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m);
+void conn_list(struct ike *ike, const struct msg_CONN_LIST *m);
 // Whether the policies that path has taken protect that virtual address of ours, of every child that wants
 // it.
 bool conn_holds(const struct conn *c, const struct addr *address);

@@ -412,6 +412,10 @@ static void send_pool(struct ike *ike, const struct pool *p, uint32_t req)
 static void send_lease(struct ike *ike, const struct lease *l, uint32_t req)
 {
     struct msg_LEASE_IS m = {.req = req, .online = l->online != 0};
+    uint8_t id[4 + ID_DATA_MAX];
+    struct writer w = writer_of(id, sizeof(id));
+    identity_write(&w, l->id);
+    m.id = wr_written(&w);
     pools_address(l, &m.address);
     identity_print(l->id, m.identity, sizeof(m.identity));
     ipc_send(ike->chan[ROOM_CTL], MSG_LEASE_IS, &m);

@@ -11,7 +11,7 @@
 
 // ---- any room <-> supervisor
 #define MSG_READY_FIELDS(F)       F(U8, room, 0)                                   // child -> supervisor: I serve
-#define MSG_GO_FIELDS(F)          F(U8, unused, 0)                                 // supervisor -> ctl: all rooms are ready
+#define MSG_GO_FIELDS(F)          F(U8, unused, 0)                                 // supervisor -> ctl: all rooms are ready, or were when this one was started again
 #define MSG_SERVING_FIELDS(F)     F(U8, unused, 0)                                 // ctl -> supervisor: VICI is open
 #define MSG_SHUTDOWN_FIELDS(F)    F(U8, soon, 0) F(U8, orderly, 0)                 // supervisor -> child; ike answers after its DELETEs. soon: path goes on till the next. orderly: nothing has failed
 #define MSG_SHUTDOWN_DONE_FIELDS(F) F(U8, room, 0)                                 // child -> supervisor
@@ -29,8 +29,10 @@
 // the list or not; what stays is in it once.
 #define MSG_LIST_MORE_FIELDS(F) F(U32, req, 0) F(U64, next, 0)                        // instead of RESULT: the page's end, not the list's
 // ---- ctl -> ike
-#define MSG_CONN_LOAD_FIELDS(F)   F(U32, req, 0) F(BLOB, conn, 0)                     // conn_write; replaces one of the same name. -> RESULT
+#define MSG_CONN_LOAD_FIELDS(F)   F(U32, req, 0) F(U64, number, 0) F(BLOB, conn, 0)      // conn_write; replaces one of the same name; number: its place in ctl's list. -> RESULT
 #define MSG_CONN_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)                 // -> RESULT
+// What is loaded, for a ctl that takes the place of one that died. -> CONN_IS ..., LIST_MORE or RESULT; not ok, CONN_LIST_BUSY: while one is being loaded or unloaded
+#define MSG_CONN_LIST_FIELDS(F)   F(U32, req, 0) F(U64, from, 0) F(U32, most, 0)
 #define MSG_INITIATE_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, timeout_ms, 0) // conn may be empty. -> RESULT
 #define MSG_TERMINATE_FIELDS(F)   F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, force, 0) F(U32, timeout_ms, 0) // -> RESULT (text: number of matches)
 #define MSG_IKE_LIST_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(U64, from, 0) F(U32, most, 0) // a page: -> IKE_INFO, CHILD_INFO ..., LIST_MORE or RESULT
@@ -49,6 +51,7 @@
 #define MSG_CONN_COUNTS_FIELDS(F)  F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U8, starts, 0) F(U32, up, 0) F(U64, established, 0) F(U64, rekeyed, 0) F(BLOB, failed, 0)
 #define MSG_CHILD_COUNTS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, up, 0) F(U64, installed, 0) F(U64, rekeyed, 0) F(BLOB, failed, 0) /* as CONN_COUNTS, of CHILD_FAILURE_LIST */ F(U32, failures, 0) F(U32, next_ms, 0) /* as revive_state */
 // ---- ike -> ctl
+#define MSG_CONN_IS_FIELDS(F)  F(U32, req, 0) F(U64, number, 0) F(BLOB, conn, 0)        // as it came by CONN_LOAD
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0) F(U16, remote_port, 0) F(STR, remote_id, 257) \
     F(U64, spi_i, 0) F(U64, spi_r, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) F(U16, ke, 0) \
@@ -90,7 +93,7 @@
 #define MSG_POOL_LIST_FIELDS(F)   F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U8, leases, 0) F(U64, from, 0) F(U32, most, 0) /* name "": all */ // a page: -> POOL_IS, LEASE_IS of it ..., LIST_MORE or RESULT
 // ---- ike -> ctl
 #define MSG_POOL_IS_FIELDS(F)     F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(ADDR, base, 0) F(U64, size, 0) F(U32, online, 0) F(U32, offline, 0)
-#define MSG_LEASE_IS_FIELDS(F)    F(U32, req, 0) F(ADDR, address, 0) F(STR, identity, 257) F(U8, online, 0) // of the POOL_IS before
+#define MSG_LEASE_IS_FIELDS(F)    F(U32, req, 0) F(ADDR, address, 0) F(STR, identity, 257) F(BLOB, id, 0) F(U8, online, 0) // of the POOL_IS before; id: as in LEASE
 #define MSG_LEASE_FIELDS(F)       F(STR, pool, NAME_MAX_LEN) F(ADDR, address, 0) F(BLOB, identity, 0) // whose the address is from now on: to be kept over a restart
 #define MSG_CERT_IS_FIELDS(F) F(U32, req, 0) F(U8, kind, 0) F(U8, trust, 0) F(U8, has_key, 0) F(STR, subject, 1024) F(U64, not_before, 0) F(U64, not_after, 0) /* s since 1970; 0: none */ F(BLOB, data, 0)
 #define MSG_AUTHORITY_IS_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(STR, subject, 1024) F(BLOB, crl_uris, 0) F(BLOB, ocsp_uris, 0) F(STR, cert_uri_base, 1024)
@@ -249,13 +252,15 @@
     X(RELOAD, AT(CTL, SUPER)) \
     X(SETTINGS, TO_ALL(SUPER)) \
     X(ROOM_PID, AT(SUPER, CTL) | AT(SUPER, METRICS)) \
-    X(CHANNEL, AT(SUPER, CTL) | AT(SUPER, IKE)) \
+    X(CHANNEL, TO_ALL(SUPER)) \
     X(LOG, FROM_ALL(CTL)) \
     X(LISTEN, AT(CTL, IKE) | AT(CTL, KEYS) | AT(CTL, PATH) | AT(CTL, FETCH) | AT(CTL, METRICS)) \
     X(RESULT, AT(CTL, METRICS) | AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \
     X(LIST_MORE, AT(CTL, METRICS) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL)) \
     X(CONN_LOAD, AT(CTL, IKE)) \
     X(CONN_UNLOAD, AT(CTL, IKE)) \
+    X(CONN_LIST, AT(CTL, IKE)) \
+    X(CONN_IS, AT(IKE, CTL)) \
     X(INITIATE, AT(CTL, IKE)) \
     X(TERMINATE, AT(CTL, IKE)) \
     X(REKEY, AT(CTL, IKE)) \
@@ -377,6 +382,7 @@ enum { HANDSHAKE_LIST(X) HANDSHAKE_COUNT };
 
 enum { LIST_PAGE_MAX = 512 }; // entries
 enum { COUNTS_PAGE = 64 };    // connections
+#define CONN_LIST_BUSY "connections are being loaded"
 
 // X(symbol, name): why an IKE SA did not come up
 #define IKE_FAILURE_LIST(X)                                                                                  \

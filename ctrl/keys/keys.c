@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <openssl/crypto.h>
 
 #include "ctrl/keys/room.h"
@@ -307,6 +308,21 @@ static void from_path(struct keys *k, enum msg_type t, const union msg *m)
     free(w);
 }
 
+static void closed(void *ctx, struct ipc_chan *c);
+
+// A room that died is there again.
+static void attach_again(struct keys *k, enum room room, int fd)
+{
+    if (!room_comes_again(room)) {
+        close(fd);
+        return;
+    }
+    if (k->chan[room])
+        closed(k, k->chan[room]);
+    if (keys_attach(k, room, fd) < 0)
+        close(fd);
+}
+
 static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct keys *k = ctx;
@@ -316,6 +332,8 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
         keys_from_ctl(k, c, t, m);
     } else if (c == k->chan[ROOM_PATH]) {
         from_path(k, t, m);
+    } else if (t == MSG_CHANNEL) {
+        attach_again(k, (enum room)m->CHANNEL.room, ipc_take_fd(c));
     } else if (t == MSG_SHUTDOWN) {
         ipc_send(c, MSG_SHUTDOWN_DONE, &(struct msg_SHUTDOWN_DONE){.room = ROOM_KEYS});
         loop_stop(k->loop);

@@ -21,10 +21,10 @@ enum room {
 };
 
 // Whose end is not the daemon's: it is started again, and its neighbours are given a new channel to it
-// (CHANNEL). Those must do without it meanwhile.
+// (CHANNEL). Those must do without it meanwhile. ctl asks for what it had (ctrl/ctl/recover.h).
 static inline bool room_comes_again(enum room r)
 {
-    return r == ROOM_FETCH || r == ROOM_METRICS;
+    return r == ROOM_CTL || r == ROOM_FETCH || r == ROOM_METRICS;
 }
 // Whether there is one at all.
 static inline bool room_is_wanted(enum room r, const struct settings *s)
@@ -54,6 +54,7 @@ struct child_env {
     int sock_esp6_nat_t, sock_esp6, sock_send6;
     int sock_ah, sock_ah6; // as sock_esp and sock_esp6, IPPROTO_AH; -1: where those are
     int sock_metrics;      // metrics: listens
+    int sock_vici, kept;   // ctl: listens; what outlives it (ctrl/ctl/kept.h)
     int run_lock;          // held for as long as it runs; -1: none
 };
 // Each runs its loop until its supervisor channel closes or says SHUTDOWN; returns the exit status.

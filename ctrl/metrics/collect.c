@@ -22,6 +22,12 @@ static void fail(struct collect *c, const char *fault)
     c->done(c->ctx, fault);
 }
 
+void collect_fail(struct collect *c, const char *fault)
+{
+    if (c->busy)
+        fail(c, fault);
+}
+
 static void overdue(struct timer *t)
 {
     fail(t->ctx, "ctl does not answer");

@@ -35,6 +35,7 @@ struct collect {
 void collect_init(struct collect *c, struct loop *l, void (*done)(void *ctx, const char *fault), void *ctx);
 void collect_begin(struct collect *c, struct ipc_chan *ctl, bool per_sa, const pid_t pid[ROOM_COUNT]);
 void collect_message(struct collect *c, enum msg_type t, const union msg *m); // of ctl
+void collect_fail(struct collect *c, const char *fault);                      // where one is under way
 void collect_stop(struct collect *c);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ctrl/metrics/collect.h"
 #include "ctrl/metrics/serve.h"
@@ -38,6 +39,19 @@ static void on_settings(struct metrics *m, struct slice s)
     m->per_sa = st.metrics_per_sa;
 }
 
+// ctl, which died, is there again.
+static void attach_again(struct metrics *m, enum room room, int fd)
+{
+    if (room != ROOM_CTL) {
+        close(fd);
+        return;
+    }
+    collect_fail(&m->collect, "ctl is gone");
+    ipc_close(m->chan[room]);
+    if (metrics_attach(m, room, fd) < 0)
+        close(fd);
+}
+
 static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct metrics *self = ctx;
@@ -47,19 +61,24 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
         self->pid[m->ROOM_PID.room] = (pid_t)m->ROOM_PID.pid;
     else if (t == MSG_SETTINGS)
         on_settings(self, m->SETTINGS.settings);
+    else if (t == MSG_CHANNEL)
+        attach_again(self, (enum room)m->CHANNEL.room, ipc_take_fd(c));
     else if (t == MSG_SHUTDOWN)
         loop_stop(self->loop);
 }
 
-// Of no use without either; the supervisor makes it anew, with its channels, unless the daemon ends.
+// ctl comes again.
 static void on_closed(void *ctx, struct ipc_chan *c)
 {
     struct metrics *m = ctx;
+    if (c == m->chan[ROOM_CTL])
+        collect_fail(&m->collect, "ctl is gone");
+    else
+        loop_stop(m->loop);
     for (int room = 0; room < ROOM_COUNT; room++)
         if (m->chan[room] == c)
             m->chan[room] = NULL;
     ipc_close(c);
-    loop_stop(m->loop);
 }
 
 struct metrics *metrics_new(struct loop *l, const struct settings *st, const pid_t pid[ROOM_COUNT],

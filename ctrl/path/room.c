@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "ctrl/lib/log.h"
 
@@ -18,6 +19,18 @@ static void shut_down(struct path *p, const struct msg_SHUTDOWN *m)
     spd_leave_closed(p);
     if (!m->soon)
         loop_stop(p->loop);
+}
+
+// A room that died is there again.
+static void attach_again(struct path *p, enum room room, int fd)
+{
+    if (room != ROOM_CTL) {
+        close(fd);
+        return;
+    }
+    ipc_close(p->ctl);
+    if (path_attach(p, room, fd) < 0)
+        close(fd);
 }
 
 static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
@@ -40,6 +53,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_TRAFFIC_LIST: traffic_list(p, &m->TRAFFIC_LIST); break;
     case MSG_POLICY_LIST: policy_list(p, &m->POLICY_LIST); break;
     case MSG_SWEEP: kernel_watch_sweep(p, &m->SWEEP); break;
+    case MSG_CHANNEL: attach_again(p, (enum room)m->CHANNEL.room, ipc_take_fd(c)); break;
     case MSG_SHUTDOWN: shut_down(p, &m->SHUTDOWN); break;
     case MSG_SETTINGS:
         if (m->SETTINGS.settings.len == sizeof(p->set))

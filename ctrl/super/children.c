@@ -111,6 +111,8 @@ struct child_env children_env(enum room room, const struct channels *c, const st
                             .sock_ah = -1,
                             .sock_ah6 = -1,
                             .sock_metrics = -1,
+                            .sock_vici = -1,
+                            .kept = -1,
                             .run_lock = s->run_lock};
     memcpy(env.chan, c->fd[room], sizeof(env.chan));
     if (room == ROOM_IKE) {
@@ -121,6 +123,10 @@ struct child_env children_env(enum room room, const struct channels *c, const st
     }
     if (room == ROOM_METRICS)
         env.sock_metrics = s->metrics;
+    if (room == ROOM_CTL) {
+        env.sock_vici = s->vici;
+        env.kept = s->kept;
+    }
     if (room == ROOM_PATH) {
         env.tun = s->tun;
         env.sock_esp_nat_t = s->esp_nat_t;
@@ -156,7 +162,8 @@ static int close_all_but(const struct child_env *env, int program)
     const int own[] = {env->sock_ike,        env->sock_ike_nat_t, env->tun,        env->sock_esp_nat_t,
                        env->sock_esp,        env->sock_send,      env->sock_ike6,  env->sock_ike6_nat_t,
                        env->sock_esp6_nat_t, env->sock_esp6,      env->sock_send6, env->sock_ah,
-                       env->sock_ah6,        env->sock_metrics,   env->run_lock};
+                       env->sock_ah6,        env->sock_metrics,   env->sock_vici,  env->kept,
+                       env->run_lock};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
     qsort(keep, n, sizeof(keep[0]), by_number);

@@ -108,15 +108,23 @@ static int open_log(const struct daemon_config *c, struct esp_error *err)
     return announce;
 }
 
+static int open_all(struct socket_set *s, const struct settings *st, struct esp_error *err)
+{
+    int r = sockets_open(s, st, err);
+    if (r == 0 && (r = sockets_open_ctl(s, st, err)) < 0)
+        sockets_close(s);
+    return r;
+}
+
 // What a daemon that was killed had is free when the last of its processes is gone.
 static int open_sockets(struct socket_set *s, const struct settings *st, bool killed, struct esp_error *err)
 {
     enum { MOST_MS = 2000, PAUSE_MS = 20 };
-    int r = sockets_open(s, st, err);
+    int r = open_all(s, st, err);
     for (int ms = 0; killed && (r == -EADDRINUSE || r == -EBUSY) && ms < MOST_MS; ms += PAUSE_MS) {
         usleep(PAUSE_MS * 1000);
         *err = (struct esp_error){0};
-        r = sockets_open(s, st, err);
+        r = open_all(s, st, err);
     }
     return r;
 }
@@ -144,6 +152,7 @@ static int run(const struct options *o, struct daemon_config *config, int announ
     sockets.run_lock = lock;
     if (r == 0) {
         status = supervise(o, config, &sockets, announce);
+        sockets_end_vici(&sockets);
         sockets_close(&sockets);
     } else {
         complain(announce, &err);

@@ -12,7 +12,7 @@
 
 enum { CAPS = 5, NONE = -1 };
 
-// keys and path lock memory; ctl makes its socket and its files, and reads certificates by their paths, as
+// keys and path lock memory; ctl makes its files, and reads certificates by their paths, as
 // root would; path speaks to the kernel of policies, routes and cards, which are root's files; ike writes
 // keys where that is asked for.
 static const int kept[ROOM_COUNT][CAPS] = {
@@ -60,12 +60,9 @@ const char *rights_apart(uint32_t base)
     return NULL;
 }
 
-// ctl keeps its group: the VICI socket is that group's.
-static int change_user(enum room room, uid_t id)
+static int change_user(uid_t id)
 {
-    if (setgroups(0, NULL) < 0)
-        return -errno;
-    if (room != ROOM_CTL && setresgid(id, id, id) < 0)
+    if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0)
         return -errno;
     return setresuid(id, id, id) < 0 ? -errno : 0;
 }
@@ -106,7 +103,7 @@ int rights_keep(enum room room, const struct settings *s, bool apart, pid_t pare
     if (rc == 0 && apart && prctl(PR_SET_KEEPCAPS, 1) < 0)
         rc = -errno;
     if (rc == 0)
-        rc = apart ? change_user(room, rights_uid(s->uid_base, room)) : 0;
+        rc = apart ? change_user(rights_uid(s->uid_base, room)) : 0;
     if (rc == 0)
         rc = keep_capabilities(room, s->debug_keys[0]);
     if (rc < 0)

@@ -335,7 +335,8 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
 
 int sockets_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
-    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, "", -1};
+    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                             -1, -1, -1, -1, -1, "", -1, -1, -1, ""};
     int r = family_open(s, st, AF_INET, err);
     if (r == 0)
         r = family_open(s, st, AF_INET6, err);
@@ -350,9 +351,9 @@ int sockets_open(struct socket_set *s, const struct settings *st, struct esp_err
 
 void sockets_close(struct socket_set *s)
 {
-    int *all[] = {&s->ike,  &s->ike_nat_t,  &s->esp_nat_t,  &s->esp,      &s->send,  &s->tun,
-                  &s->ike6, &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,     &s->send6, &s->ah,
-                  &s->ah6,  &s->metrics,    &s->esp6_sizes, &s->ah6_sizes};
+    int *all[] = {&s->ike,  &s->ike_nat_t,  &s->esp_nat_t,  &s->esp,       &s->send,  &s->tun,
+                  &s->ike6, &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,      &s->send6, &s->ah,
+                  &s->ah6,  &s->metrics,    &s->esp6_sizes, &s->ah6_sizes, &s->vici,  &s->kept};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (*all[i] >= 0)
             close(*all[i]);

@@ -15,12 +15,19 @@ struct socket_set {
     int metrics;                                   // listens
     char metrics_path[108];                        // its file, where it is one
     int run_lock; // the run directory's, -1: none; the caller's to set and to close
+    // Of ctl, which may die and come again: where it serves, and what it keeps (ctrl/ctl/kept.h)
+    int vici, kept;
+    char vici_uri[sizeof(((struct settings *)0)->vici_uri)]; // "": there is no file of it any more
 };
 
 // 0, or a negative errno with the right, device or port that is missing named in *err. On failure nothing
 // stays open.
 int sockets_open(struct socket_set *s, const struct settings *settings, struct esp_error *err);
 void sockets_close(struct socket_set *s);
+
+// vici_socket.c: what ctl gets, after sockets_open and as it; the caller closes *s in any case.
+int sockets_open_ctl(struct socket_set *s, const struct settings *settings, struct esp_error *err);
+void sockets_end_vici(struct socket_set *s); // its file goes, and whoever asks from now on is refused
 
 // metrics_socket.c: where the room of that name listens, in *s; as sockets_open. group: whose a socket in the
 // file system is, by name or number; "": the daemon's own.

@@ -2,9 +2,10 @@
 // The supervisor's loop: signals, the channels to the rooms, and the way down. On SIGTERM `ike` says goodbye
 // to its peers first, then the others end; all of it within two seconds. A room that dies unasked takes the
 // daemon down, with exit status 1: what policy protects stays blocked by what `path` has put into the kernel.
-// Only those that strangers talk to, `fetch` and `metrics`, may die alone (room_comes_again): tunnels go on,
-// and it is started again, later each time that it dies. Its neighbours are handed the other ends of its new
-// channels.
+// Those that hold nothing which cannot be had again, `ctl`, `fetch` and `metrics`, may die alone
+// (room_comes_again): tunnels go on, and it is started again, later each time that it dies. Its neighbours
+// are handed the other ends of its new channels. The socket that `ctl` serves is ours, so that whoever asks
+// meanwhile waits.
 #include "ctrl/super/supervise.h"
 
 #include <errno.h>
@@ -39,7 +40,7 @@ struct super {
     int words[ROOM_COUNT]; // where their last ones are read
     struct ipc_chan *chan[ROOM_COUNT];
     bool ready[ROOM_COUNT];
-    const struct socket_set *sockets;
+    struct socket_set *sockets;
     struct again again[ROOM_COUNT];
     struct timer start_again[ROOM_COUNT];
     struct loop_fd signals;
@@ -75,6 +76,7 @@ static void end_rest(struct super *s)
         if (r != ROOM_IKE)
             tell(s, (enum room)r, false);
     }
+    sockets_end_vici(s->sockets);
     timer_set(s->loop, &s->timer, s->ending_since + END_MS);
 }
 
@@ -146,7 +148,7 @@ static void come_again(struct super *s, enum room room)
 static const struct ipc_handler handler;
 
 // Its neighbours hear of it by a new channel, in place of the one that its end has closed or will. One that
-// cannot be handed out would be missed for ever.
+// cannot be handed out would be missed for ever. A neighbour that lies dead too gets its own when it comes.
 static int join_again(struct super *s, enum room room, const struct channels *c)
 {
     int own = c->fd[ROOM_SUPER][room], rc = 0;
@@ -158,7 +160,7 @@ static int join_again(struct super *s, enum room room, const struct channels *c)
     }
     for (int other = ROOM_CTL; other < ROOM_COUNT; other++) {
         int sent = c->fd[other][room] < 0 ? 0 : ipc_send_channel(s->chan[other], room, c->fd[other][room]);
-        rc = sent < 0 ? sent : rc;
+        rc = sent < 0 && s->chan[other] ? sent : rc;
     }
     return rc;
 }
@@ -294,6 +296,14 @@ static void on_signal(struct loop_fd *f, uint32_t events)
     }
 }
 
+static void room_ready_again(struct super *s, enum room from)
+{
+    if (from == ROOM_CTL)
+        ipc_send(s->chan[ROOM_CTL], MSG_GO, &(struct msg_GO){0});
+    else
+        LOGF(DMN, 1, "%s serves again", room_name(from));
+}
+
 static void room_ready(struct super *s, enum room from)
 {
     s->ready[from] = true;
@@ -318,8 +328,10 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     if (t == MSG_READY && !s->ready[from]) {
         room_ready(s, from);
     } else if (t == MSG_READY && room_comes_again(from)) {
+        room_ready_again(s, from);
+    } else if (t == MSG_SERVING && from == ROOM_CTL && s->phase != STARTING) {
         LOGF(DMN, 1, "%s serves again", room_name(from));
-    } else if (t == MSG_SERVING && from == ROOM_CTL && s->phase == STARTING) {
+    } else if (t == MSG_SERVING && from == ROOM_CTL) {
         s->phase = SERVING;
         timer_stop(s->loop, &s->timer);
         log_announce(s->announce, "ready");
@@ -440,8 +452,7 @@ static void tell_confinement(const struct settings *s)
         LOGF(DMN, 0, "system calls of the processes are not limited: built with AddressSanitizer");
 }
 
-int supervise(const struct options *o, struct daemon_config *config, const struct socket_set *sockets,
-              int announce)
+int supervise(const struct options *o, struct daemon_config *config, struct socket_set *sockets, int announce)
 {
     struct esp_error err = {0};
     struct super s = {

@@ -9,7 +9,7 @@
 
 // Runs until the daemon ends; returns its exit status (0 asked to end, 1 a room died, 2 or 3 as a room said
 // at its start). `ready` is written to announce, wherever the log goes.
-int supervise(const struct options *o, struct daemon_config *config, const struct socket_set *sockets,
+int supervise(const struct options *o, struct daemon_config *config, struct socket_set *sockets,
               int announce);
 
 // sd_notify's protocol: one datagram to $NOTIFY_SOCKET. Nothing happens where that is not set.

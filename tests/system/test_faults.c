@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator has to expect when something under espalierd gives way, while numbered packets run both
-// ways: each of its processes killed (the table in SECURITY.md), no room left for its log, its run directory
-// or its socket, a file that is refused after a restart, a reader of its log that stands still, and none at
-// all. In every case nothing is seen in clear and no (SPI, sequence) twice; what is gone is named, and what
-// comes again is the same tunnel.
+// ways: no room left for its log, its run directory or its socket, a file that is refused after a restart, a
+// reader of its log that stands still, and none at all. In every case nothing is seen in clear and no (SPI,
+// sequence) twice; what is gone is named, and what comes again is the same tunnel. What comes of each of its
+// processes being killed is in test_kill.c.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -23,9 +23,10 @@
 
 #include <cmocka.h>
 
+#include "tests/system/death.h"
 #include "tests/system/rekey_lab.h"
 
-enum { RATE = 500, CARD_RATE = 200 };
+enum { RATE = 500 };
 
 static const char other_connection[] =
     "connections { other { remote_addrs = 10.10.0.77\n local { auth = psk\n id = a }\n remote { auth = psk\n "
@@ -81,158 +82,29 @@ static bool write_config(const char *path, const char *text)
 
 // ---- a process that dies
 
-static pid_t room(const char *name)
-{
-    return strcmp(name, "supervisor") == 0 ? rig.lab.west.daemon : room_pid(&rig.lab.west, name);
-}
-
-static bool is_over(void *ctx)
-{
-    return waitpid(rig.lab.west.daemon, ctx, WNOHANG) == rig.lab.west.daemon;
-}
-
-// One that nobody has reaped yet runs no more.
-static bool all_gone(void *ctx)
-{
-    return sh("for p in %s; do grep -s '^State:' /proc/$p/status; done | grep -q -v Z", (const char *)ctx) !=
-           0;
-}
-
-static bool goes_on(void *ctx)
-{
-    return stream_came(&rig.stream[0]) > *(uint64_t *)ctx;
-}
-
 static unsigned blocks(void)
 {
-    char out[32] = "";
-    sh_read(out, sizeof(out), "nsenter --net=%s ip xfrm policy | grep -c 'action block'", rig.lab.west.ns);
-    return (unsigned)strtoul(out, NULL, 10);
-}
-
-static void end_is_named(const char *name)
-{
-    assert_int_equal(sh("grep -q '%s died of signal 9' %s/daemon.log", name, rig.lab.west.dir), 0);
-    assert_int_equal(sh("grep -q 'ended with status 1' %s/daemon.log", rig.lab.west.dir), 0);
-}
-
-// While it lay dead: blocked, as before.
-static void lies_dead(const char *name)
-{
-    struct vici_sas east;
-    usleep(500000);
-    assert_true(blocks() > 0);
-    assert_true(unanswered(&rig.lab, &rig.lab.west, &rig.lab.east, 1));
-    assert_true(rig_sas(&rig, EAST, &east));
-    // who can still say goodbye does: the peer need not find out by DPD
-    assert_int_equal(east.count, strcmp(name, "ike") == 0 || strcmp(name, "supervisor") == 0);
-}
-
-static void comes_again(void)
-{
-    uint64_t came = stream_came(&rig.stream[0]);
-    assert_true(rig_start_again(&rig, WEST));
-    assert_true(wait_for(goes_on, &came, PATIENCE_MS));
-    assert_true(rig_at_rest(&rig, NULL)); // one IKE SA at both ends: the one that lay dead is ended
-}
-
-static void dies(const char *name, bool card)
-{
-    struct rig_options o = options();
-    char rooms[64] = "", out[16384];
-    int status = 0;
-    o.card = card;
-    o.side[WEST].hw_offload = card ? "auto" : NULL;
-    start(&o, card ? CARD_RATE : RATE);
-    sh_read(rooms, sizeof(rooms), "tr '\\n' ' ' </proc/%d/task/%d/children", (int)rig.lab.west.daemon,
-            (int)rig.lab.west.daemon);
-    assert_true(room(name) > 0);
-    uint64_t from = mono_us();
-    kill(room(name), SIGKILL);
-    assert_true(wait_for(is_over, &status, 4000));
-    rig.lab.west.daemon = 0;
-    assert_true(wait_for(all_gone, rooms, 1000));
-    print_message("  %s%s: all gone after %.0f ms\n", name, card ? " with the card" : "",
-                  (double)(mono_us() - from) / 1e3);
-    assert_true(mono_us() - from < 2500000);
-    if (strcmp(name, "supervisor") == 0) {
-        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    } else {
-        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-        end_is_named(name);
-    }
-    lies_dead(name);
-    comes_again();
-    swanctl(&rig.lab.west, out, sizeof(out), "--list-sas --raw");
-    assert_non_null(strstr(out, card ? "offload=card" : "offload=software"));
-    finish(name);
-}
-
-static void test_ctl_dies(void **state)
-{
-    (void)state;
-    dies("ctl", false);
-}
-
-static void test_ike_dies(void **state)
-{
-    (void)state;
-    dies("ike", false);
-}
-
-static void test_keys_dies(void **state)
-{
-    (void)state;
-    dies("keys", false);
-}
-
-static void test_path_dies(void **state)
-{
-    (void)state;
-    dies("path", false);
-}
-
-static void test_path_dies_with_the_card(void **state)
-{
-    (void)state;
-    dies("path", true);
-}
-
-static void test_supervisor_dies(void **state)
-{
-    (void)state;
-    dies("supervisor", false);
-}
-
-static void test_supervisor_dies_with_the_card(void **state)
-{
-    (void)state;
-    dies("supervisor", true);
+    return death_blocks(&rig.lab.west);
 }
 
 // block_on_exit = no is for the end that somebody has asked for, whichever process it is that dies otherwise.
 static void test_blocks_go_at_an_orderly_end_alone(void **state)
 {
     (void)state;
-    static const char *const names[] = {"ctl", "ike", "keys", "path", "supervisor"};
+    static const char *const names[] = {"ike", "keys", "path", "supervisor"};
     static char path[64];
     static char *const extra[] = {"--card", "none", "--config", path, NULL};
     const struct tunnel_options o = {.start_action = "none"};
     struct lab *l = &rig.lab;
-    int status;
     memset(&rig, 0, sizeof(rig));
     rig.vici[WEST] = rig.vici[EAST] = -1;
     snprintf(path, sizeof(path), "/tmp/espfault-%d.conf", (int)getpid());
     assert_true(write_config(path, "espalierd { block_on_exit = no }") && lab_up(l, "espfault"));
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        char rooms[64] = "";
+        struct death d;
         assert_true(espalierd_start(l, &l->west, &l->east, &o, extra));
         assert_true(blocks() > 0);
-        sh_read(rooms, sizeof(rooms), "tr '\\n' ' ' </proc/%d/task/%d/children", (int)l->west.daemon,
-                (int)l->west.daemon);
-        assert_int_equal(kill(room(names[i]), SIGKILL), 0);
-        assert_true(wait_for(is_over, &status, 4000) && wait_for(all_gone, rooms, 1000));
-        l->west.daemon = 0;
+        assert_true(death_takes_all(&l->west, names[i], &d));
         if (!blocks() || !unanswered(l, &l->west, &l->east, 1))
             fail_msg("when %s dies, what blocks goes", names[i]);
     }
@@ -629,13 +501,6 @@ static void test_settings_that_are_read_again_hold_at_the_end(void **state)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        T(test_ctl_dies),
-        T(test_ike_dies),
-        T(test_keys_dies),
-        T(test_path_dies),
-        T(test_path_dies_with_the_card),
-        T(test_supervisor_dies),
-        T(test_supervisor_dies_with_the_card),
         T(test_blocks_go_at_an_orderly_end_alone),
         T(test_start_right_behind_a_supervisor_that_was_killed),
         T(test_log_without_room_stops_nothing_and_tells_what_is_missing),

@@ -19,6 +19,7 @@ $(eval $(call unit_test,test_keys_wiped,tests/unit/test_keys_wiped.c tests/unit/
 $(eval $(call unit_test,test_ike_control,tests/unit/test_ike_control.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_strangers,tests/unit/test_ike_strangers.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_load,tests/unit/test_ike_load.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_list,tests/unit/test_ike_list.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_matching,tests/unit/test_ike_matching.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_revive,tests/unit/test_ike_revive.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_pages,tests/unit/test_pages.c tests/unit/ike_pair.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))

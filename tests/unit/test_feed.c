@@ -223,7 +223,14 @@ static void test_process_that_was_started_again_is_listed_by_its_new_number(void
     assert_int_equal(ctl->pid[ROOM_FETCH], 4711);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
+static int set_up(void **state)
+{
+    int rc = ctl_set_up(state);
+    ctl->serving = true;
+    return rc;
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, ctl_tear_down)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -79,7 +79,9 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
                                  .send6 = 111,
                                  .ah = 112,
                                  .ah6 = 113,
-                                 .metrics = 114};
+                                 .metrics = 114,
+                                 .vici = 115,
+                                 .kept = 116};
     assert_int_equal(channels_open(&c, &err), 0);
     for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
         struct child_env e = children_env((enum room)r, &c, &s, &st);
@@ -98,6 +100,8 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
         assert_int_equal(e.sock_ah, path ? 112 : -1);
         assert_int_equal(e.sock_ah6, path ? 113 : -1);
         assert_int_equal(e.sock_metrics, r == ROOM_METRICS ? 114 : -1);
+        assert_int_equal(e.sock_vici, r == ROOM_CTL ? 115 : -1);
+        assert_int_equal(e.kept, r == ROOM_CTL ? 116 : -1);
         assert_int_equal(e.chan[r], -1);
         for (int other = 0; other < ROOM_COUNT; other++) {
             // what talks with strangers' servers has no channel to where keys are
@@ -163,7 +167,7 @@ static void test_neighbours_of_a_room_that_comes_again_take_a_new_channel(void *
             rooms += c.fd[r][other] >= 0;
         }
     }
-    assert_int_equal(rooms, 3); // fetch, to ctl and ike; metrics, to ctl
+    assert_int_equal(rooms, 8); // ctl, to all five; fetch, to it and ike; metrics, to it
     channels_close(&c, ROOM_COUNT);
 }
 

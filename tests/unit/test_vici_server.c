@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "ctrl/ctl/listen.h"
 #include "ctrl/ctl/server.h"
 #include "ctrl/lib/log.h"
 
@@ -406,7 +407,7 @@ static void test_client_without_a_descriptor_waits_and_the_loop_rests(void **sta
     char uri[160];
     snprintf(to.sun_path, sizeof(to.sun_path), "/tmp/vici-few-%d", (int)getpid());
     snprintf(uri, sizeof(uri), "unix://%s", to.sun_path);
-    assert_int_equal(server_start(server, uri, false, &err), 0);
+    assert_int_equal(server_start(server, vici_listen(uri, false, &err)), 0);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), lowest = dup(fd);
     close(lowest); // the next one would be this
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);

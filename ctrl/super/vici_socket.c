@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What ctl gets, and the next ctl once more where it dies: the socket that VICI is served at, whose clients
+// wait meanwhile, and the memory of what it alone knows.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "ctrl/ctl/kept.h"
+#include "ctrl/ctl/listen.h"
+#include "ctrl/super/sockets.h"
+
+int sockets_open_ctl(struct socket_set *s, const struct settings *st, struct esp_error *err)
+{
+    s->kept = kept_new();
+    if (s->kept < 0)
+        return esp_fail(err, s->kept, "ctl's memory", "%s", strerror(-s->kept));
+    s->vici = vici_listen(st->vici_uri, st->vici_insecure, err);
+    if (s->vici < 0)
+        return s->vici;
+    snprintf(s->vici_uri, sizeof(s->vici_uri), "%s", st->vici_uri);
+    return 0;
+}
+
+void sockets_end_vici(struct socket_set *s)
+{
+    if (!s->vici_uri[0])
+        return;
+    vici_unlink(s->vici_uri);
+    s->vici_uri[0] = 0;
+    shutdown(s->vici, SHUT_RDWR);
+}

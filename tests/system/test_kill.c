@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each of espalierd's processes killed with -9 while numbered packets run both ways: what is lost, and for
+// how long. The table that it prints is SECURITY.md's. In every case nothing is seen in clear, no
+// (SPI, sequence) twice, and what comes again is the same tunnel.
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/system/death.h"
+#include "tests/system/rekey_lab.h"
+
+enum { RATE = 500, FULL_RATE = 2000, CARD_RATE = 200, TEXT = 65536 };
+
+static struct rig rig;
+static struct flow_report flow;
+static char *const settings[] = {"-o", "delete_rekeyed_delay=1", "-o", "metrics=127.0.0.1:9909", NULL};
+
+// ---- the table
+
+static struct row {
+    char what[32], back[24], lost[80];
+    uint64_t packets, of, gap_us;
+} table[16];
+static unsigned rows;
+
+__attribute__((format(printf, 3, 4))) static void row(const char *what, const char *lost, const char *back,
+                                                      ...)
+{
+    struct row *r = &table[rows++];
+    va_list ap;
+    va_start(ap, back);
+    vsnprintf(r->back, sizeof(r->back), back, ap);
+    va_end(ap);
+    snprintf(r->what, sizeof(r->what), "%s", what);
+    snprintf(r->lost, sizeof(r->lost), "%s", lost);
+    r->packets = flow.lost;
+    r->of = flow.sent;
+    r->gap_us = flow.max_gap_us;
+}
+
+static int print_table(void **state)
+{
+    (void)state;
+    print_message("\n  killed                   back after    packets lost of      longest gap  what else\n");
+    for (const struct row *r = table; r < table + rows; r++)
+        print_message("  %-24s %-12s %8llu %9llu %10.1f ms  %s\n", r->what, r->back,
+                      (unsigned long long)r->packets, (unsigned long long)r->of, (double)r->gap_us / 1e3,
+                      r->lost);
+    return 0;
+}
+
+// ---- the laboratory
+
+static int tear_down(void **state)
+{
+    (void)state;
+    rig_down(&rig);
+    return 0;
+}
+
+// Beside the tunnel two connections, a pool and a secret, whose lists are looked at.
+#define OTHERS(dpd)                                                                                          \
+    "connections { first { remote_addrs = 10.10.0.77\n dpd_delay = " dpd "\n local { auth = psk\n id = a }"  \
+    "\n remote { auth = psk\n id = b }\n children { first { local_ts = 10.1.0.0/16\n remote_ts = "           \
+    "10.77.0.0/16\n start_action = trap } } }\n"                                                             \
+    "second { pools = roads\n local { auth = psk\n id = c }\n remote { auth = psk\n id = d }\n children { "  \
+    "second { local_ts = 10.1.0.0/16\n } } } }\n"                                                            \
+    "pools { roads { addrs = 10.3.0.0/24 } }\n"                                                              \
+    "secrets { ike-other { secret = \"another shared secret of the lab\" } }\n"
+
+static struct rig_options options(void)
+{
+    struct rig_options o = {.settings = settings};
+    for (int i = 0; i < 2; i++) {
+        o.side[i].conn = "rekey_time = 0";
+        o.side[i].encap = true;
+    }
+    o.side[WEST].start_action = "trap";
+    return o;
+}
+
+static void start(const struct rig_options *o, unsigned rate)
+{
+    assert_true(rig_up(&rig, "espkill", o));
+    assert_true(rig_at_rest(&rig, NULL));
+    assert_true(rig_flow_start(&rig, rate, 120));
+    usleep(300000);
+}
+
+// Whatever was lost: nothing in clear, nothing twice, nothing wrong.
+static void finish(const char *what)
+{
+    assert_true(rig_flow_stop(&rig, &flow));
+    flow_print(what, &flow);
+    assert_int_equal(flow.clear[WEST] + flow.clear[EAST], 0);
+    assert_int_equal(flow.wire_repeated + flow.repeated + flow.wrong, 0);
+}
+
+static void ask(char *out, const char *command)
+{
+    int rc = swanctl(&rig.lab.west, out, TEXT, "%s", command);
+    if (rc)
+        fail_msg("swanctl %s: %d: %s", command, rc, out);
+}
+
+static unsigned logged(const char *text)
+{
+    char out[32] = "";
+    sh_read(out, sizeof(out), "grep -c '%s' %s/daemon.log", text, rig.lab.west.dir);
+    return (unsigned)strtoul(out, NULL, 10);
+}
+
+// ---- those that come again
+
+static const char *const lists[] = {"--list-conns --raw", "--list-pols --raw", "--list-pools --raw --leases",
+                                    "--list-certs --raw", "--list-authorities --raw"};
+enum { LISTS = sizeof(lists) / sizeof(lists[0]) };
+struct picture { // of what an operator sees
+    char text[LISTS][TEXT];
+    struct vici_sas sas;
+    uint64_t ike_auth;
+};
+
+static void see(struct picture *p)
+{
+    char path[200], out[TEXT];
+    for (unsigned i = 0; i < LISTS; i++)
+        ask(p->text[i], lists[i]);
+    close(rig.vici[WEST]);
+    snprintf(path, sizeof(path), "%.150s/vici", rig.lab.west.dir);
+    rig.vici[WEST] = vici_open(path);
+    assert_true(rig.vici[WEST] >= 0 && rig_sas(&rig, WEST, &p->sas));
+    ask(out, "--counters --raw --all");
+    p->ike_auth = number_after(out, "ike_auth_out_req", 999);
+}
+
+static void same(const struct picture *a, const struct picture *b)
+{
+    for (unsigned i = 0; i < LISTS; i++)
+        if (strcmp(a->text[i], b->text[i]) != 0)
+            fail_msg("swanctl %s was:\n%s\nand is:\n%s", lists[i], a->text[i], b->text[i]);
+    assert_int_equal(a->sas.count, b->sas.count);
+    assert_int_equal(a->sas.count, 1);
+    assert_true(a->sas.sa[0].spi_i == b->sas.sa[0].spi_i && a->sas.sa[0].spi_r == b->sas.sa[0].spi_r);
+    assert_int_equal(a->sas.children_count, b->sas.children_count);
+    assert_int_equal(a->sas.child[0].spi_in, b->sas.child[0].spi_in);
+    assert_int_equal(a->sas.child[0].spi_out, b->sas.child[0].spi_out);
+    assert_int_equal(a->ike_auth, b->ike_auth);
+}
+
+static const char *const rooms[] = {"ctl", "ike", "keys", "path", "fetch", "metrics"};
+enum { ROOMS = sizeof(rooms) / sizeof(rooms[0]) };
+
+static void all_pids(pid_t pid[ROOMS])
+{
+    for (unsigned i = 0; i < ROOMS; i++)
+        assert_true((pid[i] = room_pid(&rig.lab.west, rooms[i])) > 0);
+}
+
+struct since {
+    unsigned count;
+    char text[64];
+};
+
+static bool logged_more(void *ctx)
+{
+    const struct since *s = ctx;
+    return logged(s->text) > s->count;
+}
+
+// From the kill until it serves, in ms; nobody else has died.
+static double comes_again(const char *name)
+{
+    pid_t before[ROOMS], after[ROOMS];
+    struct since since;
+    all_pids(before);
+    snprintf(since.text, sizeof(since.text), "%.20s serves again", name);
+    since.count = logged(since.text);
+    uint64_t from = mono_us();
+    assert_int_equal(kill(room_pid(&rig.lab.west, name), SIGKILL), 0);
+    assert_true(wait_for(logged_more, &since, PATIENCE_MS));
+    double ms = (double)(mono_us() - from) / 1e3;
+    all_pids(after);
+    for (unsigned i = 0; i < ROOMS; i++)
+        assert_true((before[i] != after[i]) == (strcmp(rooms[i], name) == 0));
+    return ms;
+}
+
+static void test_ctl_dies_and_nobody_else_hears_of_it(void **state)
+{
+    (void)state;
+    static struct picture before, after;
+    struct rig_options o = options();
+    char out[TEXT];
+    double ms = 0;
+    o.side[WEST].sections = OTHERS("0");
+    start(&o, FULL_RATE);
+    o.side[WEST].sections = OTHERS("30s"); // behind the others for ike now, where it was for who lists them
+    assert_true(rig_load(&rig, WEST, &o.side[WEST]));
+    ask(out, "--counters --reset --all");
+    see(&before);
+    assert_int_equal(before.ike_auth, 0);
+    assert_non_null(strstr(before.text[0], "second {"));
+    for (unsigned i = 0; i < 3; i++) {
+        double now = comes_again("ctl");
+        ms = i ? ms : now;
+        see(&after);
+        same(&before, &after);
+    }
+    assert_true(rig_rekey(&rig, WEST, REKEY_CHILD, 0)); // who asks is heard
+    assert_true(rig_load(&rig, WEST, &o.side[WEST]));   // nothing is different
+    see(&after);
+    assert_string_equal(before.text[0], after.text[0]);
+    assert_true(rig_at_rest(&rig, NULL));
+    finish("ctl killed, three times");
+    assert_true(flow_is_clean(&flow));
+    row("ctl", "VICI clients are cut; who comes meanwhile waits", "%.0f ms", ms);
+}
+
+// Who comes while ctl is dead is heard by the next one, as the socket is the same.
+static void test_who_asks_while_ctl_is_dead_waits(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    char out[TEXT];
+    start(&o, RATE);
+    for (unsigned i = 0; i < 3; i++) {
+        pid_t was = room_pid(&rig.lab.west, "ctl");
+        assert_true(was > 0 && kill(was, SIGKILL) == 0);
+        ask(out, "--stats --raw");
+        assert_true(room_pid(&rig.lab.west, "ctl") != was);
+    }
+    finish("ctl killed, and asked at once");
+    assert_true(flow_is_clean(&flow));
+}
+
+static void test_fetch_and_metrics_die_and_nobody_else_hears_of_it(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    start(&o, FULL_RATE);
+    double fetch = comes_again("fetch"), metrics = comes_again("metrics");
+    assert_int_equal(
+        sh("nsenter --net=%s curl -sS -f -m 5 -o /dev/null http://127.0.0.1:9909/metrics", rig.lab.west.ns),
+        0);
+    finish("fetch and metrics killed");
+    assert_true(flow_is_clean(&flow));
+    row("fetch", "what it was asked for has no answer", "%.0f ms", fetch);
+    row("metrics", "who asks meanwhile waits", "%.0f ms", metrics);
+}
+
+// The first killed before the second is back.
+static void test_two_that_come_again_die_together(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    char out[TEXT];
+    start(&o, RATE);
+    for (unsigned i = 1; i <= 2; i++) {
+        static const char *const names[] = {"fetch", "metrics"};
+        pid_t ctl = room_pid(&rig.lab.west, "ctl"), other = room_pid(&rig.lab.west, names[i - 1]);
+        struct since since = {.count = 0};
+        snprintf(since.text, sizeof(since.text), "%s serves again", names[i - 1]);
+        assert_true(ctl > 0 && other > 0 && kill(ctl, SIGKILL) == 0 && kill(other, SIGKILL) == 0);
+        assert_true(wait_for(logged_more, &since, PATIENCE_MS));
+        ask(out, "--stats --raw");
+        assert_int_equal(number_after(out, names[i - 1], 0), (uint64_t)room_pid(&rig.lab.west, names[i - 1]));
+    }
+    assert_int_equal(
+        sh("nsenter --net=%s curl -sS -f -m 5 -o /dev/null http://127.0.0.1:9909/metrics", rig.lab.west.ns),
+        0);
+    finish("two killed at once");
+    assert_true(flow_is_clean(&flow));
+}
+
+// ---- a load that ctl dies in
+
+enum { MANY = 300 };
+
+static void write_many(const char *file)
+{
+    char path[200];
+    snprintf(path, sizeof(path), "%.150s/%s", rig.lab.dir, file);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("connections {\n", f);
+    for (unsigned i = 0; i < MANY; i++)
+        fprintf(f,
+                "many%u { remote_addrs = 10.10.9.9\n local { auth = psk\n id = a%u }\n remote { auth = psk\n "
+                "id = b%u }\n children { m%u { local_ts = 10.1.0.0/16\n remote_ts = 10.8%u.%u.0/24\n "
+                "start_action = trap } } }\n",
+                i, i, i, i, i / 256, i % 256);
+    fputs("}\n", f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static unsigned count_of(const char *text, const char *what)
+{
+    unsigned n = 0;
+    for (const char *p = text; (p = strstr(p, what)); p++)
+        n++;
+    return n;
+}
+
+// What ctl says is loaded and what path guards are the same connections.
+static unsigned loaded(void)
+{
+    static char conns[1 << 20], pols[1 << 20];
+    char name[32];
+    unsigned n = 0;
+    assert_int_equal(swanctl(&rig.lab.west, conns, sizeof(conns), "--list-conns"), 0);
+    assert_int_equal(swanctl(&rig.lab.west, pols, sizeof(pols), "--list-pols"), 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof(name), "many%u:", i);
+        bool there = strstr(conns, name) != NULL;
+        snprintf(name, sizeof(name), "many%u/m%u,", i, i);
+        if (there != (strstr(pols, name) != NULL))
+            fail_msg("many%u is%s loaded for ctl, and is%s for path", i, there ? "" : " not",
+                     there ? " not" : "");
+        n += there;
+    }
+    assert_int_equal(count_of(conns, "many"), n);
+    return n;
+}
+
+static void test_load_that_ctl_dies_in_is_whole_or_not_there(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    char uri[200], log[200], file[200], out[TEXT];
+    start(&o, RATE);
+    write_many("many.conf");
+    snprintf(uri, sizeof(uri), "unix://%.150s/vici", rig.lab.west.dir);
+    snprintf(log, sizeof(log), "%.90s/load.txt", rig.lab.dir);
+    snprintf(file, sizeof(file), "%.150s/many.conf", rig.lab.dir);
+    char *argv[] = {"/usr/sbin/swanctl", "--load-conns", "--file", file, "--uri", uri, NULL};
+    unsigned cut = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        struct since since = {.text = "ctl serves again"};
+        int status = 0;
+        since.count = logged(since.text);
+        pid_t loader = spawn(log, rig.lab.west.ns, argv);
+        usleep(15000 + 25000 * i);
+        assert_int_equal(kill(room_pid(&rig.lab.west, "ctl"), SIGKILL), 0);
+        assert_int_equal(waitpid(loader, &status, 0), loader);
+        assert_true(wait_for(logged_more, &since, PATIENCE_MS));
+        unsigned n = loaded();
+        print_message("  %u of %u loaded; the loader ended with %d\n", n, MANY, status);
+        cut += n > 0 && n < MANY;
+    }
+    assert_true(cut > 0);
+    assert_int_equal(swanctl(&rig.lab.west, out, sizeof(out), "--load-conns --file %s", file), 0);
+    assert_int_equal(loaded(), MANY);
+    finish("ctl killed while it loads");
+    assert_true(flow_is_clean(&flow));
+}
+
+// ---- those that the daemon ends with
+
+static bool goes_on(void *ctx)
+{
+    return stream_came(&rig.stream[0]) > *(uint64_t *)ctx;
+}
+
+static void end_is_named(const char *name)
+{
+    assert_true(logged("ended with status 1") > 0);
+    assert_int_equal(sh("grep -q '%s died of signal 9' %s/daemon.log", name, rig.lab.west.dir), 0);
+}
+
+// While it lay dead: blocked, as before.
+static void lies_dead(const char *name)
+{
+    struct vici_sas east;
+    usleep(500000);
+    assert_true(death_blocks(&rig.lab.west) > 0);
+    assert_true(unanswered(&rig.lab, &rig.lab.west, &rig.lab.east, 1));
+    assert_true(rig_sas(&rig, EAST, &east));
+    // who can still say goodbye does: the peer need not find out by DPD
+    assert_int_equal(east.count, strcmp(name, "ike") == 0 || strcmp(name, "supervisor") == 0);
+}
+
+// From the start anew until the first packet, in ms.
+static double is_started_again(void)
+{
+    uint64_t came = stream_came(&rig.stream[0]), from = mono_us();
+    assert_true(rig_start_again(&rig, WEST));
+    assert_true(wait_for(goes_on, &came, PATIENCE_MS));
+    double ms = (double)(mono_us() - from) / 1e3;
+    assert_true(rig_at_rest(&rig, NULL)); // one IKE SA at both ends: the one that lay dead is ended
+    return ms;
+}
+
+static void dies(const char *name, bool card)
+{
+    struct rig_options o = options();
+    struct death d;
+    char out[TEXT], what[32];
+    o.card = card;
+    o.side[WEST].hw_offload = card ? "auto" : NULL;
+    start(&o, card ? CARD_RATE : RATE);
+    uint64_t from = mono_us();
+    assert_true(death_takes_all(&rig.lab.west, name, &d));
+    double gone = (double)(mono_us() - from) / 1e3;
+    assert_true(gone < 2500);
+    if (strcmp(name, "supervisor") == 0) {
+        assert_true(WIFSIGNALED(d.status) && WTERMSIG(d.status) == SIGKILL);
+    } else {
+        assert_true(WIFEXITED(d.status) && WEXITSTATUS(d.status) == 1);
+        end_is_named(name);
+    }
+    lies_dead(name);
+    double again = is_started_again();
+    ask(out, "--list-sas --raw");
+    assert_non_null(strstr(out, card ? "offload=card" : "offload=software"));
+    snprintf(what, sizeof(what), "%s%s", name, card ? ", with the card" : "");
+    finish(what);
+    snprintf(out, sizeof(out), "all: closed, all gone after %.0f ms, up %.0f ms after a start anew", gone,
+             again);
+    row(what, out, "no");
+}
+
+static void test_ike_dies(void **state)
+{
+    (void)state;
+    dies("ike", false);
+}
+
+static void test_keys_dies(void **state)
+{
+    (void)state;
+    dies("keys", false);
+}
+
+static void test_path_dies(void **state)
+{
+    (void)state;
+    dies("path", false);
+}
+
+static void test_path_dies_with_the_card(void **state)
+{
+    (void)state;
+    dies("path", true);
+}
+
+static void test_supervisor_dies(void **state)
+{
+    (void)state;
+    dies("supervisor", false);
+}
+
+static void test_supervisor_dies_with_the_card(void **state)
+{
+    (void)state;
+    dies("supervisor", true);
+}
+
+#define T(name) cmocka_unit_test_teardown(name, tear_down)
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        T(test_ctl_dies_and_nobody_else_hears_of_it),
+        T(test_who_asks_while_ctl_is_dead_waits),
+        T(test_fetch_and_metrics_die_and_nobody_else_hears_of_it),
+        T(test_two_that_come_again_die_together),
+        T(test_load_that_ctl_dies_in_is_whole_or_not_there),
+        T(test_ike_dies),
+        T(test_keys_dies),
+        T(test_path_dies),
+        T(test_path_dies_with_the_card),
+        T(test_supervisor_dies),
+        T(test_supervisor_dies_with_the_card),
+    };
+    setenv("ESPALIER_REKEY_WEST", "espalierd", 1);
+    setenv("ESPALIER_REKEY_EAST", "espalierd", 1);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("a process is killed", tests, NULL, print_table);
+}
