@@ -167,8 +167,6 @@ int ctl_sweep_open(struct ctl *c, const char *path)
     struct sweep *s = &c->sweep;
     if (!(c->names = names_open(path)))
         return -errno;
-    if (c->kept->swept) // by the ctl before this one: nothing of an earlier run is there any more
-        return 0;
     names_each(c->names, await, s);
     if (!names_whole(c->names))
         s->blind = "not all names of an earlier run's connections are known; to go on by those that are, "

@@ -351,10 +351,11 @@ static void test_load_that_ctl_dies_in_is_whole_or_not_there(void **state)
         pid_t loader = spawn(log, rig.lab.west.ns, argv);
         usleep(15000 + 25000 * i);
         assert_int_equal(kill(room_pid(&rig.lab.west, "ctl"), SIGKILL), 0);
-        assert_int_equal(waitpid(loader, &status, 0), loader);
         assert_true(wait_for(logged_more, &since, PATIENCE_MS));
+        kill(loader, SIGKILL); // swanctl 5.9.8 waits for ever for an answer whose giver has gone
+        assert_int_equal(waitpid(loader, &status, 0), loader);
         unsigned n = loaded();
-        print_message("  %u of %u loaded; the loader ended with %d\n", n, MANY, status);
+        print_message("  %u of %u loaded\n", n, MANY);
         cut += n > 0 && n < MANY;
     }
     assert_true(cut > 0);
