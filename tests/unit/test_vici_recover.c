@@ -126,7 +126,7 @@ static void expect_conns(const char *first, const char *second)
     assert_string_equal((const char *)n->value, first);
     n = n->next;
     assert_true(!n == !second);
-    if (second)
+    if (second && n)
         assert_string_equal((const char *)n->value, second);
 }
 
