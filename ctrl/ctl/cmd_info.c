@@ -242,7 +242,7 @@ static void set_counter(struct ctl *c, const char *name, uint64_t value)
 static void keep_baselines(const struct ctl *c)
 {
     uint32_t next = !c->kept->bank;
-    struct kept_bank *b = &c->kept->banks[next];
+    struct ctl_kept_bank *b = &c->kept->banks[next];
     b->count = 0;
     for (const struct counter *n = c->counters; n && b->count < KEPT_COUNTERS; n = n->next) {
         b->of[b->count].baseline = n->baseline;
@@ -253,7 +253,7 @@ static void keep_baselines(const struct ctl *c)
 
 void ctl_kept_counters(struct ctl *c)
 {
-    const struct kept_bank *b = &c->kept->banks[c->kept->bank & 1];
+    const struct ctl_kept_bank *b = &c->kept->banks[c->kept->bank & 1];
     for (uint32_t i = 0; i < b->count && i < KEPT_COUNTERS; i++) {
         char name[KEPT_NAME_LEN];
         snprintf(name, sizeof(name), "%.*s", KEPT_NAME_LEN - 1, b->of[i].name);

@@ -302,7 +302,7 @@ struct ctl *ctl_new(struct loop *l, const struct settings *settings)
     c->settings = *settings;
     c->listener = -1;
     c->server = server_new(l, &ops, c);
-    struct kept *k = c->server ? kept_alone() : NULL;
+    struct ctl_kept *k = c->server ? kept_alone() : NULL;
     if (!k) {
         server_free(c->server);
         free(c);
@@ -312,7 +312,7 @@ struct ctl *ctl_new(struct loop *l, const struct settings *settings)
     return c;
 }
 
-void ctl_keep(struct ctl *c, struct kept *k)
+void ctl_keep(struct ctl *c, struct ctl_kept *k)
 {
     kept_free(c->kept);
     c->kept = k;
@@ -359,7 +359,7 @@ static int remember(struct ctl *c)
 
 static int take_over(struct ctl *c, int fd)
 {
-    struct kept *k = kept_map(fd);
+    struct ctl_kept *k = kept_map(fd);
     if (!k) {
         LOGF(DMN, 0, "what is kept for it cannot be mapped: %s", strerror(errno));
         return -1;

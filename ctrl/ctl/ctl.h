@@ -90,7 +90,7 @@ struct recover { // recover.h
 
 struct ctl {
     struct loop *loop;
-    struct kept *kept;
+    struct ctl_kept *kept;
     struct recover recover;
     int listener; // where VICI is served, until it is; -1
     bool serving;
@@ -127,7 +127,7 @@ struct ctl *ctl_new(struct loop *l, const struct settings *settings);
 void ctl_free(struct ctl *c);
 int ctl_connect(struct ctl *c, enum room room, int fd);
 // In place of what it has known so far; takes k over.
-void ctl_keep(struct ctl *c, struct kept *k);
+void ctl_keep(struct ctl *c, struct ctl_kept *k);
 // A new question; NULL when there are too many (cmd has then been answered). Put p->req into the message and
 // call ctl_send.
 struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms); // 0: no time-out

@@ -11,14 +11,14 @@
 
 enum { KEPT_COUNTERS = 4096, KEPT_NAME_LEN = 64 };
 
-struct kept_bank {
+struct ctl_kept_bank {
     uint32_t count;
     struct {
         uint64_t baseline;
         char name[KEPT_NAME_LEN];
     } of[KEPT_COUNTERS];
 };
-struct kept {
+struct ctl_kept {
     int64_t started; // wall clock, of the first one; 0: this is it
     uint64_t started_ms;
     uint32_t last_req; // of questions to other rooms: an answer to the last one's is not taken for ours
@@ -28,13 +28,13 @@ struct kept {
     bool crowded;      // more names of connections were refused than are kept count of
     bool swept;        // path has swept the kernel of what an earlier run left
     uint32_t bank;     // of the two the one that is whole
-    struct kept_bank banks[2];
+    struct ctl_kept_bank banks[2];
 };
 
 int kept_new(void); // the file: a descriptor, or -errno. Close-on-exec
 // In place from now on, and its descriptor closed; NULL: errno says why.
-struct kept *kept_map(int fd);
-struct kept *kept_alone(void); // that no successor will see; NULL: no memory
-void kept_free(struct kept *k);
+struct ctl_kept *kept_map(int fd);
+struct ctl_kept *kept_alone(void); // that no successor will see; NULL: no memory
+void kept_free(struct ctl_kept *k);
 
 #endif

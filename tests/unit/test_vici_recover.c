@@ -48,7 +48,7 @@ static int tear_down(void **state)
 // It dies: what its clients and the other rooms' messages are about is over without a word.
 static void killed(void)
 {
-    struct kept *last = kept_map(dup(file)), was = *last;
+    struct ctl_kept *last = kept_map(dup(file)), was = *last;
     void *state = NULL;
     assert_int_equal(ctl_tear_down(&state), 0);
     *last = was; // nothing was done in good order
