@@ -56,7 +56,7 @@ static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const
         if (sa->state == SA_DELETING)
             continue;
         for (struct child_sa *k = sa->children; k; k = k->next) {
-            if ((child_is_up(k) || is_being_made(k)) && conn_same_child(k->conn, k->cfg, c, child)) {
+            if ((child_is_up(k) || is_being_made(k)) && edition_serves(k, c, child)) {
                 *up = child_is_up(k);
                 return sa;
             }

@@ -293,7 +293,7 @@ void create_child_follow(struct ike_sa *sa, struct conn *c)
         for (const struct task *t = all[i]; t; t = t->next) {
             struct create *x = t->kind == TASK_CREATE_CHILD ? t->data : NULL;
             const struct child_config *cfg = x ? conn_child(c, x->cfg->name) : NULL;
-            if (cfg && conn_child_eq(x->cfg, cfg))
+            if (cfg && (!x->made || conn_child_eq(x->cfg, cfg))) // what has not begun goes by what is loaded
                 make(x, c, cfg);
         }
     }

@@ -60,6 +60,13 @@ const struct child_config *edition_child(const struct conn *c, const struct chil
     return named ? named : for_the_same(c, k->cfg);
 }
 
+bool edition_serves(const struct child_sa *k, const struct conn *c, const struct child_config *child)
+{
+    return conn_same_child(k->conn, k->cfg, c, child) ||
+           (strcmp(k->cfg->name, child->name) == 0 && k->cfg->priority == child->priority &&
+            k->conn->peer == c->peer && conn_takes(c, child, k));
+}
+
 // Another one of c with its peer, or on its way to it.
 static struct ike_sa *another(const struct ike_sa *sa, const struct conn *c)
 {

@@ -24,6 +24,9 @@ void edition_removed(struct ike *ike, const struct conn *c); // it is loaded no 
 void edition_look(struct ike_sa *sa); // likewise, where its connection has gone meanwhile
 // Of its name, or else the first that is for the same; NULL: neither.
 const struct child_config *edition_child(const struct conn *c, const struct child_sa *k);
+// Made for that child of the connection that its IKE SA is of, or for what that was before it was renamed, or
+// unloaded and loaded again.
+bool edition_serves(const struct child_sa *k, const struct conn *c, const struct child_config *child);
 // Another connection that is loaded, as c in all but its name and children, has what this child of c is for.
 bool edition_is_served(struct ike *ike, const struct conn *c, const struct child_config *child);
 void edition_free(struct ike *ike);

@@ -25,7 +25,7 @@ static uint32_t outdated(struct ike *ike, const struct conn *c, const struct chi
     for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
         const struct child_sa *k = sa->children;
         if (child && sa->state == SA_ESTABLISHED && k && !k->next && strcmp(k->cfg->name, child->name) == 0 &&
-            !conn_same_child(k->conn, k->cfg, c, child))
+            !edition_serves(k, c, child))
             return sa->id;
     }
     return 0;

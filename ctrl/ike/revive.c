@@ -207,7 +207,7 @@ static bool provided(struct ike *ike, const struct conn *c, const struct child_c
             return true;
         for (struct child_sa *k = sa->children; k; k = k->next)
             if ((child_is_up(k) || k->state == CHILD_CREATED || k->state == CHILD_INSTALLING) &&
-                conn_same_child(k->conn, k->cfg, c, child))
+                edition_serves(k, c, child))
                 return true;
     }
     return false;
@@ -262,7 +262,7 @@ void revive_step(struct ike_sa *sa, bool failed_one)
         const struct child_config *child = child_is_up(k) ? edition_child(sa->conn, k) : NULL;
         bool there = !child || child->action != POLICY_PROTECT;
         for (struct child_sa *n = sa->children; n && !there; n = n->next)
-            there = child_is_up(n) && conn_same_child(n->conn, n->cfg, sa->conn, child);
+            there = child_is_up(n) && edition_serves(n, sa->conn, child);
         if (there)
             continue;
         if (!create_child_on_its_way(sa, child->name) && !create_child_begin(sa, sa->conn, child))

@@ -342,6 +342,30 @@ static void test_renamed_connection_that_is_to_be_up_makes_no_second_ike_sa(void
     }
 }
 
+// Nor where the file says of its child what it did not say before.
+static void test_connection_that_is_renamed_and_edited_makes_no_second_ike_sa(void **state)
+{
+    (void)state;
+    for (int order = 0; order < ORDERS; order++) {
+        struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        uint32_t spi = p->s[0].ike->sas->children->spi_in;
+        for (int i = 0; i < 3; i++) { // forth, and back, and forth
+            call(p, 0, starting, i % 2 ? "n" : "t", i % 2 ? "t" : "n", order);
+            settle(p);
+            assert_has(p, 1, 1);
+            assert_true(p->s[0].ike->sas->children->spi_in == spi);
+        }
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true); // it is there
+        assert_has(p, 1, 1);
+        assert_true(p->s[0].ike->sas->children->spi_in == spi);
+        expiry_rekey(p->s[0].ike->sas->children);
+        settle(p);
+        assert_has(p, 1, 1);
+        pair_free(p);
+    }
+}
+
 // Whoever loads slowly, and whoever means to have both.
 static void test_renamed_connection_waits_a_while_for_the_former_one_to_go(void **state)
 {
@@ -515,24 +539,33 @@ static void test_child_that_is_to_come_back_does_by_the_new_name(void **state)
     }
 }
 
-// Asked for by the former name and not begun: it is asked of a peer that is at work on something else.
+static void second_rekeyed_later(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->children[1].rekey_time = 77777;
+}
+
+// Asked for by the former name and not begun: it is asked of a peer that is at work on something else. Where
+// it has been edited too, by what the file says now.
 static void test_child_that_waits_for_its_turn_is_the_new_ones(void **state)
 {
     (void)state;
-    struct pair *p = pair_loaded(UNIQUE_NO, pair_two_children);
-    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    p->filter = pair_lose_all;
-    exchange_queue(p->s[0].ike->sas, TASK_LIVENESS, 0);
-    uint32_t req = pair_initiate(p, 0, "d");
-    call(p, 0, pair_two_children, "t", "n", NEW_FIRST);
-    p->filter = NULL;
-    settle(p);
-    pair_result(p, 0, req, true);
-    assert_has(p, 1, 2);
-    assert_goes_by(p, 0, "n");
-    const struct conn *c = conn_find(p->s[0].ike, "n");
-    assert_int_equal(pair_sa(&p->s[0], 1)->child.policy_id, c->numbers[1].policy_id);
-    pair_free(p);
+    for (int edited = 0; edited < 2; edited++) {
+        struct pair *p = pair_loaded(UNIQUE_NO, pair_two_children);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        p->filter = pair_lose_all;
+        exchange_queue(p->s[0].ike->sas, TASK_LIVENESS, 0);
+        uint32_t req = pair_initiate(p, 0, "d");
+        call(p, 0, edited ? second_rekeyed_later : pair_two_children, "t", "n", NEW_FIRST);
+        p->filter = NULL;
+        settle(p);
+        pair_result(p, 0, req, true);
+        assert_has(p, 1, 2);
+        assert_goes_by(p, 0, "n");
+        const struct conn *c = conn_find(p->s[0].ike, "n");
+        assert_int_equal(pair_sa(&p->s[0], 1)->child.policy_id, c->numbers[1].policy_id);
+        pair_free(p);
+    }
 }
 
 static void assert_counted(struct pair *p, const char *name, unsigned sas, unsigned children)
@@ -688,6 +721,7 @@ int main(void)
         cmocka_unit_test(test_child_sa_that_its_child_still_takes_is_rekeyed_beside_another_one),
         cmocka_unit_test(test_connection_that_is_renamed_takes_its_ike_sa_with_it),
         cmocka_unit_test(test_renamed_connection_that_is_to_be_up_makes_no_second_ike_sa),
+        cmocka_unit_test(test_connection_that_is_renamed_and_edited_makes_no_second_ike_sa),
         cmocka_unit_test(test_renamed_connection_waits_a_while_for_the_former_one_to_go),
         cmocka_unit_test(test_renamed_connection_that_has_another_ike_sa_comes_to_one),
         cmocka_unit_test(test_of_several_connections_to_that_peer_the_renamed_one_is_meant),
