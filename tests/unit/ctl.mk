@@ -2,7 +2,8 @@
 # Tests of the daemon's configuration, its VICI server and the ctl process.
 $(eval $(call unit_test,test_vici_msg,tests/unit/test_vici_msg.c ctrl/ctl/vici_msg.c,-lcrypto))
 $(eval $(call unit_test,test_config,tests/unit/test_config.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
-$(eval $(call unit_test,test_config_conn,tests/unit/test_config_conn.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
+$(eval $(call unit_test,test_config_conn,tests/unit/test_config_conn.c tests/unit/config_conn_rig.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
+$(eval $(call unit_test,test_config_conn_large,tests/unit/test_config_conn_large.c tests/unit/config_conn_rig.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
 $(eval $(call unit_test,test_config_text,tests/unit/test_config_text.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
 $(eval $(call unit_test,test_auth_text,tests/unit/test_auth_text.c ctrl/config/auth_text.c ctrl/config/values.c $(CRYPTO_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_config_sides,tests/unit/test_config_sides.c tests/unit/cred_dir.c tests/unit/pki_files.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
