@@ -16,6 +16,8 @@ enum {
 bool filter_is_there(void);
 // In a room, once. 0 or -errno.
 int filter_load(enum room room, const struct settings *s);
+// The program that the kernel is given (struct sock_filter one after the other). 0 or -errno.
+int filter_export(enum room room, const struct settings *s, int fd);
 // "ptrace (101)"
 const char *filter_call_name(char *buf, size_t size, int number);
 

@@ -3,7 +3,9 @@
 // out.
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -161,6 +163,11 @@ static void act_other_handler(void)
 {
     signal(SIGSYS, SIG_IGN);
 }
+// The kernel takes the signal's number as an int: what is above its 32 bits does not count.
+static void act_other_handler_above(void)
+{
+    syscall(SYS_rt_sigaction, 1ul << 32 | SIGSYS, NULL, NULL, 8);
+}
 static void act_more_rights(void)
 {
     prctl(PR_SET_SECUREBITS, 0);
@@ -195,6 +202,7 @@ static void test_no_room_executes_traces_or_signals(void **state)
                  {act_written_to_code, "mprotect to execute", SYS_mprotect},
                  {act_packet_socket, "socket AF_PACKET", SYS_socket},
                  {act_other_handler, "another handler of SIGSYS", SYS_rt_sigaction},
+                 {act_other_handler_above, "another handler of SIGSYS, by 64 bits", SYS_rt_sigaction},
                  {act_more_rights, "prctl", SYS_prctl},
                  {act_other_filter, "seccomp", SYS_seccomp}};
     (void)state;
@@ -341,6 +349,132 @@ static void test_what_every_program_does_is_done(void **state)
     }
 }
 
+// ---- the program that the kernel is given, for every argument
+
+enum { PROGRAM_MAX = 4096 };
+struct program {
+    struct sock_filter at[PROGRAM_MAX];
+    size_t count;
+};
+
+static struct program program_of(enum room room)
+{
+    const struct settings s = {.seccomp = true};
+    static struct program p;
+    int fd = memfd_create("filter", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(filter_export(room, &s, fd), 0);
+    ssize_t n = pread(fd, p.at, sizeof(p.at), 0);
+    assert_true(n > 0 && (size_t)n < sizeof(p.at));
+    p.count = (size_t)n / sizeof(p.at[0]);
+    close(fd);
+    return p;
+}
+
+// What libseccomp makes use of, as the kernel does it (seccomp(2)).
+static uint32_t verdict(const struct program *p, const struct seccomp_data *d)
+{
+    uint32_t a = 0;
+    for (size_t pc = 0; pc < p->count; pc++) {
+        const struct sock_filter *f = &p->at[pc];
+        bool is = false;
+        switch (f->code) {
+        case BPF_LD | BPF_W | BPF_ABS:
+            assert_true(f->k + sizeof(a) <= sizeof(*d));
+            memcpy(&a, (const uint8_t *)d + f->k, sizeof(a));
+            continue;
+        case BPF_ALU | BPF_AND | BPF_K: a &= f->k; continue;
+        case BPF_JMP | BPF_JA: pc += f->k; continue;
+        case BPF_JMP | BPF_JEQ | BPF_K: is = a == f->k; break;
+        case BPF_JMP | BPF_JGT | BPF_K: is = a > f->k; break;
+        case BPF_JMP | BPF_JGE | BPF_K: is = a >= f->k; break;
+        case BPF_JMP | BPF_JSET | BPF_K: is = a & f->k; break;
+        case BPF_RET | BPF_K: return f->k;
+        default: fail_msg("an instruction %x", f->code);
+        }
+        pc += is ? f->jt : f->jf;
+    }
+    fail_msg("the program has no end");
+    return 0;
+}
+
+static bool lets(const struct program *p, long nr, uint64_t a, uint64_t b, uint64_t c)
+{
+    const struct seccomp_data d = {.nr = (int)nr, .arch = p->at[1].k, .args = {a, b, c}};
+    return verdict(p, &d) == SECCOMP_RET_ALLOW;
+}
+
+static bool may_have_socket(enum room room, int family, int type, int protocol)
+{
+    bool net = room == ROOM_CTL || room == ROOM_IKE || room == ROOM_PATH || room == ROOM_FETCH;
+    switch (family) {
+    case AF_UNIX: return room == ROOM_CTL || room == ROOM_PATH || room == ROOM_FETCH;
+    case AF_INET:
+    case AF_INET6:
+        return (type == SOCK_DGRAM && net) ||
+               (type == SOCK_STREAM && (room == ROOM_CTL || room == ROOM_FETCH)) ||
+               (type == SOCK_RAW && room == ROOM_PATH);
+    case AF_NETLINK:
+        return room == ROOM_PATH || (protocol == NETLINK_ROUTE && (room == ROOM_IKE || room == ROOM_FETCH));
+    default: return false;
+    }
+}
+
+static void every_socket(const struct program *p, enum room room)
+{
+    static const int flags[] = {0, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC | SOCK_NONBLOCK};
+    for (int family = 0; family < AF_MAX; family++)
+        for (int type = 0; type < 16; type++)
+            for (int protocol = 0; protocol < 24; protocol++)
+                for (int i = 0; i < 4; i++)
+                    if (lets(p, SYS_socket, (uint64_t)family, (uint64_t)(type | flags[i]),
+                             (uint64_t)protocol) != may_have_socket(room, family, type, protocol))
+                        fail_msg("room %d: socket(%d, %d | %x, %d)", room, family, type, (unsigned)flags[i],
+                                 protocol);
+}
+
+static void every_signal(const struct program *p, enum room room)
+{
+    for (uint64_t sig = 0; sig <= 64; sig++)
+        for (uint64_t above = 0; above < 2; above++)
+            if (lets(p, SYS_rt_sigaction, sig | above << 32, 0, 0) != (sig != SIGSYS))
+                fail_msg("room %d: rt_sigaction(%d), above its 32 bits %d", room, (int)sig, (int)above);
+}
+
+// Of memory, code is what cannot be written; a library's is mapped.
+static void every_protection(const struct program *p, enum room room)
+{
+    for (uint64_t prot = 0; prot < 8; prot++)
+        if (lets(p, SYS_mmap, 0, 4096, prot) !=
+                ((prot & (PROT_EXEC | PROT_WRITE)) != (PROT_EXEC | PROT_WRITE)) ||
+            lets(p, SYS_mprotect, 0, 4096, prot) != !(prot & PROT_EXEC))
+            fail_msg("room %d: memory %d", room, (int)prot);
+}
+
+static void every_fcntl(const struct program *p, enum room room)
+{
+    static const int denied[] = {F_SETOWN, F_SETSIG, F_SETOWN_EX, F_NOTIFY, F_SETLEASE};
+    for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++)
+        if (lets(p, SYS_fcntl, 0, (uint64_t)denied[i], 0))
+            fail_msg("room %d: fcntl %d", room, denied[i]);
+    for (int cmd = F_DUPFD; cmd <= F_SETLKW; cmd++)
+        if (!lets(p, SYS_fcntl, 0, (uint64_t)cmd, 0))
+            fail_msg("room %d: no fcntl %d", room, cmd);
+}
+
+static void test_program_says_of_every_argument_what_is_meant(void **state)
+{
+    (void)state;
+    EACH_ROOM(r)
+    {
+        struct program p = program_of(r);
+        every_socket(&p, r);
+        every_signal(&p, r);
+        every_protection(&p, r);
+        every_fcntl(&p, r);
+    }
+}
+
 // Its runtime needs calls of its own: the program has to know, or each room would end at the first of them.
 static void test_with_a_sanitizer_there_is_no_filter(void **state)
 {
@@ -361,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_sockets_and_files_are_those_of_the_job),
         cmocka_unit_test(test_ike_writes_a_file_where_keys_are_to_be_written),
         cmocka_unit_test(test_what_every_program_does_is_done),
+        cmocka_unit_test(test_program_says_of_every_argument_what_is_meant),
     };
     if (!filter_is_there())
         return cmocka_run_group_tests(none, NULL, NULL);
