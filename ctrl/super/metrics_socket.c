@@ -3,6 +3,7 @@
 // runs: who asks while the room that answers is started again waits for it.
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,13 +34,22 @@ static bool file_is_nobodys(const struct metrics_at *at)
     return nobody;
 }
 
+// For its owner and its group from the first moment on: later its name may be another file's.
+static int bind_file(int fd, const struct sockaddr *to, socklen_t len)
+{
+    mode_t before = umask(0117);
+    int rc = bind(fd, to, len);
+    umask(before);
+    return rc;
+}
+
 static int bind_to(int fd, const struct metrics_at *at)
 {
     const struct sockaddr *to = (const struct sockaddr *)&at->address;
-    int rc = bind(fd, to, at->len);
+    int rc = bind_file(fd, to, at->len);
     if (rc < 0 && errno == EADDRINUSE && file_is_nobodys(at)) {
         unlink(at->path);
-        rc = bind(fd, to, at->len);
+        rc = bind_file(fd, to, at->len);
     }
     return rc;
 }
@@ -71,10 +81,25 @@ static int group_of(const char *text, gid_t *gid, struct esp_error *err)
     return 0;
 }
 
-// Its group may connect to it before others may.
+// The socket that we have made, and not what the owner of its folder has put in its place meanwhile, or what
+// a link leads to.
 static int hand_to_group(const struct metrics_at *at, gid_t gid)
 {
-    return gid == (gid_t)-1 ? 0 : chown(at->path, (uid_t)-1, gid);
+    struct stat st;
+    if (gid == (gid_t)-1)
+        return 0;
+    int fd = open(at->path, O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = fd < 0 ? -1 : fstat(fd, &st);
+    if (rc == 0 && (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1)) {
+        errno = EPERM;
+        rc = -1;
+    }
+    if (rc == 0)
+        rc = fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH);
+    int e = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = e;
+    return rc;
 }
 
 // No mark and no bypass policy: who asks from behind a tunnel is answered through it.
@@ -101,7 +126,7 @@ int metrics_socket_open(struct socket_set *s, const char *text, const char *grou
     snprintf(s->metrics_path, sizeof(s->metrics_path), "%s", at.path);
     if (at.path[0] && hand_to_group(&at, gid) < 0)
         return failed(err, text, "giving it to its group");
-    if ((at.path[0] && chmod(at.path, 0660) < 0) || listen(s->metrics, BACKLOG) < 0)
+    if (listen(s->metrics, BACKLOG) < 0)
         return failed(err, text, "listening");
     if (at.wide)
         LOGF(NET, 0, "metrics are served at %s to whoever reaches it", text);

@@ -479,6 +479,50 @@ static void test_group_of_the_metrics_socket_is_one_that_there_is(void **state)
     assert_int_not_equal(access(where + 7, F_OK), 0);
 }
 
+// In the place of the socket that was just bound stands a link to a file of somebody's.
+static const char *victim;
+
+int bind(int fd, __CONST_SOCKADDR_ARG to, socklen_t len)
+{
+    const struct sockaddr_un *un = to.__sockaddr_un__;
+    int rc = (int)syscall(SYS_bind, fd, un, len);
+    if (rc == 0 && victim && un->sun_family == AF_UNIX && unlink(un->sun_path) == 0)
+        assert_int_equal(symlink(victim, un->sun_path), 0);
+    return rc;
+}
+
+static void test_metrics_socket_that_was_exchanged_gives_nothing_else_away(void **state)
+{
+    char dir[] = "/tmp/espalier-metrics-XXXXXX", where[96], file[64];
+    const gid_t other = getegid() ? getegid() : 12345;
+    char group[16];
+    struct stat st;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(where, sizeof(where), "unix://%s/metrics", dir);
+    snprintf(file, sizeof(file), "%s/file", dir);
+    snprintf(group, sizeof(group), "%u", (unsigned)other);
+    close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    for (int i = 0; i < 2; i++) {
+        struct socket_set s = {.metrics = -1};
+        struct esp_error err;
+        assert_int_equal(chown(file, (uid_t)-1, getegid()), 0);
+        victim = file;
+        int rc = metrics_socket_open(&s, where, i ? group : "", &err);
+        victim = NULL;
+        assert_int_equal(rc, i ? -EPERM : 0);
+        if (i)
+            assert_non_null(strstr(err.text, "giving it to its group"));
+        assert_int_equal(stat(file, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+        assert_int_equal(st.st_gid, getegid());
+        close(s.metrics);
+        unlink(where + 7);
+    }
+    unlink(file);
+    rmdir(dir);
+}
+
 static void test_users_are_of_their_own_and_none_where_there_are_none(void **state)
 {
     (void)state;
@@ -544,6 +588,7 @@ int main(void)
         cmocka_unit_test(test_notify_path_abstract_and_absent),
         cmocka_unit_test(test_debug_dir_of_others_or_open_to_others_is_refused),
         cmocka_unit_test(test_group_of_the_metrics_socket_is_one_that_there_is),
+        cmocka_unit_test(test_metrics_socket_that_was_exchanged_gives_nothing_else_away),
         cmocka_unit_test(test_users_are_of_their_own_and_none_where_there_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
