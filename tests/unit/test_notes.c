@@ -36,7 +36,7 @@ static void fill_big(void)
 static void test_notes_come_whole_and_in_order_over_the_rings_end(void **state)
 {
     struct notes n;
-    uint32_t number = 0, taken = 0, lengths[64];
+    uint32_t number = 0, taken = 0, lengths[64] = {0};
     (void)state;
     fill_big();
     assert_int_equal(notes_open(&n), 0);
