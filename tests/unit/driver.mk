@@ -24,3 +24,8 @@ $(BUILD)/obj/tests/unit/queue_hooked.o: driver/card/queue.c tests/unit/barrier_h
 	@echo "  CC      $< (barriers hooked)"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -include tests/unit/barrier_hooks.h -c -o $@ $<
 $(eval $(call unit_test,test_barrier,tests/unit/test_barrier.c $(BUILD)/obj/tests/unit/queue_hooked.o $(LIBESPALIER),$(LIBESPALIER_LIBS) -lpthread))
+
+# Every call of the driver's that can fail.
+CARD_CALLS := malloc calloc socket connect send sendmsg recv read write ftruncate epoll_create1 epoll_ctl poll eventfd memfd_create mmap mlock madvise \
+    RAND_bytes pthread_create open fcntl
+$(eval $(call unit_test,test_card_calls,tests/unit/test_card_calls.c $(CARD_RIG),$(LIBESPALIER_LIBS) -lpthread $(patsubst %,-Wl$$(comma)--wrap=%,$(CARD_CALLS))))

@@ -411,6 +411,15 @@ static void drop_maps(struct fake_card *f)
     }
 }
 
+static void drop_irqs(struct fake_card *f)
+{
+    for (int i = 0; i < MAX_FDS; i++) {
+        if (f->irq[i] >= 0)
+            close(f->irq[i]);
+        f->irq[i] = -1;
+    }
+}
+
 // Handles one message; p has room for a reply. Returns the reply's payload length.
 static uint32_t handle(struct fake_card *f, uint16_t cmd, uint8_t *p, const int *fds, int nfds)
 {
@@ -435,6 +444,7 @@ static uint32_t handle(struct fake_card *f, uint16_t cmd, uint8_t *p, const int 
         put_le32(p + 12, 4);
         return 16;
     case 8:
+        drop_irqs(f);
         for (int i = 0; i < nfds && i < MAX_FDS; i++)
             f->irq[i] = fds[i];
         return 0;
@@ -481,6 +491,7 @@ static bool serve_message(struct fake_card *f)
 
 static void hang_up(struct fake_card *f)
 {
+    drop_irqs(f);
     close(f->conn);
     f->conn = -1;
     f->command = 0;
@@ -574,9 +585,7 @@ void fake_card_stop(struct fake_card *f)
     }
     if (f->conn >= 0)
         close(f->conn);
-    for (int i = 0; i < MAX_FDS; i++)
-        if (f->irq[i] >= 0)
-            close(f->irq[i]);
+    drop_irqs(f);
     drop_maps(f);
     snprintf(command, sizeof(command), "rm -rf '%s'", f->dir);
     if (system(command))
