@@ -165,6 +165,50 @@ static void test_minor_version_above_ours_is_accepted(void **state)
     fake_card_stop(card);
 }
 
+// A card of an earlier minor version, before ESN, replay windows, deadlines and new ends in place: what it
+// offers is used, what it lacks is refused by name, and nothing of it is asked of the card.
+static void test_minor_version_below_ours_is_used_by_what_it_offers(void **unused)
+{
+    static const struct {
+        bool esn;
+        uint32_t window;
+        const char *lacks; // NULL: it can
+    } cases[] = {{false, 0, NULL}, {true, 64, "extended sequence"}, {false, 64, "window"}};
+    const struct esp_endpoint to = {.dst = {192, 0, 2, 9}};
+    struct fake_options o = fake_default;
+    struct esp_capabilities caps;
+    struct esp_error err = {0};
+    struct fixture *f;
+    void *state;
+
+    (void)unused;
+    o.abi = ESPC_ABI_MAJOR << 16;
+    o.features = ESPC_FEATURES_OFFERED_AES128_GCM16_MASK | ESPC_FEATURES_OFFERED_TUNNEL_MASK |
+                 ESPC_FEATURES_OFFERED_OUTER_IPV4_MASK | ESPC_FEATURES_OFFERED_INNER_IPV4_MASK |
+                 ESPC_FEATURES_OFFERED_LOOKASIDE_MASK;
+    rig_setup_with(&state, &o);
+    f = state;
+    f->e->ops->capabilities(f->e, &caps);
+    assert_int_equal(caps.algs, 1u << ESP_ALG_AES128_GCM16);
+    assert_int_equal(caps.flags, ESP_CAP_LOOKASIDE);
+    assert_int_equal(caps.window_max, 0);
+    assert_int_equal(((struct card *)f->e)->deadline, 0);
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct esp_sa_params in = card_params(ESP_IN, 7);
+        in.esn = cases[i].esn;
+        in.window = cases[i].window;
+        int rc = f->e->ops->capable(f->e, &in, &err);
+        assert_int_equal(rc, cases[i].lacks ? -EOPNOTSUPP : 0);
+        if (cases[i].lacks && !strcasestr(err.text, cases[i].lacks))
+            fail_msg("\"%s: %s\" does not name %s", err.field, err.text, cases[i].lacks);
+    }
+    struct esp_sa_params out = card_params(ESP_OUT, 7);
+    f->tx = must_add(f->e, &out);
+    assert_int_equal(run_job(f->e, encap_job(f, 0, 100)), ESP_STATUS_OK);
+    assert_int_equal(f->e->ops->sa_endpoint(f->e, f->tx, &to, &err), -EOPNOTSUPP);
+    rig_teardown(&state);
+}
+
 static void test_sa_life_and_stats(void **state)
 {
     struct fixture *f = *state;
@@ -528,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_open_refuses_a_card_that_does_not_work),
         cmocka_unit_test(test_the_self_test_leaves_no_trace),
         cmocka_unit_test(test_minor_version_above_ours_is_accepted),
+        cmocka_unit_test(test_minor_version_below_ours_is_used_by_what_it_offers),
         T(test_sa_life_and_stats),
         T(test_key_memory_is_wiped_after_add),
         T(test_slots_run_out_and_come_back_with_a_new_generation),
