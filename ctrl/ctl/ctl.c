@@ -185,7 +185,7 @@ static void serve(struct ctl *c, const char *fault)
         c->listener = -1;
     if (fault || r < 0) {
         LOGF(CFG, 0, "VICI cannot be served: %s", fault ? fault : strerror(-r));
-        c->status = 1;
+        c->status = c->chan[ROOM_IKE] != NULL; // without it the daemon ends
         loop_stop(c->loop);
         return;
     }

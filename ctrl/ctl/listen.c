@@ -121,8 +121,8 @@ int vici_listen(const char *uri, bool insecure, struct esp_error *err)
         r = probe(uri, &w, &stale, err);
     if (r)
         return r;
-    if (stale)
-        unlink(((const struct sockaddr_un *)&w.addr)->sun_path);
+    if (stale && unlink(((const struct sockaddr_un *)&w.addr)->sun_path) < 0)
+        return esp_fail(err, -errno, uri, "removing what an earlier daemon left there: %s", strerror(errno));
     int fd = socket(w.addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return esp_fail(err, -errno, uri, "%s", strerror(errno));

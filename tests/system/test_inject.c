@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -57,12 +58,20 @@ static bool ended(void)
     return lab.west.daemon == 0;
 }
 
+// The socket is there before anybody serves it.
 static bool answers(void)
 {
+    static const char version[] = "\0\0\0\11\0\7version"; // a length, a command and its name
+    const struct timeval most = {.tv_usec = 100000};
     struct sockaddr_un to = {.sun_family = AF_UNIX};
+    char any;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     snprintf(to.sun_path, sizeof(to.sun_path), "%.100s", vici);
-    bool yes = connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most)); // connect, too
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
+    bool yes = connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0 &&
+               send(fd, version, sizeof(version) - 1, MSG_NOSIGNAL) == sizeof(version) - 1 &&
+               recv(fd, &any, 1, 0) == 1;
     close(fd);
     return yes;
 }
