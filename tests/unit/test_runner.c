@@ -68,6 +68,19 @@ static void test_run_test_that_ran_nothing_is_1(void **state)
     assert_int_equal(run("tests/run.sh"), 1);
 }
 
+static void test_fuzz_target_that_ran_nothing_is_1(void **state)
+{
+    (void)state;
+    dir_folder("bin");
+    script("bin/fuzz_some", "echo 'stat::number_of_executed_units: 12'");
+    script("bin/fuzz_none", "echo 'stat::number_of_executed_units: 0'");
+    assert_int_equal(run("tests/fuzz/run.sh $D 1 some"), 0);
+    must_say("12 runs, nothing found");
+    assert_int_equal(run("tests/fuzz/run.sh $D 1 none some"), 1);
+    must_say("FAILED: it ran nothing");
+    assert_int_equal(run("tests/fuzz/run.sh $D 1"), 1);
+}
+
 static void test_run_missing_right_is_3(void **state)
 {
     (void)state;
@@ -239,6 +252,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_run_failure_shows_the_last_lines_and_is_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_test_that_ran_nothing_is_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_lint_without_git_looks_at_all_files, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_fuzz_target_that_ran_nothing_is_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_missing_right_is_3, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_three_failures_are_no_missing_right, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_check_runs_every_stage_and_is_0, setup, dir_remove),
