@@ -272,12 +272,13 @@ static void test_files_that_connections_and_authorities_name(void **state)
                                      "http://x/\n }\n e { cacert = west.pem\n "
                                      "}\n f { frob = 1\n } }\n");
     static const char *const told[] = {
-        "swanctl.conf:11: connections.c.local: invalid value for: certs: x509/nope.pem: No such file or "
-        "directory",
+        ("swanctl.conf:11: connections.c.local: invalid value for: certs: x509/nope.pem: No such file or "
+         "directory"),
         "swanctl.conf:11: connections.c.local: invalid value for: certs: junk.pem: ",
         "x509/junk.pem: x509: ",
-        "swanctl.conf:15: connections.c.remote: invalid value for: pubkeys: pubkey/gone.pub: No such file or "
-        "directory",
+        ("swanctl.conf:15: connections.c.remote: invalid value for: pubkeys: pubkey/gone.pub: No such file "
+         "or "
+         "directory"),
         ("swanctl.conf:16: connections.c.remote.cacert1: invalid value for: file: 'x.pem', expected an "
          "absolute path"),
         "authorities.b: invalid value for: cacert: x509ca/none.pem: No such file or directory",
