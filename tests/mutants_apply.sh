@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# mutants_apply.sh FOLDER...: does each patch of FOLDER/mutants still apply to the source, and does LIST there name just these;
+# mutants_apply.sh FOLDER...: does each patch of FOLDER/mutants still apply to the source, and does LIST there, where there is one, name just these;
 # builds nothing. Exit status: 0 all do, 1 otherwise.
 set -eu
 cd "$(dirname "$0")/.."
 bad=0
 for folder in "$@"; do
     at=$folder/mutants
-    mapfile -t named < <(grep -v '^#' "$at/LIST" | awk '{print $1}' | sort)
     mapfile -t there < <(find "$at" -name '*.patch' -printf '%f\n' | sed 's/\.patch$//' | sort)
+    named=("${there[@]}")
+    if [ -e "$at/LIST" ]; then mapfile -t named < <(grep -v '^#' "$at/LIST" | awk '{print $1}' | sort); fi
     if [ "${named[*]}" != "${there[*]}" ]; then
         echo "$at: LIST and the patches differ: $(comm -3 <(printf '%s\n' "${named[@]}") <(printf '%s\n' "${there[@]}") | tr -d '\t' | tr '\n' ' ')"
         bad=1

@@ -1,3 +1,5 @@
+rtl/lib/ram_sdp.v
+rtl/lib/fifo_ram.v
 rtl/ring/ring_queue.v
 rtl/ring/ring_queues.v
 rtl/ring/ring_fetch.v

@@ -43,10 +43,10 @@ module ring_out #(
     input  wire [15:0]  s_len,
     input  wire [2:0]   s_flags,
     // finished packets: dst_iova, then {flags, length, generation, SA, sequence, status, queue, cookie}
-    output reg          m_valid,
+    output wire         m_valid,
     input  wire         m_ready,
-    output reg  [63:0]  m_dst,
-    output reg  [213:0] m_cpl,
+    output wire [63:0]  m_dst,
+    output wire [213:0] m_cpl,
     // their data, in order
     output reg          d_valid,
     input  wire         d_ready,
@@ -57,31 +57,19 @@ module ring_out #(
     localparam LK = (LANES == 1) ? 4 : (LANES == 2) ? 5 : 6;
 
     // ---- a beat, and with the last one the packet's context: the verdict is a cycle later than what it is made of ------------
-    reg         c_valid;
-    reg  [15:0] c_tag, c_cap;
-    reg  [2:0]  c_q;
-    reg  [63:0] c_dst, c_cookie;
     wire        take = s_tvalid && s_tready;
     wire        done = take && s_tlast;
-    // the oldest context stands in a register of its own, not at a RAM's output
-    wire        head_valid;
-    wire [162:0] head;
-    wire        next = !c_valid || done;
+    wire        c_valid, c_some;
+    wire [15:0] c_tag, c_cap;
+    wire [2:0]  c_q;
+    wire [63:0] c_dst, c_cookie;
     wire [LOG2_CTX:0] waiting;
-    fifo #(.W(163), .LOG2_D(LOG2_CTX)) contexts (
-        .clk(clk), .rst(rst), .wr_valid(ctx_valid && ctx_room), .wdata(ctx), .wr_ready(), .level(waiting),
-        .rd_valid(head_valid), .rd_ready(next), .rdata(head));
+    fifo_ram #(.W(163), .LOG2_D(LOG2_CTX)) contexts (
+        .clk(clk), .rst(rst), .wr_valid(ctx_valid && ctx_room), .wdata(ctx), .wr_ready(), .level(waiting), .some(c_some),
+        .rd_valid(c_valid), .rd_ready(done), .rdata({c_tag, c_q, c_cap, c_dst, c_cookie}));
     assign ctx_room = !waiting[LOG2_CTX] && !(&waiting[LOG2_CTX-1:0]);
-    always @(posedge clk) begin
-        if (next) begin
-            c_valid <= head_valid;
-            {c_tag, c_q, c_cap, c_dst, c_cookie} <= head;
-        end
-        if (rst)
-            c_valid <= 1'b0;
-    end
 
-    // always has room: as many as contexts, with both of their registers
+    // always has room: as many as contexts, with the one at their RAM's output and their head
     wire        read_done, err_here;
     fifo #(.W(1), .LOG2_D(LOG2_CTX)) reads (
         .clk(clk), .rst(rst), .wr_valid(end_valid), .wdata(end_err), .wr_ready(), .level(),
@@ -143,9 +131,9 @@ module ring_out #(
     wire         fetch = rptr != committed && (!dv || move);
     wire [LOG2_META:0] packets;
     wire [LOG2_OUT:0] filled = wptr - rptr;
-    wire         f_valid;
+    wire         f_some;
 
-    assign busy = c_valid || head_valid || v || f_valid || m_valid || dv || d_valid || s_tvalid;
+    assign busy = c_some || v || f_some || dv || d_valid || s_tvalid;
 
     // in columns that are one block RAM each: no choice among RAMs behind their outputs, which are slow
     genvar g;
@@ -184,20 +172,10 @@ module ring_out #(
         end
     end
 
-    wire [277:0] f_data;
-    wire         m_move = !m_valid || m_ready;
-    fifo #(.W(278), .LOG2_D(LOG2_META)) finished (
+    fifo_ram #(.W(278), .LOG2_D(LOG2_META)) finished (
         .clk(clk), .rst(rst), .wr_valid(judged),
         .wdata({dst, flags, keep ? len : 16'd0, gen, sa, seq, status, q, cookie}),
-        .wr_ready(), .level(packets), .rd_valid(f_valid), .rd_ready(m_move), .rdata(f_data));
-    always @(posedge clk) begin
-        if (m_move) begin
-            m_valid <= f_valid;
-            {m_dst, m_cpl} <= f_data;
-        end
-        if (rst)
-            m_valid <= 1'b0;
-    end
+        .wr_ready(), .level(packets), .some(f_some), .rd_valid(m_valid), .rd_ready(m_ready), .rdata({m_dst, m_cpl}));
 
     wire unused = &{1'b0, filled[1:0], packets[1:0], 1'b0};
 endmodule

@@ -12,6 +12,7 @@ mkdir -p "$out"
 
 # proof, cycles from the first one on, steps of induction, cycles for the cover statements
 proofs="fifo_f 12 4 16
+fifo_ram_f 14 4 18
 skid_f 10 4 12
 ram_f 8 3 8
 window_f 4 3 8"
@@ -19,6 +20,7 @@ window_f 4 3 8"
 rtl() { # FOLDER PROOF: the sources
     case $2 in
     fifo_f) echo "$1/rtl/lib/fifo.v" ;;
+    fifo_ram_f) echo "$1/rtl/lib/fifo_ram.v $1/rtl/lib/ram_sdp.v" ;;
     skid_f) echo "$1/rtl/lib/skid.v" ;;
     ram_f) echo "$1/rtl/lib/ram_ab.v" ;;
     window_f) echo "$1/rtl/esp/esp_rx_commit.v $here/ram_ab_any.v" ;;

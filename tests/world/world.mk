@@ -40,7 +40,7 @@ check-world: check-mutants check-orders-short $(WORLD) ## a couple of hundred ra
 
 .PHONY: check-mutants
 check-mutants: ## does each planted defect still apply to the source
-	@tests/mutants_apply.sh tests/world tests/orders tests/unit tests/fuzz
+	@tests/mutants_apply.sh tests/world tests/orders tests/unit tests/fuzz tests/formal
 .PHONY: world-mutants
 world-mutants: $(WORLD) ## plant old defects again: random seeds must find each within five CPU minutes
 	@BUILD=$(BUILD) tests/world/mutants.sh
