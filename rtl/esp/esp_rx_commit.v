@@ -9,8 +9,9 @@
 //
 // Latency 4 cycles, one packet every 2 cycles: read (R), take what was read and what was opened (T), compare (A), decide (B);
 // what a packet leaves stands in registers then (C) and is written in the second cycle (W). Reads are an even number of cycles
-// apart, so that port B reads for one packet while another is between two writes: in T a packet takes what the one two before it
-// leaves, in A what the one before leaves, where that is of its slot. So a hot SA never sees stale state and runs at full rate.
+// apart, so that port B reads for one packet while another is between two writes: what the one two before it leaves stands beside what
+// was read in A, as does what the one before leaves, and is taken where that is of its slot. So a hot SA never sees stale state and
+// runs at full rate. Block RAMs' outputs are late: they go into registers and nowhere else.
 // Limits, which only the slot unit writes, are read a cycle before R by a port of their own. Sequence numbers are compared with
 // the one before's as well as with what was read; which of both counts is chosen behind that.
 // The window is a ring of 32 words of 64 numbers for each slot, each word tagged with the upper bits of its numbers: words left
@@ -172,7 +173,7 @@ module esp_rx_commit #(
         .b_en(b_en), .b_we(write_top || (c_grant && c_write_slot)),
         .b_addr(w ? slot_c : c_grant ? c_slot : x_slot), .b_wdata(w ? top_c : c_top), .b_rdata(top_read)
     );
-    ram_ab #(.W(117), .LOG2_D(LOG2_SA + 5)) win_ram (
+    ram_ab #(.W(117), .LOG2_D(LOG2_SA + 5), .COLUMN(9)) win_ram (
         .clk(clk), .a_en(win_en), .a_addr(win_addr), .a_rdata(win_rdata),
         .b_en(b_en), .b_we(write_word || (c_grant && c_write_word)),
         .b_addr(w ? {slot_c, top_c[10:6]} : c_grant ? {c_slot, c_word} : {x_slot, x_seq[10:6]}),
@@ -263,15 +264,18 @@ module esp_rx_commit #(
         end
     end
 
-    // ---- T: the state as the packet two before leaves it, where that is of the same slot and of the same word -------
+    // ---- T: the state as it was read, and as the packet two before leaves it, where that is of the same slot and of the same word
     reg again_slot, again_word;
     always @(posedge clk) begin
         again_slot <= c && slot_c == x_slot;
         again_word <= c && slot_c == x_slot && top_c[10:6] == x_seq[10:6];
     end
-    reg [63:0] top_a;
+    reg [63:0] top_a, top_d;
     reg [116:0] word_a;
-    reg [191:0] counts_a;
+    reg [63:0] word_d;
+    reg [191:0] counts_a, counts_d;
+    // what the packet two before leaves counts; in its word: the packet's tag, and its bit
+    reg again_top_a, again_word_a, again_counts_a, again_fits, again_taken;
     reg [255:0] limits_t;
     // the first number that has the packet's left of its window, modulo 2^64; there is none below 2^64
     reg [63:0] edge_a;
@@ -288,9 +292,13 @@ module esp_rx_commit #(
         next_word <= b && slot_b == slot_t && seq_b[10:6] == seq_t[10:6];
         next_fits <= seq_b[63:11] == seq_t[63:11];
         if (t) begin
-            top_a <= (again_slot && write_top_c) ? top_c : top_read;
-            word_a <= (again_word && write_word_c) ? word_c : word_read;
-            counts_a <= again_slot ? counts_c : counts_read;
+            {top_a, word_a, counts_a} <= {top_read, word_read, counts_read};
+            {top_d, word_d, counts_d} <= {top_c, word_c[63:0], counts_c};
+            again_top_a <= again_slot && write_top_c;
+            again_word_a <= again_word && write_word_c;
+            again_counts_a <= again_slot;
+            again_fits <= top_c[63:11] == seq_t[63:11];
+            again_taken <= word_c[{1'b0, seq_t[5:0]}];
             {no_edge, edge_a} <= {1'b0, seq_t} + {54'd0, window_t};
             soft_bytes <= limits_t[63:0];
             soft_packets <= limits_t[191:128];
@@ -305,13 +313,14 @@ module esp_rx_commit #(
     wire top_below, top_short, next_below, next_short;
     wire packets_over, packets_short, packets_above, hard_over, soft_over, soft_above, no_room, too_long;
     wire [63:0] packets_now, bytes_now, drops_now;
-    assign {drops_now, bytes_now, packets_now} = next_slot ? counts_c : counts_a;
+    assign {drops_now, bytes_now, packets_now} = next_slot ? counts_c : again_counts_a ? counts_d : counts_a;
+    wire [63:0] top_now = again_top_a ? top_d : top_a;
     /* verilator lint_off UNUSEDSIGNAL */ // only their borrows are of use
     wire [63:0] top_left, top_past, next_left, next_past, packets_left, packets_past, packets_room, hard_left, soft_left, now_left;
     wire [15:0] past_head, past_total;
     /* verilator lint_on UNUSEDSIGNAL */
-    assign {top_below, top_left} = {1'b0, top_a} - {1'b0, seq_a};
-    assign {top_short, top_past} = {1'b0, top_a} - {1'b0, edge_a};
+    assign {top_below, top_left} = {1'b0, top_now} - {1'b0, seq_a};
+    assign {top_short, top_past} = {1'b0, top_now} - {1'b0, edge_a};
     assign {next_below, next_left} = {1'b0, top_c} - {1'b0, seq_a};
     assign {next_short, next_past} = {1'b0, top_c} - {1'b0, edge_a};
     assign {packets_over, packets_left} = {1'b0, hard_packets} - {1'b0, packets_now};
@@ -362,9 +371,10 @@ module esp_rx_commit #(
             newer_b <= newer;
             beyond_b <= beyond;
             old_b <= !newer && checked_a && beyond;
-            taken_b <= !newer && checked_a && (use_word ? word_c[{1'b0, seq_a[5:0]}] : word_a[{1'b0, seq_a[5:0]}]);
-            fits_b <= use_word ? next_fits : word_a[116:64] == seq_a[63:11];
-            word_b <= use_word ? word_c[63:0] : word_a[63:0];
+            taken_b <= !newer && checked_a
+                       && (use_word ? word_c[{1'b0, seq_a[5:0]}] : again_word_a ? again_taken : word_a[{1'b0, seq_a[5:0]}]);
+            fits_b <= use_word ? next_fits : again_word_a ? again_fits : word_a[116:64] == seq_a[63:11];
+            word_b <= use_word ? word_c[63:0] : again_word_a ? word_d : word_a[63:0];
             good_b <= opened_a && !stale_a && !wipe && !cut_a && icv_ok_a;
 
             packets_b <= packets_now;

@@ -3,7 +3,8 @@
 // reads of all others, and all reads by port A, give anything. The real one does no more than this allows: ram_f.v.
 module ram_ab #(
     parameter W = 64,
-    parameter LOG2_D = 10
+    parameter LOG2_D = 10,
+    parameter COLUMN = W
 ) (
     input  wire              clk,
     input  wire              a_en,

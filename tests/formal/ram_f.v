@@ -11,14 +11,20 @@ module ram_f (
     input wire [2:0] b_wdata
 );
     wire [2:0] a_rdata, b_rdata;
-    ram_ab #(.W(3), .LOG2_D(2)) dut (
+    ram_ab #(.W(3), .LOG2_D(2), .COLUMN(2)) dut (
         .clk(clk), .a_en(a_en), .a_addr(a_addr), .a_rdata(a_rdata), .b_en(b_en), .b_we(b_we), .b_addr(b_addr),
         .b_wdata(b_wdata), .b_rdata(b_rdata)
     );
-    (* hierconn *) wire [2:0] \dut.mem[0] , \dut.mem[1] , \dut.mem[2] , \dut.mem[3] ;
+    // two columns, the second one narrower
+    (* hierconn *) wire [1:0] \dut.column[0].mem[0] , \dut.column[0].mem[1] , \dut.column[0].mem[2] , \dut.column[0].mem[3] ;
+    (* hierconn *) wire \dut.column[2].mem[0] , \dut.column[2].mem[1] , \dut.column[2].mem[2] , \dut.column[2].mem[3] ;
 
     (* anyconst *) wire [1:0] at;
-    wire [2:0] really = at == 0 ? \dut.mem[0] : at == 1 ? \dut.mem[1] : at == 2 ? \dut.mem[2] : \dut.mem[3] ;
+    wire [1:0] low = at == 0 ? \dut.column[0].mem[0] : at == 1 ? \dut.column[0].mem[1]
+                   : at == 2 ? \dut.column[0].mem[2] : \dut.column[0].mem[3] ;
+    wire high = at == 0 ? \dut.column[2].mem[0] : at == 1 ? \dut.column[2].mem[1]
+              : at == 2 ? \dut.column[2].mem[2] : \dut.column[2].mem[3] ;
+    wire [2:0] really = {high, low};
     reg begun = 0;
     reg [2:0] word, last;
     reg was_read, was_idle;

@@ -66,6 +66,8 @@ module window_f (
     (* hierconn *) wire [10:0] \dut.window_t ;
     (* hierconn *) wire [63:0] \dut.top_read , \dut.top_a , \dut.edge_a ;
     (* hierconn *) wire [116:0] \dut.word_read , \dut.word_a ;
+    (* hierconn *) wire \dut.again_top_a , \dut.again_word_a , \dut.again_fits , \dut.again_taken ;
+    (* hierconn *) wire [63:0] \dut.top_d , \dut.word_d ;
     (* hierconn *) wire \dut.no_edge , \dut.checked_a ;
     // B and C: the verdict, and what it leaves
     (* hierconn *) wire \dut.newer_b , \dut.old_b , \dut.beyond_b , \dut.taken_b , \dut.fits_b , \dut.good_b ;
@@ -212,11 +214,16 @@ module window_f (
             a_opened_a: assert ((\dut.status_a != 0 || \dut.opened_a || \dut.stale_a ) && (!\dut.opened_a || \dut.found_a ));
         end
         if (here_a) begin
-            a_top_a: assert (\dut.top_a == \dut.top_ram.word );
+            a_top_a: assert ((\dut.again_top_a ? \dut.top_d : \dut.top_a ) == \dut.top_ram.word );
             a_edge: assert ({\dut.no_edge , \dut.edge_a } == {1'b0, \dut.seq_a } + {54'd0, window} && \dut.checked_a );
         end
-        if (same_a)
+        if (same_a && !\dut.again_word_a )
             a_word_a: assert (\dut.word_a == \dut.win_ram.word );
+        if (same_a && \dut.again_word_a ) begin
+            a_word_d: assert (\dut.word_d == \dut.win_ram.word [63:0]);
+            a_again_fits: assert (\dut.again_fits == (\dut.win_ram.word [116:64] == \dut.seq_a [63:11]));
+            a_again_taken: assert (\dut.again_taken == \dut.word_d [\dut.seq_a [5:0]]);
+        end
         if (here) begin
             a_newer: assert (\dut.newer_b == (\dut.seq_b > top));
             a_beyond: assert (\dut.beyond_b == (behind >= {53'd0, window}) && \dut.old_b == (\dut.beyond_b && !\dut.newer_b ));
