@@ -315,8 +315,10 @@ static void attempt(struct timer *t)
     r->put_off = 0;
     r->trying = true;
     int rc = initiate_child(ike, c, child, &err);
-    r->no_way = rc == -ENETUNREACH;
-    if (rc == 0)
+    r = find(ike, c->cfg.name, child->name); // what fails at once may have been the last try
+    if (r)
+        r->no_way = rc == -ENETUNREACH;
+    if (!r || rc == 0)
         return;
     LOGF(IKE, 0, "%s/%s cannot be initiated: %s", r->conn, r->child, err.text);
     if (err.code == -EINVAL) // it names no peer: nothing will change by waiting
