@@ -6,7 +6,7 @@ if [ "$(id -u)" = 0 ]; then
     exec "$@"
 elif sudo -n true 2>/dev/null; then
     keep=TMPDIR,NO_COLOR,ASAN_OPTIONS,UBSAN_OPTIONS,ROUNDS,SECONDS_EACH,KINDS,COUNT,CONNS,HELD,HELD_CHARON
-    for name in BIN CARD CHARON_ROOT KEEP LAB LAB_LOGS ML_KEM PEERS REKEY REKEY_EAST REKEY_WEST ROUNDS SECONDS SEED STEPS; do
+    for name in BIN CARD CHARON_ROOT FAULTS KEEP LAB LAB_LOGS ML_KEM PEERS REKEY REKEY_EAST REKEY_WEST ROUNDS SECONDS SEED STEPS; do
         keep=$keep,ESPALIER_$name
     done
     exec sudo --preserve-env="$keep" "$@"
