@@ -184,6 +184,7 @@ struct card {
     atomic_int snapshot_wanted;
     atomic_uint snapshots; // taken; the last one is counter[snapshots % 2]
     _Atomic uint64_t counter[2][ESPC_COUNTER_COUNT];
+    uint64_t counted_from[ESPC_COUNTER_COUNT]; // what the card had counted when it was taken into use
 };
 
 static inline bool card_failed(const struct card *c)

@@ -159,7 +159,7 @@ static int card_counters(struct esp_engine *e, char *buf, size_t size)
     PUT("driver_snapshots", taken);
     for (uint32_t i = 0; taken && i < ESPC_COUNTER_COUNT; i++)
         if (c->counter_name[i][0])
-            PUT(c->counter_name[i], atomic_load(&c->counter[taken % 2][i]));
+            PUT(c->counter_name[i], atomic_load(&c->counter[taken % 2][i]) - c->counted_from[i]);
 #undef PUT
     atomic_store(&c->snapshot_wanted, 1);
     card_nudge(c);
