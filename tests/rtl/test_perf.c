@@ -15,7 +15,7 @@
 #include "sim/pipe_model.h"
 
 #define ACCEPTED "rtl/perf.json"
-#define COUNT(a) (sizeof(a) / sizeof *(a))
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 enum { SLOTS = 1024, MOST = 600, TRIES = 64 };
 
