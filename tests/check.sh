@@ -15,6 +15,7 @@ cores=$(nproc)
 mkdir -p "$logs"
 touch "$times"
 
+cpu_all=0
 names=() expected=() weights=() needs=() commands=() states=() pids=() begun=() took=()
 stage() { # NAME SECONDS CORES "STAGES THAT COME BEFORE" COMMAND; `x?` comes before and may fail
     local last
@@ -78,7 +79,9 @@ start_stages() {
                 rm -f "$logs/.${names[i]}.rc"
                 (
                     bash -c "${commands[i]}" >"$logs/${names[i]}.log" 2>&1 </dev/null
-                    echo $? >"$logs/.${names[i]}.rc"
+                    rc=$?
+                    times | tail -n 1 >"$logs/.${names[i]}.cpu"
+                    echo $rc >"$logs/.${names[i]}.rc"
                 ) &
                 pids[i]=$! begun[i]=$SECONDS states[i]=running
                 ((used += weights[i], running++))
@@ -88,11 +91,18 @@ start_stages() {
     done
 }
 
+# What a stage's processes have computed, in seconds, of what `times` says: 1m2.345s 0m6.789s
+computed() {
+    awk '{ for (i = 1; i <= 2; i++) { split($i, t, "m"); sum += 60 * t[1] + t[2] } } END { printf "%.0f\n", sum }' "$1" 2>/dev/null || echo 0
+}
+
 finish() {
-    local i=$1 rc
+    local i=$1 rc cpu
     wait "${pids[i]}"
     rc=$(cat "$logs/.${names[i]}.rc" 2>/dev/null || echo 1)
-    rm -f "$logs/.${names[i]}.rc"
+    cpu=$(computed "$logs/.${names[i]}.cpu")
+    ((cpu_all += cpu))
+    rm -f "$logs/.${names[i]}.rc" "$logs/.${names[i]}.cpu"
     took[i]=$((SECONDS - begun[i]))
     case $rc in
     0)
@@ -109,7 +119,7 @@ finish() {
         fi
         ;;
     esac
-    printf '  %-8s %-12s %s\n' "${states[i]}" "${names[i]}" "$(clock "${took[i]}")"
+    printf '  %-8s %-12s %s  (computed: %s)\n' "${states[i]}" "${names[i]}" "$(clock "${took[i]}")" "$(clock "$cpu")"
     if [ "${states[i]}" != ok ]; then
         echo "---- the last lines of $logs/${names[i]}.log"
         tail -n 60 "$logs/${names[i]}.log"
@@ -194,6 +204,6 @@ for i in "${!names[@]}"; do
     printf '  %-8s %-12s %s\n' "${states[i]/blocked/not run}" "${names[i]}" "$(clock "${took[i]}")"
     case ${states[i]} in ok) ((passed++)) ;; skipped) ((skipped++)) ;; *) ((failed++)) ;; esac
 done
-echo "$passed passed, $failed failed, $skipped lacked a right; $(clock $SECONDS) in all"
+echo "$passed passed, $failed failed, $skipped lacked a right; $(clock $SECONDS) in all, $(clock $cpu_all) computed"
 ((failed == 0)) || exit 1
 ((skipped == 0)) || exit 3

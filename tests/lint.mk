@@ -24,11 +24,19 @@ lint-c: lint-tidy
 lint-clang:
 	@echo "  CLANG   $(words $(LINT_C)) files"
 	@clang $(LINT_FLAGS) -fsyntax-only $(LINT_WARN) -Werror $(LINT_C)
-# clang-tidy says clang's own warnings too, of sources and headers (clang-diagnostic-*): one reading instead of two
+# clang-tidy says clang's own warnings too, of sources and headers (clang-diagnostic-*): one reading instead of two.
+# $(call tidy,FILES,OPTION...)
+tidy = printf '%s\n' $(1) | xargs -P $(JOBS) -n 8 sh -c 'clang-tidy --quiet --warnings-as-errors="*" $(2) "$$@" -- $(LINT_FLAGS) $(LINT_WARN) 2>/dev/null' sh
+LINT_TESTS = $(filter tests/%,$(LINT_C))
 lint-tidy:
 	@echo "  TIDY    $(words $(LINT_C)) files"
-	@if $(call lint_if,clang-tidy,$(LINT_LLVM)); then printf '%s\n' $(LINT_C) | xargs -P $(JOBS) -n 8 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(LINT_FLAGS) $(LINT_WARN) 2>/dev/null' sh; \
+	@if $(call lint_if,clang-tidy,$(LINT_LLVM)); then $(call tidy,$(filter-out tests/%,$(LINT_C))) && $(call tidy,$(LINT_TESTS),--checks=-clang-analyzer-*); \
 	else $(MAKE) --no-print-directory -s lint-clang; fi
+# The analyzer walks the ways through a test for as long as through what is tested, so that is in check-long.
+.PHONY: lint-tests
+lint-tests: ## clang-tidy's static analyzer over the tests
+	@echo "  TIDY    $(words $(LINT_TESTS)) files of tests"
+	@if $(call lint_if,clang-tidy,$(LINT_LLVM)); then $(call tidy,$(LINT_TESTS)); fi
 lint-format:
 	@echo "  FORMAT  $(words $(LINT_FORMAT)) files"
 	@if $(call lint_if,clang-format,$(LINT_LLVM)); then clang-format --dry-run -Werror $(LINT_FORMAT); fi

@@ -50,7 +50,7 @@ check-long: ## everything: check, sanitizers, fail-over, policies, the card in C
 	@$(AGAIN) check-policy
 	@$(AGAIN) check-orders ORDERS_CPU=3600
 	@$(AGAIN) check-card-model
-	@$(AGAIN) -j1 lint-rtl-blocks
+	@$(AGAIN) -j1 lint-rtl-blocks lint-tests
 	@$(AGAIN) bench-lookup
 	@$(AGAIN) formal formal-mutants
 	@$(AGAIN) check-debian13
