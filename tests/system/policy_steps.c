@@ -212,8 +212,11 @@ static bool step_rename(struct test *t)
     note(t, "load: c%d is d%d, its children m%d0 and m%d1", i, i, i, i);
     bool good = lab_load(t, &t->naive.loaded, "") == 0 && probe_out(t, WAY_UP) && probe_in(t);
     if (good && c->there && c->mode == TUNNEL && rng_chance(&t->rng, 500)) {
-        note(t, "initiate m%d%d", i, k);
-        swanctl(&t->lab.west, out, sizeof(out), "--initiate --child m%d%d --timeout %d", i, k, INITIATE_S);
+        int rc = swanctl(&t->lab.west, out, sizeof(out), "--initiate --child m%d%d --timeout %d", i, k,
+                         INITIATE_S);
+        note(t, "initiate m%d%d: %s", i, k, rc ? "refused" : "up");
+        if (rc == 0)
+            naive_up(&t->naive, i, k); // it is of the child by either name
         good = probe_out(t, WAY_UP) && probe_in(t);
     }
     if (good && rng_chance(&t->rng, 500))
