@@ -202,6 +202,65 @@ static void test_run_directory_or_socket_without_room_is_named(void **state)
     assert_non_null(strstr(out, "/vici"));
 }
 
+// By further names, so that the next one takes a further page.
+static bool fill_last_page(const char *run)
+{
+    char path[220];
+    struct stat st;
+    long page = sysconf(_SC_PAGESIZE);
+    snprintf(path, sizeof(path), "%s/connections", run);
+    FILE *f = stat(path, &st) == 0 ? fopen(path, "a") : NULL;
+    if (!f)
+        return false;
+    long left = page - (long)st.st_size % page, n;
+    for (left += left < 3 ? page : 0; left > 0; left -= n) {
+        n = left > 250 ? 200 : left;
+        fprintf(f, "+%0*d\n", (int)n - 2, 0);
+    }
+    return fclose(f) == 0 && stat(path, &st) == 0 && st.st_size % page == 0;
+}
+
+static bool names_are(const char *run, const char *what, const char *name)
+{
+    return sh("head -n 1 %s/connections | grep -qx 'espalier connections 1 %s' && grep -qx '+%s' "
+              "%s/connections",
+              run, what, name, run) == 0;
+}
+
+// Connections are loaded all the same, by the same ctl, and the file says that not all are in it, until there
+// is room.
+static void test_names_of_connections_without_room_end_nothing(void **state)
+{
+    (void)state;
+    static char run[200];
+    static char *const in_full[] = {"--card", "none", "--run-dir", run, NULL};
+    struct tunnel_options o = {.start_action = "none"};
+    struct lab *l = &rig.lab;
+    memset(&rig, 0, sizeof(rig));
+    rig.vici[WEST] = rig.vici[EAST] = -1;
+    assert_true(lab_up(l, "espfault"));
+    assert_true(mount_tmpfs("size=1m") && sh("mkdir %s/run", full) == 0);
+    snprintf(run, sizeof(run), "%.150s/run", full);
+    assert_true(espalierd_start(l, &l->west, &l->east, &o, in_full));
+    assert_true(names_are(run, "whole", "site") && fill_last_page(run) && fill());
+    pid_t ctl = room_pid(&l->west, "ctl");
+    o.sections = other_connection;
+    assert_true(site_load(&l->west, &l->east, &o));
+    assert_false(names_are(run, "whole", "site"));
+    assert_true(names_are(run, "parts", "site"));
+    assert_int_equal(
+        sh("grep -q 'connections: writing it: No space left on device' %s/daemon.log", l->west.dir), 0);
+    o.name = "second"; // the file is written anew, in vain
+    assert_true(site_load(&l->west, &l->east, &o));
+    assert_true(names_are(run, "parts", "site"));
+    assert_int_equal(sh("rm %s/filler", full), 0);
+    o.name = "third";
+    assert_true(site_load(&l->west, &l->east, &o));
+    assert_true(names_are(run, "whole", "other") && names_are(run, "whole", "third"));
+    assert_int_equal(room_pid(&l->west, "ctl"), ctl);
+    assert_int_not_equal(sh("grep -q 'was ended' %s/daemon.log", l->west.dir), 0);
+}
+
 // ---- a connection that is refused after a restart
 
 static bool load_only_the_other(void)
@@ -505,6 +564,7 @@ int main(int argc, char **argv)
         T(test_start_right_behind_a_supervisor_that_was_killed),
         T(test_log_without_room_stops_nothing_and_tells_what_is_missing),
         T(test_run_directory_or_socket_without_room_is_named),
+        T(test_names_of_connections_without_room_end_nothing),
         T(test_connection_refused_after_a_restart_keeps_its_traffic_blocked),
         T(test_pool_refused_after_a_restart_keeps_its_traffic_blocked),
         T(test_connection_passed_over_after_a_restart_keeps_its_traffic_blocked),

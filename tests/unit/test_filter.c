@@ -242,6 +242,15 @@ static void act_create(void)
 {
     (void)!open("/tmp/espalier-filter-test", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 }
+// A page of it may be all the room that there is.
+static void act_write_in_place(void)
+{
+    (void)!pwrite(-1, "", 1, 0);
+}
+static void act_shorten(void)
+{
+    (void)!ftruncate(-1, 0);
+}
 static void act_unlink(void)
 {
     unlink("/tmp/espalier-filter-test");
@@ -289,6 +298,8 @@ static void test_sockets_and_files_are_those_of_the_job(void **state)
     }
     expect_of(IN(CTL) | IN(PATH), act_create, "a new file", SYS_openat);
     expect_of(IN(CTL), act_unlink, "unlink", SYS_unlink);
+    expect_of(IN(CTL) | IN(PATH), act_write_in_place, "writing in place", SYS_pwrite64);
+    expect_of(IN(CTL) | IN(PATH), act_shorten, "shortening a file", SYS_ftruncate);
     expect_of(IN(PATH), act_ioctl, "ioctl", SYS_ioctl);
     expect_done(ROOM_IKE, act_ask_interface, "interfaces by name and number");
     expect_done(ROOM_PATH, act_ask_interface, "interfaces by name and number");
