@@ -23,7 +23,7 @@
 enum {
     ALL = IN(CTL) | IN(IKE) | IN(KEYS) | IN(PATH) | IN(FETCH) | IN(METRICS),
     FILES = IN(CTL) | IN(PATH), // write some
-    NET = IN(CTL) | IN(IKE) | IN(PATH) | IN(FETCH),
+    NET = IN(IKE) | IN(PATH) | IN(FETCH),
 };
 
 // X(system call, rooms); what glibc of Debian 12 or 13, OpenSSL, libcurl and libmicrohttpd make of their
@@ -51,14 +51,14 @@ enum {
     X(statfs, ALL) X(fstatfs, ALL) X(access, ALL) X(faccessat, ALL) X(faccessat2, ALL) X(readlink, ALL)        \
     X(readlinkat, ALL) X(getdents64, ALL) X(getcwd, ALL) X(dup, ALL) X(dup3, ALL)                \
     X(fadvise64, ALL) X(pwrite64, FILES) X(ftruncate, FILES) X(fallocate, FILES) X(fsync, FILES)               \
-    X(fdatasync, FILES) X(fchmod, FILES | IN(IKE)) X(chmod, IN(CTL)) X(fchmodat, IN(CTL)) X(umask, IN(CTL))    \
+    X(fdatasync, FILES) X(fchmod, IN(IKE))                                                                     \
     X(unlink, IN(CTL)) X(unlinkat, IN(CTL)) X(rename, IN(CTL)) X(renameat, IN(CTL)) X(renameat2, IN(CTL))      \
     X(memfd_create, IN(PATH))                                                                                  \
     /* sockets that there are */                                                                               \
     X(sendto, ALL) X(sendmsg, ALL) X(sendmmsg, ALL) X(recvfrom, ALL) X(recvmsg, ALL) X(recvmmsg, ALL)          \
     X(getsockopt, ALL) X(setsockopt, ALL) X(getsockname, ALL) X(getpeername, ALL) X(shutdown, ALL)             \
-    X(connect, NET) X(bind, NET) X(listen, IN(CTL)) X(accept4, IN(CTL) | IN(METRICS))                          \
-    X(accept, IN(CTL) | IN(METRICS)) X(sendfile, IN(METRICS)) X(socketpair, IN(FETCH))
+    X(connect, NET) X(bind, NET) X(accept4, IN(CTL) | IN(METRICS)) X(accept, IN(METRICS))                      \
+    X(sendfile, IN(METRICS)) X(socketpair, IN(FETCH))
 // clang-format on
 
 struct call {
@@ -77,11 +77,11 @@ static const struct {
     int family, type, protocol;
     unsigned rooms;
 } sockets[] = {
-    {AF_UNIX, 0, ANY, IN(CTL) | IN(PATH) | IN(FETCH)},
+    {AF_UNIX, 0, ANY, IN(PATH) | IN(FETCH)},
     {AF_INET, SOCK_DGRAM, ANY, NET},
     {AF_INET6, SOCK_DGRAM, ANY, NET},
-    {AF_INET, SOCK_STREAM, ANY, IN(CTL) | IN(FETCH)},
-    {AF_INET6, SOCK_STREAM, ANY, IN(CTL) | IN(FETCH)},
+    {AF_INET, SOCK_STREAM, ANY, IN(FETCH)},
+    {AF_INET6, SOCK_STREAM, ANY, IN(FETCH)},
     {AF_INET, SOCK_RAW, ANY, IN(PATH)},
     {AF_INET6, SOCK_RAW, ANY, IN(PATH)},
     {AF_NETLINK, 0, ANY, IN(PATH)},

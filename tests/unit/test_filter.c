@@ -23,6 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -251,6 +252,32 @@ static void act_shorten(void)
 {
     (void)!ftruncate(-1, 0);
 }
+static void act_connect(void)
+{
+    const struct sockaddr a = {.sa_family = AF_UNSPEC};
+    connect(-1, &a, sizeof(a));
+}
+static void act_bind(void)
+{
+    const struct sockaddr a = {.sa_family = AF_UNSPEC};
+    bind(-1, &a, sizeof(a));
+}
+static void act_listen(void)
+{
+    listen(-1, 1);
+}
+static void act_accept(void)
+{
+    accept4(-1, NULL, NULL, 0);
+}
+static void act_mask(void)
+{
+    umask(0);
+}
+static void act_chmod(void)
+{
+    fchmod(-1, 0600);
+}
 static void act_unlink(void)
 {
     unlink("/tmp/espalier-filter-test");
@@ -287,7 +314,7 @@ static void expect_of(unsigned done, void (*act)(void), const char *what, long n
 static void test_sockets_and_files_are_those_of_the_job(void **state)
 {
     (void)state;
-    expect_of(IN(CTL) | IN(FETCH), act_socket, "a TCP socket", SYS_socket);
+    expect_of(IN(FETCH), act_socket, "a TCP socket", SYS_socket);
     expect_of(IN(PATH), act_raw, "a raw socket", SYS_socket);
     expect_of(IN(PATH), act_other_netlink, "netlink to the policies", SYS_socket);
     expect_of(IN(IKE) | IN(PATH) | IN(FETCH), act_own_netlink, "netlink to the routes", SYS_socket);
@@ -300,6 +327,12 @@ static void test_sockets_and_files_are_those_of_the_job(void **state)
     expect_of(IN(CTL), act_unlink, "unlink", SYS_unlink);
     expect_of(IN(CTL) | IN(PATH), act_write_in_place, "writing in place", SYS_pwrite64);
     expect_of(IN(CTL) | IN(PATH), act_shorten, "shortening a file", SYS_ftruncate);
+    expect_of(IN(IKE), act_chmod, "the rights of a file", SYS_fchmod);
+    expect_of(0, act_mask, "umask", SYS_umask);
+    expect_of(IN(IKE) | IN(PATH) | IN(FETCH), act_connect, "connect", SYS_connect);
+    expect_of(IN(IKE) | IN(PATH) | IN(FETCH), act_bind, "bind", SYS_bind);
+    expect_of(IN(CTL) | IN(METRICS), act_accept, "accept", SYS_accept4);
+    expect_of(0, act_listen, "listen", SYS_listen);
     expect_of(IN(PATH), act_ioctl, "ioctl", SYS_ioctl);
     expect_done(ROOM_IKE, act_ask_interface, "interfaces by name and number");
     expect_done(ROOM_PATH, act_ask_interface, "interfaces by name and number");
@@ -417,13 +450,12 @@ static bool lets(const struct program *p, long nr, uint64_t a, uint64_t b, uint6
 
 static bool may_have_socket(enum room room, int family, int type, int protocol)
 {
-    bool net = room == ROOM_CTL || room == ROOM_IKE || room == ROOM_PATH || room == ROOM_FETCH;
+    bool net = room == ROOM_IKE || room == ROOM_PATH || room == ROOM_FETCH;
     switch (family) {
-    case AF_UNIX: return room == ROOM_CTL || room == ROOM_PATH || room == ROOM_FETCH;
+    case AF_UNIX: return room == ROOM_PATH || room == ROOM_FETCH;
     case AF_INET:
     case AF_INET6:
-        return (type == SOCK_DGRAM && net) ||
-               (type == SOCK_STREAM && (room == ROOM_CTL || room == ROOM_FETCH)) ||
+        return (type == SOCK_DGRAM && net) || (type == SOCK_STREAM && room == ROOM_FETCH) ||
                (type == SOCK_RAW && room == ROOM_PATH);
     case AF_NETLINK:
         return room == ROOM_PATH || (protocol == NETLINK_ROUTE && (room == ROOM_IKE || room == ROOM_FETCH));
