@@ -70,13 +70,17 @@ static void leave(struct ctl *c, struct conn_entry *e)
         hash_del(&c->child_names, &e->children[i].node);
 }
 
-// Behind those with a lower number: nearly always at the end.
-static void put_into_list(struct ctl *c, struct conn_entry *e)
+// Behind those with a lower number, which is looked for from `after` on, both ways: nearly always it is
+// there.
+static void put_into_list(struct ctl *c, struct conn_entry *e, struct conn_entry *after)
 {
-    e->prev = c->last_conn;
-    while (e->prev && e->prev->number > e->number)
-        e->prev = e->prev->prev;
-    e->next = e->prev ? e->prev->next : c->conns;
+    while (after && after->number > e->number)
+        after = after->prev;
+    struct conn_entry *next = after ? after->next : c->conns;
+    for (; next && next->number < e->number; next = next->next)
+        after = next;
+    e->prev = after;
+    e->next = next;
     *(e->prev ? &e->prev->next : &c->conns) = e;
     *(e->next ? &e->next->prev : &c->last_conn) = e;
 }
@@ -201,7 +205,7 @@ static void keep(struct ctl *c, struct conn_entry *e)
         take_off_list(c, old);
         leave(c, old);
     }
-    put_into_list(c, e);
+    put_into_list(c, e, old ? old->prev : c->last_conn);
     enter(c, e);
     LOGF(CFG, 2, "%s connection: %s", old ? "updated" : "added", conn_entry_name(e));
     free(old);
@@ -241,6 +245,7 @@ bool ctl_conn_is(struct ctl *c, const struct msg_CONN_IS *m)
     e->number = m->number;
     if (e->number > c->conn_number)
         c->conn_number = e->number;
+    names_keep(c->names, conn_entry_name(e)); // the file may have lost it
     keep(c, e);
     ctl_sweep_taken(c, conn_entry_name(e));
     return true;
