@@ -238,16 +238,16 @@ static void set_counter(struct ctl *c, const char *name, uint64_t value)
         n->value = value;
 }
 
-// The bank that is not in use is filled; then it is the one in use.
+// The bank that is not in use is filled; then it is the one in use. What is read from there is no index.
 static void keep_baselines(const struct ctl *c)
 {
-    uint32_t next = !c->kept->bank;
+    uint32_t next = ~c->kept->bank & 1, count = 0;
     struct ctl_kept_bank *b = &c->kept->banks[next];
-    b->count = 0;
-    for (const struct counter *n = c->counters; n && b->count < KEPT_COUNTERS; n = n->next) {
-        b->of[b->count].baseline = n->baseline;
-        memcpy(b->of[b->count++].name, n->name, KEPT_NAME_LEN);
+    for (const struct counter *n = c->counters; n && count < KEPT_COUNTERS; n = n->next) {
+        b->of[count].baseline = n->baseline;
+        memcpy(b->of[count++].name, n->name, KEPT_NAME_LEN);
     }
+    b->count = count;
     __atomic_store_n(&c->kept->bank, next, __ATOMIC_RELEASE);
 }
 

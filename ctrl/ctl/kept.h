@@ -6,7 +6,6 @@
 #ifndef CTRL_CTL_KEPT_H
 #define CTRL_CTL_KEPT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum { KEPT_COUNTERS = 4096, KEPT_NAME_LEN = 64 };
@@ -24,10 +23,11 @@ struct ctl_kept {
     uint32_t last_req; // of questions to other rooms: an answer to the last one's is not taken for ours
     uint32_t unnamed;  // secrets without an id so far
     uint32_t loading;  // clients that are connected and have begun to load
-    bool half;         // a client's loads ended before their time, and none has begun anew
-    bool crowded;      // more names of connections were refused than are kept count of
-    bool swept;        // path has swept the kernel of what an earlier run left
-    uint32_t bank;     // of the two the one that is whole
+    // other than 0: so it is (a bool may be nothing but 0 and 1)
+    uint8_t half;    // a client's loads ended before their time, and none has begun anew
+    uint8_t crowded; // more names of connections were refused than are kept count of
+    uint8_t swept;   // path was told to sweep the kernel of what an earlier run left
+    uint32_t bank;   // of the two, by its lowest bit, the one that is whole
     struct ctl_kept_bank banks[2];
 };
 

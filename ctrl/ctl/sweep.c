@@ -61,8 +61,8 @@ static void quiet(struct timer *t)
     struct sweep *s = &c->sweep;
     struct msg_SWEEP m = {.awaited = (uint32_t)s->awaited.count};
     snprintf(m.held, sizeof(m.held), "%s", what_holds(c));
-    c->kept->swept = !m.held[0];
-    ipc_send(c->chan[ROOM_PATH], MSG_SWEEP, &m);
+    if (ipc_send(c->chan[ROOM_PATH], MSG_SWEEP, &m) == 0) // or the next ctl tells it
+        c->kept->swept = !m.held[0];
 }
 
 static void settle(struct ctl *c)
