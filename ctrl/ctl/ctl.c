@@ -266,8 +266,35 @@ static void on_message(void *ctx, struct ipc_chan *chan, enum msg_type t, const 
     }
 }
 
+// When nothing has come of it.
+static void no_end_came(struct timer *t)
+{
+    struct ctl *c = t->ctx;
+    LOGF(DMN, 0, "%s is lost to it: it ends, and the next one is given another", c->lost);
+    loop_stop(c->loop);
+}
+
+// What the supervisor alone can give is gone. Where the daemon ends, everything goes, and we are told so
+// within that time.
+static void lose(struct ctl *c, const char *what)
+{
+    if (c->lost)
+        return;
+    c->lost = what;
+    c->alone = (struct timer){.fire = no_end_came, .ctx = c};
+    timer_set(c->loop, &c->alone, loop_now(c->loop) + CTL_ALONE_MS);
+}
+
+static void lose_listener(void *ctx)
+{
+    lose(ctx, "the socket that VICI is served at");
+}
+
 static void on_closed(void *ctx, struct ipc_chan *chan)
 {
+    static const char *const channels[ROOM_COUNT] = {[ROOM_IKE] = "the channel to ike",
+                                                     [ROOM_KEYS] = "the channel to keys",
+                                                     [ROOM_PATH] = "the channel to path"};
     struct ctl *c = ctx;
     for (int r = 0; r < ROOM_COUNT; r++) {
         if (c->chan[r] != chan)
@@ -276,6 +303,8 @@ static void on_closed(void *ctx, struct ipc_chan *chan)
         ipc_close(chan);
         if (r == ROOM_SUPER)
             loop_stop(c->loop);
+        else if (channels[r])
+            lose(c, channels[r]);
     }
 }
 
@@ -294,7 +323,7 @@ int ctl_connect(struct ctl *c, enum room room, int fd)
 struct ctl *ctl_new(struct loop *l, const struct settings *settings)
 {
     static const struct server_ops ops = {
-        .command = ctl_command, .listeners = listeners, .dropped = ctl_sweep_cut};
+        .command = ctl_command, .listeners = listeners, .dropped = ctl_sweep_cut, .unheard = lose_listener};
     struct ctl *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
@@ -334,6 +363,7 @@ void ctl_free(struct ctl *c)
         release(p);
     }
     timer_stop(c->loop, &c->recover.again);
+    timer_stop(c->loop, &c->alone);
     server_free(c->server);
     if (c->listener >= 0)
         close(c->listener);

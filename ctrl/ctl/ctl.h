@@ -22,6 +22,7 @@ enum {
     CTL_ANSWER_MS = 10000, // for answers that take no network
     CTL_SWEEP_MS = 10000,  // from the last load or unload
     CTL_LEASES_MS = 1000,  // between attempts to read the leases, while they cannot be
+    CTL_ALONE_MS = 2000,   // in which the daemon ends, when it does
 };
 
 struct ctl;
@@ -119,6 +120,8 @@ struct ctl {
     struct msg_LISTEN listen;          // as the other rooms have been told
     int status;
     bool stopping;
+    const char *lost;                 // what it cannot have back; NULL: nothing
+    struct timer alone;               // since then
     uint8_t conn_wire[CONN_WIRE_MAX]; // the connection that is being loaded, and no longer
 };
 

@@ -323,15 +323,24 @@ static void pause_listening(struct server *s, int why)
     timer_set(s->loop, &s->again, loop_now(s->loop) + SERVER_AGAIN_MS);
 }
 
+// All who were ever given the socket can shut it down: the loop would turn for ever.
+static void stop_unheard(struct server *s)
+{
+    server_stop(s);
+    if (s->ops->unheard)
+        s->ops->unheard(s->ctx);
+}
+
 static void on_accept(struct loop_fd *f, uint32_t events)
 {
     struct server *s = f->ctx;
     struct ucred peer;
     socklen_t len = sizeof(peer);
-    (void)events;
     int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        if (events & EPOLLHUP)
+            stop_unheard(s);
+        else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
             pause_listening(s, errno);
         return;
     }

@@ -52,6 +52,7 @@ struct server_ops {
     bool (*command)(void *ctx, struct command *cmd);
     void (*listeners)(void *ctx); // who takes which events may have changed; NULL: nobody asks
     void (*dropped)(void *ctx);   // a client that loads has not gone by itself; may be NULL
+    void (*unheard)(void *ctx);   // somebody has shut the socket down: no more clients come; may be NULL
 };
 
 struct server *server_new(struct loop *l, const struct server_ops *ops, void *ctx);

@@ -27,6 +27,8 @@ void sockets_close(struct socket_set *s);
 
 // vici_socket.c: what ctl gets, after sockets_open and as it; the caller closes *s in any case.
 int sockets_open_ctl(struct socket_set *s, const struct settings *settings, struct esp_error *err);
+// Where a ctl that was broken into has shut down what VICI is served at: another. 0 or -errno.
+int sockets_renew_vici(struct socket_set *s, const struct settings *settings, struct esp_error *err);
 void sockets_end_vici(struct socket_set *s); // its file goes, and whoever asks from now on is refused
 
 // metrics_socket.c: where the room of that name listens, in *s; as sockets_open. group: whose a socket in the

@@ -179,13 +179,16 @@ static void start_again(struct timer *t)
     enum room room = (enum room)(t - s->start_again);
     struct channels c;
     struct esp_error err = {0};
-    if (children_start_again(room, s->pid, s->words, &c, s->sockets, s->config, &err) < 0) {
+    int rc = room == ROOM_CTL ? sockets_renew_vici(s->sockets, &s->config->settings, &err) : 0;
+    if (rc >= 0)
+        rc = children_start_again(room, s->pid, s->words, &c, s->sockets, s->config, &err);
+    if (rc < 0) {
         LOGF(DMN, 0, "%s: %s", err.field, err.text);
         come_again(s, room);
         return;
     }
     again_started(&s->again[room], loop_now(s->loop));
-    int rc = join_again(s, room, &c);
+    rc = join_again(s, room, &c);
     tell_pid(s, room, ROOM_CTL);
     if (room != ROOM_METRICS) // which was started with all of them
         tell_pid(s, room, ROOM_METRICS);

@@ -2,9 +2,11 @@
 // What ctl gets, and the next ctl once more where it dies: the socket that VICI is served at, whose clients
 // wait meanwhile, and the memory of what it alone knows.
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "ctrl/ctl/kept.h"
 #include "ctrl/ctl/listen.h"
@@ -20,6 +22,22 @@ int sockets_open_ctl(struct socket_set *s, const struct settings *st, struct esp
         return s->vici;
     snprintf(s->vici_uri, sizeof(s->vici_uri), "%s", st->vici_uri);
     return 0;
+}
+
+static bool is_shut_down(int fd)
+{
+    struct pollfd p = {.fd = fd};
+    return fd < 0 || (poll(&p, 1, 0) == 1 && p.revents & POLLHUP);
+}
+
+int sockets_renew_vici(struct socket_set *s, const struct settings *st, struct esp_error *err)
+{
+    if (!is_shut_down(s->vici))
+        return 0;
+    if (s->vici >= 0)
+        close(s->vici);
+    s->vici = vici_listen(st->vici_uri, st->vici_insecure, err);
+    return s->vici < 0 ? s->vici : 0;
 }
 
 void sockets_end_vici(struct socket_set *s)

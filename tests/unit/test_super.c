@@ -571,6 +571,43 @@ static void test_sockets_have_room_without_rights_too(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static bool serves(const struct sockaddr_un *at)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool there = connect(fd, (const struct sockaddr *)at, sizeof(*at)) == 0;
+    close(fd);
+    return there;
+}
+
+// A ctl that was broken into can: it holds the same one.
+static void test_vici_socket_that_was_shut_down_is_made_anew(void **state)
+{
+    (void)state;
+    struct settings st;
+    struct esp_error err;
+    struct socket_set s = {.vici = -1, .kept = -1};
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    settings_default(&st);
+    snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/vici-anew-%d", (int)getpid());
+    snprintf(st.vici_uri, sizeof(st.vici_uri), "unix://%s", at.sun_path);
+    assert_int_equal(sockets_open_ctl(&s, &st, &err), 0);
+    int first = dup(s.vici);
+    assert_int_equal(sockets_renew_vici(&s, &st, &err), 0);
+    assert_true(serves(&at)); // by somebody who waits, too
+    assert_int_equal(sockets_renew_vici(&s, &st, &err), 0);
+    assert_int_equal(shutdown(first, SHUT_RDWR), 0);
+    assert_false(serves(&at));
+    assert_int_equal(sockets_renew_vici(&s, &st, &err), 0);
+    assert_true(serves(&at));
+    struct stat file;
+    assert_true(stat(at.sun_path, &file) == 0 && (file.st_mode & 0777) == 0660);
+    sockets_end_vici(&s);
+    assert_false(serves(&at));
+    close(first);
+    close(s.vici);
+    close(s.kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -584,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_demux_ike_in_front_of_esp_takes_none_of_it_along),
         cmocka_unit_test(test_listen_takes_the_addresses_of_the_list_only),
         cmocka_unit_test(test_sockets_have_room_without_rights_too),
+        cmocka_unit_test(test_vici_socket_that_was_shut_down_is_made_anew),
         cmocka_unit_test(test_rundir_is_made_locked_and_free_after_the_end),
         cmocka_unit_test(test_notify_path_abstract_and_absent),
         cmocka_unit_test(test_debug_dir_of_others_or_open_to_others_is_refused),

@@ -203,6 +203,32 @@ static void test_room_that_is_gone_is_an_error(void **state)
     assert_value(receive(client, VICI_CMD_RESPONSE, NULL), "daemon", "espalierd");
 }
 
+// Only the channel is gone, where the daemon goes on: another ctl is given another.
+static void test_channel_that_ended_ends_it_where_the_daemon_does_not(void **state)
+{
+    static const enum room of[] = {ROOM_IKE, ROOM_KEYS, ROOM_PATH};
+    for (int i = 0; i < 3; i++) {
+        close(room[ROOM_FETCH]); // which comes again by itself
+        room[ROOM_FETCH] = -1;
+        turn();
+        now += 10 * CTL_ALONE_MS;
+        turn();
+        assert_false(loop_stopped(loop));
+        close(room[of[i]]);
+        room[of[i]] = -1;
+        turn();
+        now += CTL_ALONE_MS - 1;
+        turn();
+        assert_false(loop_stopped(loop));
+        now += 1;
+        turn();
+        assert_true(loop_stopped(loop));
+        assert_int_equal(ctl->status, 0);
+        assert_int_equal(ctl_tear_down(state), 0);
+        assert_int_equal(ctl_set_up(state), 0);
+    }
+}
+
 static void test_settings_are_reread_by_the_supervisor(void **state)
 {
     (void)state;
@@ -384,6 +410,7 @@ int main(void)
         T(test_counters_are_counted_from_the_last_reset),
         T(test_room_without_answer_times_out),
         T(test_room_that_is_gone_is_an_error),
+        T(test_channel_that_ended_ends_it_where_the_daemon_does_not),
         T(test_settings_are_reread_by_the_supervisor),
         T(test_commands_under_way_are_bounded),
         T(test_algorithms_listed_are_those_that_can_be_had),

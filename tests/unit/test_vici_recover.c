@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A ctl that takes the place of one that died: what it asks the other rooms for before it serves, and what
 // the dead one has left it.
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -123,6 +124,7 @@ static void expect_conns(const char *first, const char *second)
     client = client < 0 ? join() : client;
     request("get-conns", NULL);
     const struct vici_node *n = vici_find(receive(client, VICI_CMD_RESPONSE, NULL), "conns")->child;
+    assert_non_null(n);
     assert_string_equal((const char *)n->value, first);
     n = n->next;
     assert_true(!n == !second);
@@ -340,6 +342,43 @@ static void test_counters_are_counted_from_where_they_were_reset(void **state)
     }
 }
 
+// Whoever wrote there last may have been broken into.
+static void test_what_is_kept_may_be_anything(void **state)
+{
+    (void)state;
+    ctl->kept->bank = 2; // so the first one is in use
+    counted("reset-counters", 40);
+    expect_success();
+    assert_int_equal(ctl->kept->bank, 1); // and the other one was filled
+    memset(ctl->kept, 0xff, sizeof(*ctl->kept));
+    killed();
+    request("version", NULL);
+    assert_value(receive(client, VICI_CMD_RESPONSE, NULL), "daemon", "espalierd");
+    assert_true(ctl->kept->swept && ctl->kept->crowded);
+}
+
+// ---- what cannot be had back
+
+static void test_socket_that_somebody_shut_down_ends_it(void **state)
+{
+    (void)state;
+    uint32_t req = begins();
+    int shared = dup(ctl->listener);
+    result(ROOM_IKE, req, true, "");
+    no_pools();
+    expect(ROOM_SUPER, MSG_SERVING);
+    assert_int_equal(shutdown(shared, SHUT_RDWR), 0);
+    turn();
+    struct pollfd p = {.fd = loop_pollfd(loop), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 0), 0); // and does not keep it turning
+    assert_false(loop_stopped(loop));    // as the daemon's end may do it
+    now += CTL_ALONE_MS;
+    turn();
+    assert_true(loop_stopped(loop));
+    assert_int_equal(ctl->status, 0);
+    close(shared);
+}
+
 // ---- the sweep
 
 static union msg swept(void)
@@ -402,6 +441,37 @@ static void test_connection_that_was_awaited_is_awaited_still(void **state)
     expect_conns("x", "y");
 }
 
+// The file went while it ran. What ike has is loaded: the sweep of the next run must wait for it.
+static void test_connection_that_ike_has_is_written_down_again(void **state)
+{
+    struct given x;
+    load(&x, "x");
+    assert_int_equal(unlink(path), 0);
+    killed();
+    recovers(&x);
+    assert_int_equal(ctl_tear_down(state), 0); // and the daemon with it
+    assert_int_equal(ctl_set_up(state), 0);
+    assert_int_equal(ctl_sweep_open(ctl, path), 0);
+    expect_conns("x", NULL);
+}
+
+static void test_sweep_that_path_was_not_told_of_is_told_by_the_next(void **state)
+{
+    (void)state;
+    struct given x;
+    load(&x, "x");
+    close(client); // it has loaded all
+    turn();
+    client = join();
+    close(room[ROOM_PATH]);
+    room[ROOM_PATH] = -1;
+    now += CTL_SWEEP_MS;
+    turn();
+    killed();
+    recovers(&x);
+    assert_string_equal(swept().SWEEP.held, "");
+}
+
 // Nothing of an earlier run is left that a refused one could mean.
 static void test_after_the_sweep_nothing_is_awaited(void **state)
 {
@@ -432,9 +502,13 @@ int main(void)
         T(test_secret_without_an_id_takes_no_other_ones_place),
         T(test_uptime_is_the_daemons),
         T(test_counters_are_counted_from_where_they_were_reset),
+        T(test_what_is_kept_may_be_anything),
+        T(test_socket_that_somebody_shut_down_ends_it),
         T(test_client_that_loaded_when_it_died_has_not_loaded_all),
         T(test_client_that_went_before_it_died_has_loaded_all),
         T(test_connection_that_was_awaited_is_awaited_still),
+        T(test_connection_that_ike_has_is_written_down_again),
+        T(test_sweep_that_path_was_not_told_of_is_told_by_the_next),
         T(test_after_the_sweep_nothing_is_awaited),
     };
     return cmocka_run_group_tests_name("a ctl in the place of one that died", tests, NULL, NULL);
