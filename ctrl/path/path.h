@@ -252,7 +252,8 @@ struct path {
     struct reason *reason; // the last one that was told
     struct hash by_spi, by_id;
     struct spd spd;
-    struct hash traffic; // by the names of connection and child
+    struct hash traffic;    // by the names of connection and child
+    uint32_t traffic_lists; // that ctl has asked for
     struct card_totals card_totals;
     unsigned workers;
     struct worker worker[PATH_WORKERS]; // the first one also has the card's packets

@@ -107,10 +107,10 @@ static void tell(struct path *p, uint32_t req, const struct policy *pol)
 {
     struct traffic_counts n = {0};
     if (pol->traffic &&
-        pol->traffic->asked == req) // by another policy of that child, which an edit has replaced
+        pol->traffic->told == p->traffic_lists) // by another policy of that child, which an edit has replaced
         return;
     if (pol->traffic) {
-        pol->traffic->asked = req;
+        pol->traffic->told = p->traffic_lists;
         n = traffic_sum(pol->traffic);
     }
     struct msg_TRAFFIC m = {.req = req,
@@ -129,6 +129,7 @@ void traffic_list(struct path *p, const struct msg_TRAFFIC_LIST *m)
     struct reader r = reader_of(m->names);
     char conn[NAME_MAX_LEN];
     bool room = true;
+    p->traffic_lists++;
     for (unsigned n = 0; r.left && !r.bad && room; n++) {
         rd_cstr(&r, conn, sizeof(conn));
         room = n < COUNTS_PAGE && ipc_has_room(p->ctl);

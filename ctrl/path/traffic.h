@@ -19,9 +19,9 @@ struct traffic {
     struct traffic_counts past; // of SAs that are gone
     struct child *children;     // that count here
     struct hash_node node;
-    uint32_t refs;  // policies and SAs
-    uint32_t asked; // the question that it was last told to
-    char names[];   // the connection's, then the child's, each with its zero
+    uint32_t refs; // policies and SAs
+    uint32_t told; // in the list of that number (path.traffic_lists): ctl's own begin anew with each ctl
+    char names[];  // the connection's, then the child's, each with its zero
 };
 
 // What cards have counted, by their own names: a card counts from zero where it is reset or another one takes

@@ -10,9 +10,10 @@ static struct msg_TRAFFIC told;
 static unsigned answers;
 static bool good;
 
+static uint32_t req = 100;
+
 static void ask_for(struct rig *r, struct slice names)
 {
-    static uint32_t req = 100;
     static uint8_t buf[16384];
     union msg m = {0};
     answers = 0;
@@ -96,6 +97,17 @@ static void test_counts_go_on_over_fail_over_rekeying_edit_and_end(void **state)
     assert_int_equal(r->p->traffic.count, 0);
     rig_must_apply(r, "rig", &edit, 1);
     expect(r, 0, 0);
+}
+
+// Which numbers its questions like the one before it.
+static void test_ctl_that_was_started_again_is_told_all(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_out(r, 0, 2);
+    expect(r, 2, 0);
+    req--;
+    expect(r, 2, 0);
 }
 
 static void test_what_is_dropped_on_its_way_out_is_counted(void **state)
@@ -204,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_counters_that_there_is_no_room_for_are_told),
         T(test_counts_go_on_over_fail_over_rekeying_edit_and_end),
+        T(test_ctl_that_was_started_again_is_told_all),
         T(test_what_is_dropped_on_its_way_out_is_counted),
         T(test_only_what_protects_and_each_child_once),
         T(test_page_has_an_end),
