@@ -57,6 +57,9 @@
 // second.
 #define LAST_NUMBERS (1ull << 28)
 
+// Octets of the ring, so that an event finds room wherever it stands.
+#define ROOM_TO_TELL 64u
+
 struct key_limits {
     uint64_t soft_blocks, hard_blocks, soft_forged, hard_forged;
 };
@@ -87,7 +90,7 @@ static struct msg_CHILD_EVENT event_of(const struct child *c)
 static void tell(struct child *c)
 {
     struct msg_CHILD_EVENT m = event_of(c);
-    if (note_to_ike(c->w, MSG_CHILD_EVENT, &m))
+    if (note_kept(c->w, MSG_CHILD_EVENT, &m))
         c->limit_told = c->limit_event;
     else
         c->w->limits_untold = true;
@@ -101,15 +104,18 @@ void limit_event(struct child *c, uint8_t event)
     tell(c);
 }
 
+// SAs are only looked at while there is room: there may be very many, just where ike does not keep up.
 void limits_tell(struct path *p)
 {
     bool any = false;
     for (unsigned i = 0; i < p->workers; i++) {
-        any |= p->worker[i].limits_untold;
-        p->worker[i].limits_untold = false;
+        struct worker *w = &p->worker[i];
+        bool now = w->limits_untold && notes_room(&w->notes) >= ROOM_TO_TELL;
+        w->limits_untold &= !now;
+        any |= now;
     }
     for (struct child *c = any ? p->children : NULL; c; c = c->next)
-        if (!c->dying && c->limit_told < c->limit_event)
+        if (!c->dying && c->limit_told < c->limit_event && !c->w->limits_untold)
             tell(c);
 }
 

@@ -53,7 +53,7 @@ static uint32_t write_at(uint8_t *to, uint32_t room, enum msg_type t, const void
     return octets(len);
 }
 
-bool notes_put(struct notes *n, enum msg_type t, const void *m, uint32_t leave)
+static bool put(struct notes *n, enum msg_type t, const void *m, uint32_t leave)
 {
     uint32_t at = atomic_load_explicit(&n->written, memory_order_relaxed), skipped = 0;
     uint32_t room = NOTES_BYTES - (at - atomic_load_explicit(&n->taken, memory_order_acquire));
@@ -64,14 +64,24 @@ bool notes_put(struct notes *n, enum msg_type t, const void *m, uint32_t leave)
         len = write_at(n->bytes, room - here, t, m);
         skipped = here;
     }
-    if (!len) {
-        n->full++;
+    if (!len)
         return false;
-    }
     if (skipped)
         memcpy(place(n, at), &(uint32_t){SKIP}, HEAD);
     atomic_store_explicit(&n->written, at + skipped + len, memory_order_release);
     return true;
+}
+
+bool notes_put(struct notes *n, enum msg_type t, const void *m, uint32_t leave)
+{
+    bool there = put(n, t, m, leave);
+    n->full += !there;
+    return there;
+}
+
+uint32_t notes_room(const struct notes *n)
+{
+    return NOTES_BYTES - (atomic_load(&n->written) - atomic_load(&n->taken));
 }
 
 struct slice notes_next(struct notes *n)
@@ -99,6 +109,11 @@ void notes_take(struct notes *n)
 bool note_to_ike(struct worker *w, enum msg_type t, const void *m)
 {
     return notes_put(&w->notes, t, m, 0);
+}
+
+bool note_kept(struct worker *w, enum msg_type t, const void *m)
+{
+    return put(&w->notes, t, m, 0);
 }
 
 bool note_of_stranger(struct worker *w, enum msg_type t, const void *m)

@@ -180,6 +180,50 @@ static void test_limit_is_told_once_though_there_was_no_room(void **state)
     assert_int_equal(at_ike(r, MSG_CHILD_EVENT), 1);
 }
 
+static unsigned untold(const struct rig *r)
+{
+    unsigned n = 0;
+    for (const struct child *c = r->p->children; c; c = c->next)
+        n += !c->dying && c->limit_told < c->limit_event;
+    return n;
+}
+
+// Those that wait are looked at as long as there is room, and that there is none is no loss that counts.
+static void test_limits_that_wait_are_told_while_there_is_room(void **state)
+{
+    enum { SAS = 50 };
+    struct rig *r = *state;
+    struct worker *w = r->p->worker;
+    struct msg_IKE_DATAGRAM m = {.datagram = slice_of(big, 60000)};
+    for (uint32_t i = 1; i <= SAS; i++)
+        rig_must_install(r, i, OFFLOAD_NO, "software");
+    at_ike(r, MSG_NONE);
+    fill(w);
+    uint64_t full = w->notes.full;
+    for (uint32_t i = 1; i <= SAS; i++)
+        limit_event(sadb_by_id(r->p, i), CHILD_EVENT_SOFT_LIMIT);
+    limit_event(sadb_by_id(r->p, 2), CHILD_EVENT_HARD_LIMIT); // it waits once
+    assert_int_equal(untold(r), SAS);
+    limits_tell(r->p);
+    assert_int_equal(untold(r), SAS);
+    assert_int_equal(w->notes.full, full);
+    notes_take(&w->notes);
+    notes_take(&w->notes);
+    limits_tell(r->p);
+    unsigned left = untold(r);
+    assert_in_range(left, SAS / 2, SAS - 1);
+    while (ipc_has_room(r->p->ike))
+        ipc_send(r->p->ike, MSG_IKE_DATAGRAM, &m);
+    for (uint32_t i = 1; i < 4; i++) // in the midst of the others, and at their end
+        sadb_delete(r->p, 2 * i - 1);
+    rig_turn(r);
+    assert_int_equal(untold(r), left - 3);
+    assert_int_equal(at_ike(r, MSG_CHILD_EVENT), 0);
+    rig_turn(r);
+    assert_int_equal(untold(r), 0);
+    assert_int_equal(at_ike(r, MSG_CHILD_EVENT), SAS - 3);
+}
+
 // It is deleted at once, and nobody looks at it again.
 static void test_sa_that_is_given_up_is_told_of_though_there_was_no_room(void **state)
 {
@@ -224,6 +268,7 @@ int main(void)
         ROOM(test_what_carries_packets_sends_nothing_itself),
         ROOM(test_who_finds_no_room_asks_again_with_the_next_packet),
         ROOM(test_limit_is_told_once_though_there_was_no_room),
+        ROOM(test_limits_that_wait_are_told_while_there_is_room),
         ROOM(test_sa_that_is_given_up_is_told_of_though_there_was_no_room),
         ROOM(test_ring_waits_while_ike_does_not_keep_up),
     };
