@@ -107,12 +107,21 @@ static bool is_anchor(const struct kobj *o)
     return o->kind == KOBJ_RULE && o->priority == ANCHOR_AT;
 }
 
+// Of a run that was killed more is left than what blocks (kset_close): its hooks were there, and if they are
+// not any more, somebody has taken them away.
+static void tell(struct finding *f, const struct kobj *o)
+{
+    if (!f->n->looked && (o->kind != KOBJ_XFRM || o->mark_mask || o->ifindex))
+        f->n->asked[o->family == 6] = true;
+    f->each(f->ctx, o);
+}
+
 static int found(const struct nlmsghdr *h, void *ctx)
 {
     struct finding *f = ctx;
     struct kobj o;
     if (netlink_get(f->n, h, &o) && !is_anchor(&o))
-        f->each(f->ctx, &o);
+        tell(f, &o);
     return 0;
 }
 
@@ -121,7 +130,7 @@ static int found_xfrm(const struct nlmsghdr *h, void *ctx)
     struct finding *f = ctx;
     struct kobj o;
     if (netlink_get_xfrm(f->n, h, &o))
-        f->each(f->ctx, &o);
+        tell(f, &o);
     return 0;
 }
 
@@ -184,6 +193,7 @@ static int dump(struct kernel *k, void (*each)(void *ctx, const struct kobj *o),
         rc = dump_policies(n, found_xfrm, &f);
     if (rc == 0)
         rc = netlink_hook_dump(n, each, ctx);
+    n->looked |= rc == 0;
     return rc ? esp_fail(err, rc, "kernel", "cannot list rules, routes, XFRM policies and hooks: %s",
                          strerror(-rc))
               : 0;

@@ -37,10 +37,12 @@ struct netlink_kernel {
     bool tun_was_up;
     char tun[16];
     char hook_name[24];
-    bool keeps; // a table can be ours alone, also when we are gone (since Linux 6.9)
+    bool looked; // what an earlier run has left has been looked for
     // Of IPv4, of IPv6
     bool sockets[2];         // the hooks see whether a socket has an address of its own
+    bool keeps[2];           // a table can be ours alone, also when we are gone (since Linux 6.9)
     bool asked[2];           // who has asked has been kept: if it is not there, somebody has taken it away
+    bool forgotten[2];       // somebody has changed that, or may have
     bool reflects_for_us[2]; // the kernel reflects marks because we have said so
 };
 

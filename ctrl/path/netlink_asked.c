@@ -168,7 +168,9 @@ static void answers_chain(struct netlink_kernel *n, struct nft_batch *b, const c
     }
     h = past_rule(n, b, name, tun, &list); // nobody asks from a group's address
     nft_load_destination_type(h);
-    nft_compare(h, NFT_CMP_EQ, RTN_UNICAST);
+    nft_compare(h, NFT_CMP_NEQ, RTN_LOCAL); // where the mark or the device finds a way this may not, for IPv6
+    nft_compare(h, NFT_CMP_NEQ, RTN_BROADCAST);
+    nft_compare(h, NFT_CMP_NEQ, RTN_MULTICAST);
     nft_load(h, NFT_META_L4PROTO);
     is_in(h, UNKNOWN_ID, UNKNOWN, NFT_REG_1);
     nft_verdict_is(h, NF_DROP);

@@ -112,7 +112,7 @@ static int one_dormant(const struct nlmsghdr *h, void *ctx)
     struct groups *g = ctx;
     struct kobj o = {.kind = KOBJ_HOOK, .family = nft_family_of(h)}, *more;
     if ((h->nlmsg_type & 0xff) != NFT_MSG_NEWTABLE || !netlink_group_of(g->n, nft_name_of(h), &o) ||
-        !nft_is_dormant(h))
+        !(nft_table_flags(h) & NFT_TABLE_F_DORMANT))
         return 0;
     if (!(more = realloc(g->dormant, (g->count + 1) * sizeof(o)))) {
         g->no_memory = true;

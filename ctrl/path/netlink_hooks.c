@@ -35,7 +35,7 @@ static void chains(struct netlink_kernel *n, struct nft_batch *b, const char *na
 static void build(struct netlink_kernel *n, struct nft_batch *b, const char *name, const struct kobj *o,
                   bool add, enum how how)
 {
-    uint32_t flags = o->proto && n->keeps ? NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST : 0;
+    uint32_t flags = o->proto && n->keeps[o->family == 6] ? NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST : 0;
     b->family = o->family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
     nft_begin(n, b);
     if (how != IN_PLACE) {
@@ -97,7 +97,8 @@ static int table_change(struct netlink_kernel *n, const struct kobj *o, bool add
 struct seen {
     char name[40];
     uint8_t family;
-    bool table, dormant, changed;
+    bool table, changed;
+    uint32_t flags; // of the table
     unsigned rules;
     struct nft_said said;
 };
@@ -109,7 +110,7 @@ static int one_seen(const struct nlmsghdr *h, void *ctx)
         return 0;
     if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWTABLE) {
         s->table = true;
-        s->dormant = nft_is_dormant(h);
+        s->flags = nft_table_flags(h);
     } else if ((h->nlmsg_type & 0xff) == NFT_MSG_NEWRULE) {
         struct nft_said said = nft_said_by(h);
         s->changed |= s->rules++ > 0 && said.value != s->said.value;
@@ -122,13 +123,25 @@ static int look_for(struct netlink_kernel *n, const struct kobj *o, struct seen 
 {
     *s = (struct seen){.family = o->family};
     table_name(n, o, s->name, sizeof(s->name));
-    return nft_list(n, NFT_MSG_GETTABLE, o->family, NULL, one_seen, s);
+    int rc = nft_list(n, NFT_MSG_GETTABLE, o->family, NULL, one_seen, s);
+    return rc == 0 && s->table ? nft_list(n, NFT_MSG_GETRULE, o->family, s->name, one_seen, s) : rc;
 }
 
-// Who has asked stays known where it can.
+static unsigned rules_of(const struct netlink_kernel *n, const struct kobj *o)
+{
+    return o->proto ? netlink_asked_rules(n, o->family) : NETLINK_TURN_RULES;
+}
+
+// As it was made, for whatever TUN.
+static bool is_whole(const struct netlink_kernel *n, const struct kobj *o, const struct seen *s)
+{
+    return s->table && s->rules == rules_of(n, o) && !s->changed && !(s->flags & NFT_TABLE_F_DORMANT);
+}
+
+// Who has asked stays known where it can: a table that somebody has changed may have kept nobody meanwhile.
 static int asked_change(struct netlink_kernel *n, const struct kobj *o, bool add)
 {
-    bool *was = &n->asked[o->family == 6];
+    bool *was = &n->asked[o->family == 6], *forgotten = &n->forgotten[o->family == 6];
     struct seen s;
     int rc = -ENOENT;
     if (!add) {
@@ -136,13 +149,14 @@ static int asked_change(struct netlink_kernel *n, const struct kobj *o, bool add
         *was = *was && rc < 0;
         return rc;
     }
-    if (look_for(n, o, &s) < 0 || s.table) {
-        *was = true;
+    int found = look_for(n, o, &s);
+    *was = *was || found < 0 || s.table;
+    if (found == 0 && is_whole(n, o, &s) && !*forgotten)
         rc = table_change(n, o, true, IN_PLACE);
-    }
     if (rc < 0)
         rc = table_change(n, o, true, *was ? UNKNOWN : ANEW);
     *was = *was || rc == 0;
+    *forgotten = *forgotten && rc < 0;
     return rc;
 }
 
@@ -186,9 +200,9 @@ static bool can(struct netlink_kernel *n, uint8_t family, uint8_t proto)
 
 static bool work(struct netlink_kernel *n, uint8_t family)
 {
-    bool *sockets = &n->sockets[family == 6];
+    bool *sockets = &n->sockets[family == 6], *keeps = &n->keeps[family == 6];
     *sockets = true;
-    n->keeps = false;
+    *keeps = false;
     if (!can(n, family, 0))
         return false;
     if (!can(n, family, IPPROTO_UDP)) { // Linux before 5.10 has no such sockets
@@ -196,8 +210,8 @@ static bool work(struct netlink_kernel *n, uint8_t family)
         if (!can(n, family, IPPROTO_UDP))
             return false;
     }
-    n->keeps = true;
-    n->keeps = can(n, family, IPPROTO_UDP);
+    *keeps = true;
+    *keeps = can(n, family, IPPROTO_UDP);
     return true;
 }
 
@@ -241,14 +255,18 @@ bool netlink_get_hook(const struct netlink_kernel *n, const struct nlmsghdr *h, 
     case NFT_MSG_NEWCHAIN:
     case NFT_MSG_DELCHAIN:
     case NFT_MSG_NEWRULE:
-    case NFT_MSG_DELRULE: return object_of(n, nft_name_of(h), out);
+    case NFT_MSG_DELRULE:
+    case NFT_MSG_DELSETELEM: return object_of(n, nft_name_of(h), out);
     default: return false;
     }
 }
 
-static unsigned rules_of(const struct netlink_kernel *n, const struct kobj *o)
+// Who has asked is not known any more, or anybody could have it forgotten, which ends when it is made again.
+static bool keeps_asked(struct netlink_kernel *n, const struct kobj *o, const struct seen *s)
 {
-    return o->proto ? netlink_asked_rules(n, o->family) : NETLINK_TURN_RULES;
+    bool ours = !n->keeps[o->family == 6] || (s->flags & NFT_TABLE_F_OWNER);
+    n->asked[o->family == 6] = true;
+    return ours && !n->forgotten[o->family == 6];
 }
 
 static int dump_table(struct netlink_kernel *n, struct kobj o, void (*each)(void *ctx, const struct kobj *o),
@@ -258,14 +276,12 @@ static int dump_table(struct netlink_kernel *n, struct kobj o, void (*each)(void
     int rc = look_for(n, &o, &s);
     if (rc < 0 || !s.table)
         return rc;
-    rc = nft_list(n, NFT_MSG_GETRULE, o.family, s.name, one_seen, &s);
-    bool whole = s.rules == rules_of(n, &o) && !s.dormant && !s.changed;
+    bool whole = is_whole(n, &o, &s) && (!o.proto || keeps_asked(n, &o, &s));
     o.ifindex = whole ? s.said.value : 0;
-    if (rc == 0 && !o.proto && s.said.reflects_for_us)
+    if (!o.proto && s.said.reflects_for_us)
         n->reflects_for_us[o.family == 6] = true; // an earlier run has set it
-    if (rc == 0)
-        each(ctx, &o);
-    return rc;
+    each(ctx, &o);
+    return 0;
 }
 
 int netlink_hook_dump(struct netlink_kernel *n, void (*each)(void *ctx, const struct kobj *o), void *ctx)

@@ -102,9 +102,19 @@ static int hook_news(const struct nlmsghdr *h, void *ctx)
 {
     struct telling *t = ctx;
     struct kobj o;
-    if (h->nlmsg_pid != mnl_socket_get_portid(t->n->hooks) && netlink_get_hook(t->n, h, &o))
-        tell_object(t, &o);
+    if (h->nlmsg_pid == mnl_socket_get_portid(t->n->hooks) || !netlink_get_hook(t->n, h, &o))
+        return MNL_CB_OK;
+    if (o.proto && !o.dst_len)
+        t->n->forgotten[o.family == 6] = true;
+    tell_object(t, &o);
     return MNL_CB_OK;
+}
+
+// What is ours alone nobody else has changed.
+static void hook_news_lost(struct netlink_kernel *n)
+{
+    for (int i = 0; i < 2; i++)
+        n->forgotten[i] |= !n->keeps[i];
 }
 
 // What was there before some were lost is older than what is read anew now, and must not be taken for newer.
@@ -124,6 +134,8 @@ static void take_news(struct telling *t, struct mnl_socket *s, int (*f)(const st
         ssize_t got = recv(mnl_socket_get_fd(s), buf, sizeof(buf), MSG_DONTWAIT);
         if (got < 0 && errno == ENOBUFS) {
             forget(s);
+            if (s == t->n->hook_news)
+                hook_news_lost(t->n);
             tell(t, KNOTE_LOST);
         } else if (got <= 0) {
             return;

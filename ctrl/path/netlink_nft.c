@@ -258,8 +258,10 @@ int nft_talk(struct netlink_kernel *n, const struct nft_batch *b)
 
 // ---- reading
 
-// Of every message about tables, chains and rules the first attribute is the table's name.
-_Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1, "the table's name");
+// Of every message about tables, chains, rules and sets' elements the first attribute is the table's name.
+_Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
+                   NFTA_SET_ELEM_LIST_TABLE == 1,
+               "the table's name");
 
 static const struct nlattr *attribute(const struct nlmsghdr *h, int type)
 {
@@ -299,10 +301,10 @@ int nft_list(struct netlink_kernel *n, uint8_t type, uint8_t family, const char 
     return netlink_dump(n, n->hooks, h, each, ctx);
 }
 
-bool nft_is_dormant(const struct nlmsghdr *h)
+uint32_t nft_table_flags(const struct nlmsghdr *h)
 {
     const struct nlattr *a = attribute(h, NFTA_TABLE_FLAGS);
-    return a && mnl_attr_get_payload_len(a) == 4 && (ntohl(mnl_attr_get_u32(a)) & NFT_TABLE_F_DORMANT);
+    return a && mnl_attr_get_payload_len(a) == 4 ? ntohl(mnl_attr_get_u32(a)) : 0;
 }
 
 struct nft_said nft_said_by(const struct nlmsghdr *h)

@@ -76,7 +76,7 @@ int nft_list(struct netlink_kernel *n, uint8_t type, uint8_t family, const char 
              int (*each)(const struct nlmsghdr *h, void *ctx), void *ctx);
 const char *nft_name_of(const struct nlmsghdr *h);
 uint8_t nft_family_of(const struct nlmsghdr *h);
-bool nft_is_dormant(const struct nlmsghdr *h);
+uint32_t nft_table_flags(const struct nlmsghdr *h);
 struct nft_said nft_said_by(const struct nlmsghdr *h);
 
 #endif
