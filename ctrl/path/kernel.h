@@ -23,7 +23,7 @@ enum kobj_action {
     KXFRM_HOLD, // out: what is forwarded is dropped, and so is what is sent from here, unless a hook turns it
     KXFRM_BLOCK, // dropped
     // Marks what the TUN `ifindex` brings; drops ICMP errors of the kernel's own about that which do not go
-    // there. IPv6: gives held packets another look at routes and policies.
+    // there. IPv6: gives held packets another look at routes and policies; forwards no neighbour discovery.
     KHOOK_TURN,
     // Of programs without an address of their own (UDP): what they say to whom has asked them through the TUN
     // `ifindex` goes there or nowhere.

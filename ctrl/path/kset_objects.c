@@ -821,7 +821,7 @@ static bool may_be_on_link(const struct kset_sources *s, const struct prefix *r)
 
 // Between this machine and the next hop, or the other end, where that has an address that the policy names.
 // What is sent is let out from the machine's own addresses alone: what it forwards may say that it is
-// neighbour discovery, but has another source (and is not forwarded from a link-local one).
+// neighbour discovery, which a hook drops (KHOOK_TURN), whatever source it claims.
 static int neighbours(const struct walk *w, const struct kset_sources *s, const struct prefixes *l,
                       const struct prefix *r)
 {

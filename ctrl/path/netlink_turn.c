@@ -11,11 +11,15 @@
 //   from    the last before routing: the mark is on what the TUN brings. The kernel gives its own answers the
 //           mark of what they answer (net.ipv4.fwmark_reflect), and those quote it.
 //   quotes  the last at local output: ICMP errors with that mark go into the TUN or nowhere.
+//   through IPv6, the last of what is forwarded: nothing that says it is neighbour discovery, which the
+//   policies
+//           let out from the machine's own addresses. The kernel forwards IPv6 that says it is from one.
 #include "ctrl/path/netlink_hooks.h"
 
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
 #include <linux/rtnetlink.h>
+#include <netinet/icmp6.h>
 
 #define LOOK_MARK 0x40000000u // changed to have the route looked up again; the TUN strips it
 
@@ -122,10 +126,31 @@ static void quotes_chain(struct netlink_kernel *n, struct nft_batch *b, const ch
     quotes_rule(n, b, name, tun, 11, 12);
 }
 
+// Whoever takes it is on the link (RFC 4861 section 6.1, 7.1, 8.1).
+static void through_chain(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun)
+{
+    struct nlattr *list;
+    nft_chain(n, b, name, "through", "filter", NF_INET_FORWARD, NF_IP6_PRI_LAST - 1);
+    struct nlmsghdr *h = nft_rule(n, b, name, "through", tun, &list);
+    nft_protocol_is(h, IPPROTO_ICMPV6);
+    nft_load_bytes(h, NFT_REG_1, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
+    nft_compare_octet(h, NFT_CMP_GTE, ND_ROUTER_SOLICIT);
+    nft_compare_octet(h, NFT_CMP_LTE, ND_REDIRECT);
+    nft_verdict_is(h, NF_DROP);
+    nft_rule_end(b, h, list);
+}
+
+unsigned netlink_turn_rules(uint8_t family)
+{
+    return family == 6 ? 9 : 8;
+}
+
 void netlink_turn_chains(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun)
 {
-    if (b->family == NFPROTO_IPV6)
+    if (b->family == NFPROTO_IPV6) {
         out_chain(n, b, name, tun);
+        through_chain(n, b, name, tun);
+    }
     in_chain(n, b, name, tun);
     from_chain(n, b, name, tun);
     quotes_chain(n, b, name, tun);

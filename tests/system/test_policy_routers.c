@@ -212,6 +212,8 @@ static void test_neighbour_discovery_that_is_forwarded_stays_closed(void **state
         for (uint8_t type = SOLICITS; type <= ANSWERS; type++) {
             from_lan(g.lan, p, discovery(p, type, "fd01::5", REMOTE, REMOTE, 255));
             assert_int_equal(look(g.l.tun, g.wan, &to).where, loaded ? 0 : WAN);
+            from_lan(g.lan, p, discovery(p, type, "fd01::1", REMOTE, REMOTE, 255)); // the gateway's own
+            assert_int_equal(look(g.l.tun, g.wan, &to).where, loaded ? 0 : WAN);
             from_wan(g.wan, p, discovery(p, type, REMOTE, "fd01::5", "fd01::5", 255));
             assert_int_equal(look(g.l.tun, g.lan, &behind).where, loaded ? 0 : WAN);
         }
