@@ -14,12 +14,30 @@ enum { CHECK_BUSY_MS = 10, CHECK_IDLE_MS = 250, STILL_READS = 3, SNAPSHOT_MS = 1
 // and that between two looks, it is less than 100 ms from a queue's last completion to its being found.
 enum { HANG_MS = 60, DEFAULT_KHZ = 250000 };
 
-// Silent: nothing that the card does from now on can reach memory. In look-aside it has no wire.
+static void add_reason(struct card *c, const char *text)
+{
+    size_t used = strlen(c->reason);
+
+    snprintf(c->reason + used, sizeof(c->reason) - used, "; %s", text);
+}
+
+// What was found first may be what followed from it: the card has wiped its keys.
+static void look_for_fatal(struct card *c)
+{
+    uint32_t status = strstr(c->reason, "FATAL") ? 0 : bus_read32(c->bus, ESPC_REG_STATUS);
+
+    if (status != UINT32_MAX && status & ESPC_STATUS_FATAL_MASK)
+        add_reason(c, "it has stopped: FATAL");
+}
+
+// Silent: nothing that the card does from now on can reach memory. In look-aside it has no wire. That comes
+// before any question, which may have to wait for its answer.
 static bool silence(struct card *c)
 {
     if (c->bus->ops->dead(c->bus))
         return true; // see the bus for why a device that has ended can do no more DMA
     if (bus_master(c->bus, false) == 0) {
+        look_for_fatal(c);                                       // before the reset clears it
         bus_post32(c->bus, ESPC_REG_CTRL, ESPC_CTRL_RESET_MASK); // zeroises the keys, where it still listens
         return true;
     }
@@ -44,26 +62,9 @@ void card_fail(struct card *c, const char *fmt, ...)
     card_nudge(c);
 }
 
-static void add_reason(struct card *c, const char *text)
-{
-    size_t used = strlen(c->reason);
-
-    snprintf(c->reason + used, sizeof(c->reason) - used, "; %s", text);
-}
-
-// What was found first may be what followed from it: the card has wiped its keys.
-static void look_for_fatal(struct card *c)
-{
-    uint32_t status = strstr(c->reason, "FATAL") ? 0 : bus_read32(c->bus, ESPC_REG_STATUS);
-
-    if (status != UINT32_MAX && status & ESPC_STATUS_FATAL_MASK)
-        add_reason(c, "it has stopped: FATAL");
-}
-
 // Beside the packets: what card_fail has asked for.
 static void end_card(struct card *c)
 {
-    look_for_fatal(c);
     c->silent = silence(c);
     if (!c->silent)
         add_reason(c, "it could not be shown silent");

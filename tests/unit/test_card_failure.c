@@ -394,6 +394,59 @@ static void test_a_hang_is_judged_by_the_rate_of_the_cards_clock(void **unused)
     }
 }
 
+// ---- what is asked of a card that has failed
+
+static struct {
+    const struct bus_ops *real;
+    bool asked, silent; // in this order: it was asked while it could still write
+} order;
+
+static int read_noted(struct bus *b, unsigned region, uint64_t offset, void *buf, uint32_t count)
+{
+    if (region == BUS_REGION_BAR0 && !order.silent)
+        order.asked = true;
+    return order.real->read(b, region, offset, buf, count);
+}
+
+static int write_noted(struct bus *b, unsigned region, uint64_t offset, const void *buf, uint32_t count,
+                       bool posted)
+{
+    int rc = order.real->write(b, region, offset, buf, count, posted);
+
+    if (region == BUS_REGION_CONFIG && rc == 0)
+        order.silent = true;
+    return rc;
+}
+
+// An answer may be long in coming, or never come.
+static void test_a_failed_card_is_made_silent_before_it_is_asked_anything(void **state)
+{
+    struct fixture *f = *state;
+    struct card *c = (struct card *)f->e;
+    static struct bus_ops noted;
+    struct esp_job *job, *back;
+
+    add_pair(f);
+    pthread_mutex_lock(&c->control); // the card's own thread stands aside
+    order.real = c->bus->ops;
+    noted = *order.real;
+    order.asked = order.silent = false;
+    noted.read = read_noted;
+    noted.write = write_noted;
+    fake_card_fault(f->card, FAKE_LOST_SA);
+    job = encap_job(f, 0, 40);
+    assert_int_equal(esp_submit(f->e, &job, 1), 1);
+    for (uint64_t end = now_ms() + PATIENCE_MS; !card_failed(c) && now_ms() < end; nap())
+        assert_int_equal(esp_poll(f->e, &back, 1), 0);
+    assert_true(card_failed(c));
+    c->bus->ops = &noted;
+    pthread_mutex_unlock(&c->control);
+    assert_non_null(strstr(wait_failed(f).error.text, "FATAL")); // which it was asked for all the same
+    assert_true(order.silent);
+    assert_false(order.asked);
+    assert_false(fake_card_master(f->card));
+}
+
 static void test_sleeping_asks_the_bus_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -458,6 +511,7 @@ int main(void)
         T(test_no_call_waits_for_a_mute_card),
         T(test_a_queue_that_stands_still_is_found_while_the_other_moves),
         T(test_a_hang_is_judged_by_the_rate_of_the_cards_clock),
+        T(test_a_failed_card_is_made_silent_before_it_is_asked_anything),
         T(test_sleeping_asks_the_bus_nothing),
         T(test_handover_without_a_lease_is_refused),
         T(test_extended_lease_counts_from_the_request_on),
