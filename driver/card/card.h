@@ -167,6 +167,8 @@ struct card {
     char reason[200];               // from FAILING on
     struct event_node *failed_node; // reserved at open: failure must be able to speak; NULL: it has spoken
 
+    const atomic_bool *give_up; // while it is opened; NULL: nobody sets it
+
     uint64_t stamp; // jobs submitted
     uint64_t mark;  // what stands in a result's buffer before the card has written there: drawn at random
     uint64_t completions, doorbells, jobs_done, jobs_aborted;
@@ -195,6 +197,11 @@ static inline bool card_failed(const struct card *c)
 static inline bool card_dead(const struct card *c)
 {
     return atomic_load_explicit(&c->state, memory_order_acquire) == CARD_DEAD;
+}
+
+static inline bool card_given_up(const struct card *c)
+{
+    return c->give_up && atomic_load_explicit(c->give_up, memory_order_relaxed);
 }
 
 static inline struct card *card_of(struct esp_engine *e)

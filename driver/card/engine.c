@@ -348,6 +348,7 @@ int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struc
     c = card_new(err);
     if (!c)
         return -ENOMEM;
+    c->give_up = o->give_up;
     rc = bus_open(&c->bus, o->pci_sysfs ? o->pci_sysfs : "/sys/bus/pci", o->bdf, CARD_VENDOR, CARD_DEVICE,
                   err);
     if (!rc) {
@@ -366,6 +367,7 @@ int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struc
         card_destroy(&c->base);
         return rc;
     }
+    c->give_up = NULL;
     *e = &c->base;
     return 0;
 }

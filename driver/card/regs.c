@@ -113,6 +113,8 @@ static int wait_status(struct card *c, uint32_t mask, uint32_t want, const char 
                             bus_read32(c->bus, ESPC_REG_ERR_CAUSE));
         if ((status & mask) == want)
             return 0;
+        if (card_given_up(c))
+            return esp_fail(err, -ECANCELED, c->bus->name, "its start-up was given up");
         nanosleep(&nap, NULL);
     }
     return esp_fail(err, -ETIMEDOUT, c->bus->name, "the card did not %s within %d ms (STATUS 0x%x)", what,

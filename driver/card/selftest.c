@@ -51,15 +51,22 @@ __attribute__((format(printf, 3, 4))) static int failed(struct test *t, int code
     return esp_fail(t->err, code, "self-test", "%s", what);
 }
 
+static bool may_wait(const struct test *t, uint64_t end)
+{
+    return clock_ms() < end && !card_given_up(t->c);
+}
+
 // The card may have failed: then its reason says more.
 static int not_in_time(struct test *t, const char *what)
 {
     struct card *c = t->c;
 
-    for (uint64_t end = clock_ms() + WAIT_MS; card_failed(c) && !card_dead(c) && clock_ms() < end;)
+    for (uint64_t end = clock_ms() + WAIT_MS; card_failed(c) && !card_dead(c) && may_wait(t, end);)
         nap();
     if (card_dead(c))
         return failed(t, -EIO, "%s", c->reason);
+    if (card_given_up(c))
+        return failed(t, -ECANCELED, "it was given up");
     return failed(t, -ETIMEDOUT, "%s was not done within %d ms", what, WAIT_MS);
 }
 
@@ -67,7 +74,7 @@ static int await_event(struct test *t, enum esp_event_type want, struct esp_even
 {
     struct esp_engine *e = &t->c->base;
 
-    for (uint64_t end = clock_ms() + WAIT_MS; clock_ms() < end && !card_failed(t->c); nap()) {
+    for (uint64_t end = clock_ms() + WAIT_MS; may_wait(t, end) && !card_failed(t->c); nap()) {
         e->ops->tick(e, clock_ms());
         if (!e->ops->events(e, ev, 1))
             continue;
@@ -89,6 +96,8 @@ static int add(struct test *t, enum esp_dir dir, struct esp_sa_params *p)
     p->dir = dir;
     p->seq = dir == ESP_OUT;
     rc = e->ops->sa_add(e, p, NULL, &t->sa[dir], t->err);
+    if (card_failed(t->c)) // -ENODEV would say that there is none
+        return not_in_time(t, "adding an SA");
     return rc ? rc : await_event(t, ESP_EVENT_SA_ADDED, &ev, "adding an SA");
 }
 
@@ -165,7 +174,7 @@ static int run(struct test *t, enum esp_op op, const char *what)
     make_jobs(t, op);
     for (unsigned i = 0; i < PACKETS; i++)
         jobs[i] = &t->job[i];
-    for (uint64_t end = clock_ms() + WAIT_MS; done < PACKETS && clock_ms() < end && !card_failed(t->c);
+    for (uint64_t end = clock_ms() + WAIT_MS; done < PACKETS && may_wait(t, end) && !card_failed(t->c);
          nap()) {
         taken += esp_submit(e, jobs + taken, PACKETS - taken);
         done += esp_poll(e, back + done, PACKETS - done);
@@ -194,6 +203,8 @@ static int delete (struct test *t, enum esp_dir dir)
     struct esp_event ev;
     int rc = e->ops->sa_delete(e, t->sa[dir]);
 
+    if (card_failed(t->c))
+        return not_in_time(t, "deleting an SA");
     return rc ? failed(t, rc, "an SA cannot be deleted")
               : await_event(t, ESP_EVENT_SA_DELETED, &ev, "deleting an SA");
 }
@@ -217,7 +228,7 @@ static int count_from_here(struct test *t)
     struct card *c = t->c;
     unsigned taken = atomic_load(&c->snapshots), now = taken;
 
-    for (uint64_t end = clock_ms() + WAIT_MS; now - taken < 2 && !card_failed(c) && clock_ms() < end;) {
+    for (uint64_t end = clock_ms() + WAIT_MS; now - taken < 2 && !card_failed(c) && may_wait(t, end);) {
         atomic_store(&c->snapshot_wanted, 1);
         card_nudge(c);
         nap();

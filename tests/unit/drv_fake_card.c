@@ -374,6 +374,8 @@ static uint32_t bar_read(struct fake_card *f, uint32_t at)
         atomic_store(&f->fault, fault = FAKE_ALL_ONES);
     if (fault == FAKE_ALL_ONES)
         return UINT32_MAX;
+    if (fault == FAKE_NEVER_READY && at == ESPC_REG_STATUS)
+        return 0;
     if (fault == FAKE_SLOW_ENABLE && at == ESPC_REG_CTRL)
         nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 200000000}, NULL);
     if (fault != FAKE_FREEZE && at == ESPC_REG_FREERUN_LO && (fault != FAKE_FREEZE_LATER || f->looks++ < 3))

@@ -48,6 +48,7 @@ enum fake_fault {
     FAKE_MUTE,         // answers no message any more
     FAKE_HANG_UP,      // closes the stream, and completes nothing any more
     FAKE_RESET_ENABLE, // EPOCH is lost when CTRL.ENABLE is written
+    FAKE_NEVER_READY,  // after a reset
     FAKE_SLOW_ENABLE,  // takes more than a second for an answer when CTRL is read
 };
 

@@ -122,6 +122,42 @@ static void test_open_refuses_a_card_that_does_not_work(void **unused)
     }
 }
 
+static void *change_its_mind(void *give_up)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    atomic_store((atomic_bool *)give_up, true);
+    return NULL;
+}
+
+// Whoever opens a card may change his mind, whatever the card keeps him waiting for.
+static void test_opening_is_given_up(void **unused)
+{
+    static const enum fake_fault cases[] = {FAKE_NEVER_READY, FAKE_HOLD, FAKE_HOLD_ENCAP};
+    struct fake_options fo = fake_default;
+
+    (void)unused;
+    fo.look = 1; // its clock hardly moves, so that no hang is found
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fake_card *card = fake_card_start(&fo);
+        atomic_bool give_up = false;
+        struct esp_card_options o = {.pci_sysfs = fake_card_sysfs(card), .give_up = &give_up};
+        struct esp_error err = {0};
+        struct esp_engine *e = NULL;
+        struct busy busy;
+        pthread_t t;
+
+        fake_card_fault(card, cases[i]);
+        busy_from(&busy);
+        assert_int_equal(pthread_create(&t, NULL, change_its_mind, &give_up), 0);
+        assert_int_equal(esp_card_open(&e, &o, &err), -ECANCELED);
+        assert_in_range(busy_own_ms(&busy), 0, 4000); // each of its waits has 5 s
+        assert_non_null(strstr(err.text, "given up"));
+        assert_null(e);
+        pthread_join(t, NULL);
+        fake_card_stop(card);
+    }
+}
+
 // The smallest rings that there are hold four.
 static void test_the_self_test_leaves_no_trace(void **unused)
 {
@@ -570,6 +606,7 @@ int main(void)
         cmocka_unit_test(test_open_without_a_card_is_enodev),
         cmocka_unit_test(test_open_waits_for_a_slow_card),
         cmocka_unit_test(test_open_refuses_a_card_that_does_not_work),
+        cmocka_unit_test(test_opening_is_given_up),
         cmocka_unit_test(test_the_self_test_leaves_no_trace),
         cmocka_unit_test(test_minor_version_above_ours_is_accepted),
         cmocka_unit_test(test_minor_version_below_ours_is_used_by_what_it_offers),

@@ -12,6 +12,7 @@
 #ifndef ESPALIER_ENGINE_H
 #define ESPALIER_ENGINE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -330,6 +331,9 @@ struct esp_card_options {
     // card's clock, where the card can do that: its packets end with LEASE_EXPIRED. 0: 10 s; ESP_NO_DEADLINE:
     // never.
     uint32_t deadline_ms;
+    // Set from another thread: opening ends with -ECANCELED, but for an answer of the bus that it waits for
+    // (5 s each). NULL: nobody sets it. It is not looked at once the card is open.
+    const atomic_bool *give_up;
 };
 #define ESP_NO_DEADLINE UINT32_MAX
 // Scans with libpci, opens the first (or named) card, checks its identity, shakes hands on features, writes
