@@ -153,15 +153,29 @@ void card_await(struct path *p, int ms)
         opener_ready(&en->fd, 0);
 }
 
+// A thread that waits for a card which does not answer goes on, with what it uses: all that ends with the
+// process.
+static void close_opener(struct path *p)
+{
+    struct path_engine *en = &p->engines[PATH_CARD];
+    struct esp_error err;
+    loop_del(p->loop, &en->fd);
+    opener_give_up(en->opener);
+    en->state = ENGINE_ABSENT;
+    if (opener_wait(en->opener, CLOSE_WAIT_MS)) {
+        (void)opener_take(en->opener, &en->e, &err);
+    } else {
+        p->worker->dma = NULL;
+        p->thread_left = true;
+    }
+    en->opener = NULL;
+}
+
 void card_close(struct path *p)
 {
     struct path_engine *en = &p->engines[PATH_CARD];
-    if (en->state == ENGINE_OPENING) {
-        if (opener_wait(en->opener, CLOSE_WAIT_MS))
-            opener_ready(&en->fd, 0);
-        else
-            p->worker->dma = NULL; // its thread still uses it: both end with the process
-    }
+    if (en->state == ENGINE_OPENING)
+        close_opener(p);
     if (en->e)
         en->e->ops->destroy(en->e);
     en->e = NULL;

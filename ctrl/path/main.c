@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "ctrl/lib/log.h"
 
@@ -69,6 +70,8 @@ int path_main(const struct child_env *env)
     path_close(p);
     ipc_send(p->super, MSG_SHUTDOWN_DONE, &(struct msg_SHUTDOWN_DONE){ROOM_PATH});
     log_set_sink(NULL, NULL);
+    if (p->thread_left) // exit() would take away what it uses, first of all OpenSSL
+        _exit(status);
     path_free(p);
     loop_free(l);
     return status;

@@ -14,6 +14,7 @@ struct opener {
     pthread_t thread;
     int fd;
     struct esp_card_options options;
+    atomic_bool give_up;
     char sysfs[256], bdf[32];
     struct esp_engine *engine;
     struct esp_error err;
@@ -46,6 +47,7 @@ int opener_start(struct opener **out, const struct esp_card_options *opt, struct
     o->options = *opt;
     snprintf(o->sysfs, sizeof(o->sysfs), "%s", opt->pci_sysfs);
     snprintf(o->bdf, sizeof(o->bdf), "%s", opt->bdf ? opt->bdf : "");
+    o->options.give_up = &o->give_up;
     o->options.pci_sysfs = o->sysfs;
     o->options.bdf = opt->bdf ? o->bdf : NULL;
     o->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -67,6 +69,11 @@ bool opener_wait(const struct opener *o, int ms)
 {
     struct pollfd p = {.fd = o->fd, .events = POLLIN};
     return poll(&p, 1, ms) == 1;
+}
+
+void opener_give_up(struct opener *o)
+{
+    atomic_store(&o->give_up, true);
 }
 
 int opener_take(struct opener *o, struct esp_engine **e, struct esp_error *err)

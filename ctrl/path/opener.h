@@ -12,6 +12,7 @@ struct opener;
 int opener_start(struct opener **o, const struct esp_card_options *opt, struct esp_error *err);
 int opener_fd(const struct opener *o);            // readable when it has ended
 bool opener_wait(const struct opener *o, int ms); // has it ended? false: not within that time
+void opener_give_up(struct opener *o);            // it ends as soon as the card lets it
 // esp_card_open's answer, waited for; o is gone.
 int opener_take(struct opener *o, struct esp_engine **e, struct esp_error *err);
 

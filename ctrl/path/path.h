@@ -248,6 +248,8 @@ struct path {
     bool threads; // a card may be opened, and looked after, in threads of its own
     bool retry;   // a half waits for room in an engine
     int status;   // of the process at its end
+    // By card_close: the process ends beneath a thread that still opens a card.
+    bool thread_left;
     struct child *children;
     struct reason *reason; // the last one that was told
     struct hash by_spi, by_id;

@@ -316,12 +316,20 @@ unsigned fake_jobs(const struct fake_card *f)
 }
 
 atomic_bool fake_open_held;
+int fake_open_rc;
+unsigned fake_opens;
 
 int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struct esp_error *err)
 {
-    (void)o;
-    while (atomic_load(&fake_open_held))
+    fake_opens++;
+    *e = NULL;
+    while (atomic_load(&fake_open_held)) {
+        if (o->give_up && atomic_load(o->give_up))
+            return esp_fail(err, -ECANCELED, "card", "given up");
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    if (fake_open_rc)
+        return esp_fail(err, fake_open_rc, "self-test", "a packet did not come back, try %u", fake_opens);
     *e = plugged ? &plugged->base : NULL;
     return plugged ? 0 : esp_fail(err, -ENODEV, "card", "none");
 }

@@ -59,7 +59,9 @@ extern int fake_routes;           // added less removed
 extern int fake_blocks;
 extern int fake_addresses, fake_address_rc; // on the TUN; what putting one there gives
 extern uint64_t fake_tun_lost;              // what the kernel says of the TUN's queue
-extern atomic_bool fake_open_held;          // the card is not opened before this is false
+extern atomic_bool fake_open_held;          // the card is not opened before this is false, or it is given up
+extern int fake_open_rc;                    // not 0: what opening a card gives, whatever is plugged
+extern unsigned fake_opens;                 // tries
 extern int fake_block_fails_in; // the n-th block policy to be added from now on is refused; 0: none
 #define FAKE_CHANGES 256
 struct fake_change {

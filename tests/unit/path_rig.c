@@ -163,6 +163,7 @@ static int up(void **state, unsigned workers)
     r->conn_peer = 1;
     rig_must_apply(r, "rig", &net, 1);
     fake_plug(NULL);
+    fake_open_rc = 0;
     struct path_engine *en = &r->p->engines[PATH_CARD];
     snprintf(en->reason, sizeof(en->reason), "no card was found");
     return 0;
