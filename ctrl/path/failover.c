@@ -3,9 +3,10 @@
 // engine has made sure that it is silent, and every SA goes on in software: outbound from the end of its
 // lease (never from "last seen"), inbound with exactly the sequences whose packets this process has taken.
 // What the card had not given back is run again. It comes back as soon as it is well: new SAs use it, and
-// those that it had, or that would have had it, go to it in order, number by number. Where it fails again
-// soon, it is left alone for a while that doubles with each failure, and its SAs go back once it has been
-// well for ten times as long, so that a card which fails again and again disturbs them less and less.
+// those that it had, or that would have had it, go to it in order, number by number. Where it fails again,
+// it is left alone for a while that doubles with each failure, and its SAs go back once it has been well for
+// ten times as long, so that a card which fails again and again disturbs them less and less. One that does
+// not even pass its test (driver/card/selftest.c) is left alone in the same way, but costs no SA anything.
 #include "ctrl/path/path.h"
 
 #include <errno.h>
@@ -15,7 +16,10 @@
 #include "ctrl/path/opener.h"
 
 enum { BACKOFF_FIRST_MS = 1000, BACKOFF_MOST_MS = 60000, CLOSE_WAIT_MS = 1500 };
-enum { WELL_FOR_SAS = 10, WELL_AGAIN = 100 }; // times the last back-off
+enum { WELL_FOR_SAS = 10 }; // times the last back-off
+// A card that was well for so long is no worse than one that has never failed. Of the longest back-off, not
+// of the last: else one that fails at even intervals would for ever fail for the first time.
+enum { WELL_AGAIN_MS = 100 * BACKOFF_MOST_MS };
 
 static void card_ready(struct loop_fd *f, uint32_t events)
 {
@@ -34,9 +38,31 @@ static int watch(struct path *p, int fd, void (*ready)(struct loop_fd *, uint32_
     return rc < 0 ? esp_fail(err, rc, "card", "cannot watch its events: %s", strerror(-rc)) : 0;
 }
 
-static void not_opened(struct path_engine *en, const struct esp_error *err)
+// After so many failures before this one: first at the next look, then after a while that doubles.
+static uint64_t wait_ms(unsigned failures)
 {
+    uint64_t ms = failures ? BACKOFF_FIRST_MS : 0;
+    for (unsigned i = 1; i < failures && ms < BACKOFF_MOST_MS; i++)
+        ms *= 2;
+    return ms < BACKOFF_MOST_MS ? ms : BACKOFF_MOST_MS;
+}
+
+// Each try has reset a card that is there and has given it memory; where there is none, or nobody answers
+// for it, a look disturbs nobody.
+static void rest(struct path_engine *en, uint64_t now, int code)
+{
+    if (code == -ENODEV || code == -ECONNREFUSED)
+        return;
+    uint64_t ms = wait_ms(en->refusals++);
+    en->retry_at = now + (ms > en->backoff ? ms : en->backoff);
+    en->state = ENGINE_BACKOFF;
+}
+
+static void not_opened(struct path *p, const struct esp_error *err)
+{
+    struct path_engine *en = &p->engines[PATH_CARD];
     char why[200];
+    rest(en, loop_now(p->loop), err->code);
     if (err->code == -ENODEV)
         snprintf(why, sizeof(why), "no card was found");
     else
@@ -68,11 +94,12 @@ static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
         e = NULL;
     }
     if (!e) {
-        not_opened(en, err);
+        not_opened(p, err);
         return;
     }
     en->e = e;
     en->state = ENGINE_READY;
+    en->refusals = 0;
     card_totals_keep(&p->card_totals);
     en->ready_at = loop_now(p->loop);
     snprintf(en->name, sizeof(en->name), "%s", e->name);
@@ -107,7 +134,7 @@ static void open_card(struct path *p)
     struct esp_error err = {0};
     if (!p->worker->dma &&
         esp_pool_create(&p->worker->dma, 2 * (PATH_ON_CARD + PATH_BURST), p->worker->buffer, &err) < 0) {
-        not_opened(en, &err);
+        not_opened(p, &err);
         return;
     }
     struct esp_card_options o = {.pci_sysfs = s->pci_sysfs,
@@ -122,7 +149,7 @@ static void open_card(struct path *p)
         return;
     }
     if (opener_start(&en->opener, &o, &err) < 0) {
-        not_opened(en, &err);
+        not_opened(p, &err);
         return;
     }
     en->state = ENGINE_OPENING;
@@ -245,19 +272,12 @@ void card_failed(struct path *p, const struct esp_event *ev)
     }
 }
 
-// One that fails for the first time in a long while is tried again at once; the longer it was well, the
-// sooner.
+// One that fails for the first time in a long while is tried again at once.
 static void back_off(struct path_engine *en, uint64_t now)
 {
-    uint64_t last = en->backoff ? en->backoff : BACKOFF_FIRST_MS;
-    if (now - en->ready_at >= WELL_AGAIN * last)
+    if (now - en->ready_at >= WELL_AGAIN_MS)
         en->failures = 0;
-    if (en->failures++ == 0)
-        en->backoff = 0;
-    else if (!en->backoff)
-        en->backoff = BACKOFF_FIRST_MS;
-    else
-        en->backoff = 2 * last < BACKOFF_MOST_MS ? 2 * last : BACKOFF_MOST_MS;
+    en->backoff = wait_ms(en->failures++);
     en->retry_at = now + en->backoff;
     en->state = ENGINE_BACKOFF;
 }

@@ -163,7 +163,7 @@ struct engine_count {
 };
 
 // ABSENT -> OPENING -> READY -> FAILED (it gives back what it has) -> BACKOFF -> OPENING; what cannot be
-// opened goes back to ABSENT.
+// opened goes to BACKOFF, and where there is none to ABSENT.
 enum engine_state { ENGINE_ABSENT, ENGINE_OPENING, ENGINE_READY, ENGINE_FAILED, ENGINE_BACKOFF };
 enum { PATH_SOFT, PATH_CARD, PATH_ENGINES };
 struct path_engine {
@@ -175,6 +175,7 @@ struct path_engine {
     bool was_used;              // `reason` is the failure of a card that was in use
     bool loud;         // FAILED: it may still write to memory that it was given; it is never used again
     unsigned failures; // since it was last well for long
+    unsigned refusals; // tries to open it that have failed, since it was last READY
     uint64_t ready_at, retry_at, backoff; // ms
     bool returned;                        // READY: the SAs that it had are going back, or there were none
 };

@@ -143,6 +143,93 @@ static void test_software_goes_on_while_a_slow_card_is_being_opened(void **state
     rig_must_install(r, 2, OFFLOAD_AUTO, "card");
 }
 
+// At the end of path it would otherwise be waited for, or left behind.
+static void test_a_card_that_is_being_opened_at_the_end_is_given_up(void **state)
+{
+    struct rig *r = *state;
+    struct path_engine *en = &r->p->engines[PATH_CARD];
+    fake_init(&r->card);
+    fake_plug(&r->card);
+    r->p->threads = true;
+    atomic_store(&fake_open_held, true);
+    card_scan(r->p);
+    assert_int_equal(en->state, ENGINE_OPENING);
+    card_close(r->p);
+    atomic_store(&fake_open_held, false);
+    assert_false(r->p->thread_left);
+    assert_non_null(r->p->worker->dma);
+    assert_int_equal(en->state, ENGINE_ABSENT);
+    assert_null(en->opener);
+}
+
+// So many tries in the ms that pass: path looks twice in each second.
+static unsigned tries(struct rig *r, unsigned ms)
+{
+    unsigned before = fake_opens;
+    for (unsigned i = 0; i < ms; i += 500) {
+        r->now_us += 500 * 1000;
+        card_scan(r->p);
+    }
+    return fake_opens - before;
+}
+
+// Each try resets it: the first one is made at the next look, and then one after a while that doubles.
+static void test_a_card_that_fails_its_self_test_is_tried_ever_more_seldom(void **state)
+{
+    static const unsigned waits[] = {500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+    struct rig *r = *state;
+    struct path_engine *en = &r->p->engines[PATH_CARD];
+    rig_must_install(r, 1, OFFLOAD_AUTO, "software");
+    fake_open_rc = -EIO;
+    card_scan(r->p);
+    for (unsigned i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+        assert_int_equal(tries(r, waits[i] - 500), 0);
+        assert_int_equal(tries(r, 500), 1);
+    }
+    fake_open_rc = 0;
+    r->now_us += 60 * 1000000;
+    rig_card(r);
+    rig_turn(r);
+    assert_int_equal(fake_live(&r->card), 2); // no SA has known of all that
+    fail_over(r);
+    assert_int_equal(en->backoff, 0);
+    fake_open_rc = -EIO; // and it counts anew
+    assert_int_equal(tries(r, 500), 1);
+    assert_int_equal(tries(r, 500), 1);
+    assert_int_equal(tries(r, 500), 0);
+}
+
+// A card that has failed in use is not tried more often because it does not pass its test either.
+static void test_a_self_test_that_fails_does_not_end_the_back_off(void **state)
+{
+    struct rig *r = *state;
+    struct path_engine *en = &r->p->engines[PATH_CARD];
+    rig_card(r);
+    for (int i = 0; i < 5; i++) {
+        fail_over(r);
+        if (i < 4)
+            r->now_us = (en->retry_at + 1) * 1000, rig_card(r);
+    }
+    assert_int_equal(en->backoff, 8000);
+    fake_open_rc = -EIO;
+    assert_int_equal(tries(r, 8000), 1);
+    assert_int_equal(tries(r, 7500), 0);
+    assert_int_equal(tries(r, 500), 1);
+}
+
+// Where nobody is there, a look costs nothing: it is found as soon as it comes.
+static void test_a_card_that_is_not_there_is_looked_for_all_the_time(void **state)
+{
+    static const int codes[] = {-ENODEV, -ECONNREFUSED};
+    struct rig *r = *state;
+    for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        fake_open_rc = codes[i];
+        assert_int_equal(tries(r, 60000), 120);
+    }
+    fake_open_rc = 0;
+    rig_card(r);
+}
+
 static void test_a_card_that_may_write_on_gets_its_buffers_for_good(void **state)
 {
     struct rig *r = *state;
@@ -191,7 +278,7 @@ static void test_a_card_comes_back_after_its_failure(void **state)
     assert_int_equal(r->p->failovers, 5);
 }
 
-// One that was well for a hundred times its last back-off is no worse than one that has never failed.
+// One that was well for a hundred times the longest back-off is no worse than one that has never failed.
 static void test_a_card_that_was_well_for_long_is_taken_again_at_once(void **state)
 {
     struct rig *r = *state;
@@ -204,14 +291,34 @@ static void test_a_card_that_was_well_for_long_is_taken_again_at_once(void **sta
         rig_card(r);
     }
     assert_int_equal(en->backoff, 2000);
-    r->now_us += 100 * 2000 * 1000ull - 1000;
+    r->now_us += 100 * 60000 * 1000ull - 1000;
     fail_over(r);
     assert_int_equal(en->backoff, 4000);
     r->now_us += 4000 * 1000ull;
     rig_card(r);
-    r->now_us += 100 * 4000 * 1000ull;
+    r->now_us += 100 * 60000 * 1000ull;
     fail_over(r);
     assert_int_equal(en->backoff, 0);
+}
+
+// Every 101 s, for ever: soon its SAs stay in software.
+static void test_a_card_that_fails_at_even_intervals_backs_off(void **state)
+{
+    static const uint64_t waits[] = {0, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+    struct rig *r = *state;
+    struct path_engine *en = &r->p->engines[PATH_CARD];
+    rig_card(r);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    for (unsigned i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+        r->now_us += 101 * 1000000;
+        card_scan(r->p);
+        rig_turn(r);
+        assert_int_equal(fake_live(&r->card), i && 10 * waits[i - 1] > 101000 ? 0 : 2);
+        fail_over(r);
+        assert_int_equal(en->backoff, waits[i]);
+        r->now_us += 1000 * waits[i];
+        rig_card(r);
+    }
 }
 
 static char told[400]; // the last line about an SA
@@ -513,9 +620,14 @@ int main(void)
         WITH(test_failure_after_a_card_has_forgotten_its_sas_loses_nothing),
         WITH(test_an_inbound_sa_that_a_card_has_lost_goes_to_software),
         WITH(test_software_goes_on_while_a_slow_card_is_being_opened),
+        WITH(test_a_card_that_is_being_opened_at_the_end_is_given_up),
+        WITH(test_a_card_that_fails_its_self_test_is_tried_ever_more_seldom),
+        WITH(test_a_self_test_that_fails_does_not_end_the_back_off),
+        WITH(test_a_card_that_is_not_there_is_looked_for_all_the_time),
         WITH(test_a_card_that_may_write_on_gets_its_buffers_for_good),
         WITH(test_a_card_comes_back_after_its_failure),
         WITH(test_a_card_that_was_well_for_long_is_taken_again_at_once),
+        WITH(test_a_card_that_fails_at_even_intervals_backs_off),
         WITH(test_an_sa_made_after_a_failure_says_since_when_there_is_no_card),
         WITH(test_sas_go_back_to_a_card_that_has_come_back),
         WITH(test_sas_wait_until_a_card_that_flaps_is_well),
