@@ -623,12 +623,25 @@ static void rename_wish(struct ike *ike, const char *from, const char *to, const
         drop(r);
 }
 
+// What is on its way by the former name has nobody any more who hears how it ends: whether it is wanted is
+// looked at anew, where anything is loaded by that name.
+static void let_go(struct ike *ike, const char *conn, const char *child)
+{
+    struct revive *r = find(ike, conn, child);
+    if (!r || !r->trying)
+        return;
+    r->trying = false;
+    arm(r, BASE_MS);
+}
+
 // Nobody asked for two by one connection: the one that was begun by its new name stays.
 void revive_renamed(struct ike_sa *sa, const struct conn *was, struct ike_sa *other)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
     for (unsigned i = 0; i < cfg->child_count; i++)
         rename_wish(sa->ike, was->cfg.name, cfg->name, cfg->children[i].name);
+    for (unsigned i = 0; i < was->cfg.child_count; i++)
+        let_go(sa->ike, was->cfg.name, was->cfg.children[i].name);
     if (!other || !other->initiator || other->replaces)
         return;
     other->replaces = sa->id;

@@ -707,6 +707,39 @@ static void test_child_that_is_edited_with_the_name_is_rekeyed_under_the_new_pol
     pair_free(p);
 }
 
+// --- renamed while something of it is on its way ---
+
+static void second_under_another_name(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->children[1].name = "d2";
+}
+
+// By the new name it is no child: when the peer refuses it, nobody waits for that any more. The file comes
+// back.
+static void test_child_on_its_way_as_its_connection_was_renamed_comes_when_that_is_undone(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, pair_two_children);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    p->filter = pair_lose_all;
+    load(p, 0, both, NULL);
+    pair_wait(p, 10);
+    assert_non_null(p->s[0].ike->sas->active);
+    load_as(p, 0, second_under_another_name, "n");
+    unload(p, 0, "t");
+    p->filter = NULL;
+    p->s[1].refuse_next = true;
+    settle(p);
+    assert_has(p, 1, 1);
+    assert_non_null(sa_of_conn(p->s[0].ike, "n", NULL));
+    call(p, 0, both, "n", "t", OLD_FIRST);
+    settle(p);
+    assert_has(p, 1, 2);
+    assert_non_null(sa_of_conn(p->s[0].ike, "t", NULL));
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -736,6 +769,7 @@ int main(void)
         cmocka_unit_test(test_ike_sa_without_a_child_sa_is_the_renamed_connections),
         cmocka_unit_test(test_ike_sa_without_a_child_sa_is_nobodys_who_has_one),
         cmocka_unit_test(test_child_that_is_edited_with_the_name_is_rekeyed_under_the_new_policy),
+        cmocka_unit_test(test_child_on_its_way_as_its_connection_was_renamed_comes_when_that_is_undone),
     };
     return cmocka_run_group_tests_name("editions of a connection", tests, NULL, NULL);
 }
