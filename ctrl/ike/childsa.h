@@ -45,6 +45,7 @@ struct child_sa {
     bool announced;     // ctl has been told that it is up
     bool replaced;      // nobody misses it
     bool moved;         // its ends, while it was being installed
+    bool refused;       // on the IKE SA that is to replace this one's: it has no successor there
     uint32_t successor; // what replaced it, 0: nothing
     uint32_t out_after; // the peer takes it up first: our packets go on in that one for now; 0: they do not
 };

@@ -195,7 +195,7 @@ void control_child_up(struct ike_sa *sa, const char *child)
     if (sa->state == SA_DELETING && !sa->job)
         (void)begin_elsewhere(sa, child);
     end_initiate(sa, child, true, "");
-    revive_step(sa, false);
+    revive_step(sa, NULL);
 }
 
 void control_child_failed(struct ike_sa *sa, const char *child, const char *why)
@@ -205,7 +205,7 @@ void control_child_failed(struct ike_sa *sa, const char *child, const char *why)
     end_initiate(sa, child, false, text);
     sa_why(sa, "%.190s", why);
     revive_failed(sa, child);
-    revive_step(sa, true);
+    revive_step(sa, child);
 }
 
 // The peer has deleted the IKE SA while an operator waited for a CHILD SA on it: nobody has refused that, the

@@ -538,6 +538,21 @@ static void put_answer(struct pb *b, struct task *t, const struct child_sa *c)
         child_put_answer(b, c, &x->kex);
 }
 
+// The answer goes first: what follows here may begin an exchange, and that may end the IKE SA at once. c: may
+// be NULL.
+static void not_made(struct task *t, const struct child_sa *c, uint16_t notify, const char *said,
+                     const char *why)
+{
+    struct ike_sa *sa = t->sa;
+    char child[NAME_MAX_LEN], text[200];
+    bool waited_for = c && !t->child_id; // somebody here may wait for it
+    snprintf(child, sizeof(child), "%s", waited_for ? c->cfg->name : "");
+    snprintf(text, sizeof(text), "%s", why);
+    decline_plain(t, notify, said);
+    if (waited_for)
+        sa->ike->events->child_failed(sa, child, text);
+}
+
 static void answered(struct task *t, enum msg_type type, const union msg *m)
 {
     uint8_t buf[CREATE_MAX];
@@ -553,16 +568,13 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
             counts_child_failed(sa, c->cfg->name);
         LOGF(IKE, 1, "installing the CHILD_SA failed: %s",
              c ? answer_text(type, m) : "it was closed meanwhile");
-        if (c && !old_id) // somebody here may wait for it
-            sa->ike->events->child_failed(sa, c->cfg->name, answer_text(type, m));
-        decline_plain(t, N_NO_PROPOSAL_CHOSEN, "no CHILD_SA was made");
+        not_made(t, c, N_NO_PROPOSAL_CHOSEN, "no CHILD_SA was made", answer_text(type, m));
         return;
     }
     const char *why = busy(sa, old);
     if (why || (old_id && !old)) { // our own request was answered while we were at work on the peer's
-        if (!old_id)
-            sa->ike->events->child_failed(sa, c->cfg->name, why);
-        decline_plain(t, N_TEMPORARY_FAILURE, why ? why : "the CHILD_SA was closed meanwhile");
+        why = why ? why : "the CHILD_SA was closed meanwhile";
+        not_made(t, c, N_TEMPORARY_FAILURE, why, why);
         return;
     }
     ike_kex_lowest(&x->kex, &made.lowest);

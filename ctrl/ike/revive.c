@@ -249,26 +249,38 @@ static void retire(struct ike_sa *old)
     lifetime_ike_retire(old, loop_now(old->ike->loop) + RETIRE_MS);
 }
 
+static bool has_successor(const struct ike_sa *sa, const struct child_config *child)
+{
+    for (const struct child_sa *n = sa->children; n; n = n->next)
+        if (child_is_up(n) && edition_serves(n, sa->conn, child))
+            return true;
+    return false;
+}
+
+// True: k, of the SA that is replaced, is waited for.
+static bool step(struct ike_sa *sa, struct child_sa *k, const char *failed)
+{
+    const struct child_config *child = child_is_up(k) ? edition_child(sa->conn, k) : NULL;
+    if (!child || child->action != POLICY_PROTECT || has_successor(sa, child))
+        return false;
+    if (create_child_on_its_way(sa, child->name))
+        return true;
+    k->refused = k->refused || (failed && strcmp(child->name, failed) == 0);
+    return !k->refused && create_child_begin(sa, sa->conn, child);
+}
+
 // Make before break: the SA that this one was made for ends only when each of its CHILD SAs has a successor
-// here, or cannot have one.
-void revive_step(struct ike_sa *sa, bool failed_one)
+// here, or cannot have one. What is refused is passed over, and the others are made all the same.
+void revive_step(struct ike_sa *sa, const char *failed)
 {
     struct ike_sa *old = sa->replaces ? sa_by_id(sa->ike, sa->replaces) : NULL;
     if (!old || old->state != SA_ESTABLISHED) {
         sa->replaces = 0;
         return;
     }
-    for (struct child_sa *k = old->children; k && !failed_one; k = k->next) {
-        const struct child_config *child = child_is_up(k) ? edition_child(sa->conn, k) : NULL;
-        bool there = !child || child->action != POLICY_PROTECT;
-        for (struct child_sa *n = sa->children; n && !there; n = n->next)
-            there = child_is_up(n) && edition_serves(n, sa->conn, child);
-        if (there)
-            continue;
-        if (!create_child_on_its_way(sa, child->name) && !create_child_begin(sa, sa->conn, child))
-            break;
-        return;
-    }
+    for (struct child_sa *k = old->children; k; k = k->next)
+        if (step(sa, k, failed))
+            return;
     sa->replaces = 0;
     retire(old);
 }
@@ -539,8 +551,11 @@ void revive_sa_over(struct ike_sa *sa)
     for (const struct ike_sa *o = old ? sa->ike->sas : NULL; o; o = o->next)
         if (o->replaces == old->id)
             return;
-    if (old)
-        old->wanted_new = false;
+    if (!old)
+        return;
+    old->wanted_new = false;
+    for (struct child_sa *k = old->children; k; k = k->next)
+        k->refused = false;
 }
 
 // What was on its way there, or put off as the peer was busy with just that, has crossed the DELETE (RFC 7296
@@ -647,7 +662,7 @@ void revive_renamed(struct ike_sa *sa, const struct conn *was, struct ike_sa *ot
     other->replaces = sa->id;
     sa->wanted_new = true;
     if (other->state == SA_ESTABLISHED && !other->hs)
-        revive_step(other, false);
+        revive_step(other, NULL);
 }
 
 void revive_forget(struct ike *ike, const char *conn, const char *child)

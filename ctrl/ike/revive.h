@@ -22,8 +22,8 @@ void revive_sa_deleted(struct ike_sa *sa);  // by the peer, before that
 void revive_addrs_changed(struct ike *ike); // the machine's
 void revive_up(struct ike_sa *sa, const char *child);
 void revive_later(struct ike_sa *sa, const char *child); // in a moment, without counting as a failure
-void revive_step(struct ike_sa *sa,
-                 bool failed); // one that replaces another has made, or not made, a CHILD SA
+// One that replaces another has made a CHILD SA, or not made that one; NULL: it has.
+void revive_step(struct ike_sa *sa, const char *failed);
 void revive_forget(struct ike *ike, const char *conn, const char *child); // the operator has the last word
 // What was wanted by the former name is wanted by that which its IKE SA goes by now. other: of that name too.
 void revive_renamed(struct ike_sa *sa, const struct conn *was, struct ike_sa *other);

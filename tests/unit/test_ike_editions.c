@@ -740,6 +740,35 @@ static void test_child_on_its_way_as_its_connection_was_renamed_comes_when_that_
     pair_free(p);
 }
 
+static void second_starts(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    if (side == 0)
+        c->children[1].start_action = ACTION_START;
+}
+
+// The new connection has begun for a child that the peer does not know: what was up stays up.
+static void test_child_that_is_refused_ends_nothing_of_the_ike_sa_that_was_renamed(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    p->filter = pair_lose_all;
+    load_as(p, 0, second_starts, "n");
+    unload(p, 0, "t");
+    assert_int_equal(p->s[0].ike->sa_count, 2);
+    p->filter = NULL;
+    for (int ms = 0; ms < 20000; ms += 50) {
+        pair_wait(p, 50);
+        if (!pair_live(&p->s[0]) || !pair_live(&p->s[1]))
+            fail_msg("after %d ms no CHILD SA is left", ms);
+    }
+    assert_has(p, 1, 1);
+    assert_goes_by(p, 0, "n");
+    assert_string_equal(pair_sa(&p->s[0], 0)->child.name, "c");
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -770,6 +799,7 @@ int main(void)
         cmocka_unit_test(test_ike_sa_without_a_child_sa_is_nobodys_who_has_one),
         cmocka_unit_test(test_child_that_is_edited_with_the_name_is_rekeyed_under_the_new_policy),
         cmocka_unit_test(test_child_on_its_way_as_its_connection_was_renamed_comes_when_that_is_undone),
+        cmocka_unit_test(test_child_that_is_refused_ends_nothing_of_the_ike_sa_that_was_renamed),
     };
     return cmocka_run_group_tests_name("editions of a connection", tests, NULL, NULL);
 }

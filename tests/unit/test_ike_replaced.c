@@ -600,6 +600,42 @@ static void test_reauthentication_in_turn_happens_each_time(void **state)
     pair_free(p);
 }
 
+// The peer has had one of two taken out of its file: the other one has its successor before the old IKE SA
+// goes. Where both are gone that goes all the same.
+static void test_reauthentication_of_which_the_peer_refuses_a_child_keeps_the_other_one_up(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 3; gone++) { // 2: both
+        struct conn_config c;
+        struct pair *p = pair_loaded(UNIQUE_NO, pair_two_children);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+        pair_default_conn(&c, 1);
+        pair_two_children(&c, 1);
+        c.unique = UNIQUE_NO;
+        c.child_count = gone == 2 ? 2 : 1;
+        c.children += gone == 0;
+        for (unsigned i = 0; gone == 2 && i < 2; i++) {
+            pair_own_selectors(&c.children[i]);
+            c.children[i].local_ts->t[0].lo[1] = c.children[i].local_ts->t[0].hi[1] = (uint8_t)(77 + i);
+        }
+        pair_load(p, 1, &c);
+        uint64_t spi = established(&p->s[0])->spi_i;
+        revive_reauthenticate(established(&p->s[0]));
+        for (int ms = 0; ms < 10000; ms += 50) {
+            pair_wait(p, 50);
+            if (gone < 2 && (!pair_live(&p->s[0]) || !pair_live(&p->s[1])))
+                fail_msg("without %d: after %d ms no CHILD SA is left", gone, ms);
+        }
+        assert_null(sa_by_spi(p->s[0].ike, spi));
+        assert_true(pair_agree(p));
+        assert_int_equal(pair_live(&p->s[0]), gone < 2);
+        if (gone < 2)
+            assert_string_equal(pair_sa(&p->s[0], pair_live(&p->s[0]) - 1)->child.name, gone ? "c" : "d");
+        pair_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -627,6 +663,7 @@ int main(void)
         cmocka_unit_test(test_started_child_that_was_asked_for_on_a_replaced_ike_sa_comes_up),
         cmocka_unit_test(test_started_child_of_one_that_goes_and_is_deleted_by_the_peer_comes_up),
         cmocka_unit_test(test_started_child_that_the_peer_was_making_comes_up_when_that_fails),
+        cmocka_unit_test(test_reauthentication_of_which_the_peer_refuses_a_child_keeps_the_other_one_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
