@@ -585,6 +585,8 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     child_installed(c, old_id);
+    c = child_by_id(sa->ike, made.child_id); // without memory for what follows from it all has gone
+    old = child_by_id(sa->ike, old_id);
     struct rekey_race *race = old_id ? create_child_race(sa, old_id) : NULL;
     if (race)
         *race = made;

@@ -65,15 +65,17 @@ static void on_sa_at_rest(struct ike_sa *sa)
     revive_watch(sa);
 }
 
+// What follows may begin an exchange, and that may end the IKE SA at once: c goes with it.
 static void on_child_up(struct child_sa *c, struct child_sa *before)
 {
+    struct ike_sa *sa = c->sa;
     if (before)
         report_child_rekey(before, c);
     else
         report_child_updown(c, true);
     unique_child_up(c);
-    control_child_up(c->sa, c->cfg->name);
-    edition_look(c->sa);
+    control_child_up(sa, c->cfg->name);
+    edition_look(sa);
 }
 
 static void on_child_back(struct child_sa *c)

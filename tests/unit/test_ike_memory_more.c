@@ -3,12 +3,15 @@
 // key exchanges, IKE SAs that begin without a CHILD SA, redirection, two rounds of authentication with a PPK
 // in IKE_INTERMEDIATE. Nobody falls, nothing stays at work, and when memory is there again both ends come to
 // the same SAs.
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/create_child.h"
 #include "ctrl/ike/expiry.h"
+#include "ctrl/ike/initiate.h"
 #include "tests/unit/ike_pair.h"
 #include "tests/unit/no_memory.h"
 
@@ -215,8 +218,66 @@ static void test_two_rounds_with_a_ppk(void **state)
     each_allocation_fails(with_two_rounds, begin);
 }
 
+static void two_without_a_key_exchange(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->dpd_delay = 30;
+    c->childless = CHILDLESS_ALLOW;
+}
+
+// The older IKE SA, with two, goes when the newer one, which has `child` or none, has both.
+static struct pair *that_replaces(const char *child)
+{
+    struct pair *p = pair_loaded(UNIQUE_NO, two_without_a_key_exchange);
+    struct ike *ike = p->s[0].ike;
+    struct conn *c = conn_find(ike, "t");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+    struct ike_sa *old = sa_of(p, 0);
+    assert_int_equal(initiate_anew(ike, c, child ? conn_child(c, child) : NULL, NULL), 0);
+    pair_run(p);
+    assert_ptr_not_equal(sa_of(p, 0), old);
+    sa_of(p, 0)->replaces = old->id;
+    old->wanted_new = true;
+    return p;
+}
+
+static struct pair *that_replaces_with_none(uint8_t unique, pair_tune how)
+{
+    (void)unique, (void)how;
+    return that_replaces(NULL);
+}
+
+static struct pair *that_replaces_with_one(uint8_t unique, pair_tune how)
+{
+    (void)unique, (void)how;
+    return that_replaces("c");
+}
+
+static void child_of_the_peer(struct pair *p)
+{
+    struct conn *c = conn_find(p->s[1].ike, "t");
+    (void)create_child_begin(sa_of(p, 1), c, conn_child(c, "c"));
+}
+
+static void child_of_the_peer_that_path_refuses(struct pair *p)
+{
+    p->s[0].refuse_next = true;
+    child_of_the_peer(p);
+}
+
+// With it there, or not, the other one's exchange begins, and may fail at once.
+static void test_child_sa_of_the_peer_on_an_ike_sa_that_replaces_another_one(void **state)
+{
+    (void)state;
+    each_allocation_fails(that_replaces_with_none, child_of_the_peer);
+    each_allocation_fails(that_replaces_with_none, child_of_the_peer_that_path_refuses);
+    each_allocation_fails(that_replaces_with_one, rekey_of_the_peer);
+}
+
 int main(void)
 {
+    mallopt(M_PERTURB, 0xa5); // what is used when it is free is seen
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rekeying_of_a_child_sa),
         cmocka_unit_test(test_rekeying_of_an_ike_sa),
@@ -225,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_what_is_lost_without_memory_comes_back_with_it),
         cmocka_unit_test(test_tickets_and_resumption),
         cmocka_unit_test(test_two_rounds_with_a_ppk),
+        cmocka_unit_test(test_child_sa_of_the_peer_on_an_ike_sa_that_replaces_another_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
