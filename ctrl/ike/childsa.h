@@ -43,6 +43,7 @@ struct child_sa {
     uint8_t number;     // of the peer's proposal that was chosen
     bool no_tfc;        // the peer takes no TFC padding
     bool announced;     // ctl has been told that it is up
+    bool counted;       // among those of its child that are up
     bool replaced;      // nobody misses it
     bool moved;         // its ends, while it was being installed
     bool refused;       // on the IKE SA that is to replace this one's: it has no successor there

@@ -204,20 +204,24 @@ void counts_attempt_failed(const struct ike_sa *sa)
 void counts_child_up(struct child_sa *c, bool up)
 {
     struct child_counts *k = child_of(c->sa->conn->counts, c->cfg->name);
-    if (k && c->announced != up)
-        k->up += up ? 1 : -1;
     c->announced = up;
+    if (!k || c->counted == up)
+        return;
+    c->counted = up;
+    k->up += up ? 1 : -1;
 }
 
+// The connection that it is of now may not have a child of that name: it is counted by that all the same.
 void counts_children_follow(const struct ike_sa *sa, struct conn_counts *from)
 {
-    for (const struct child_sa *c = sa->children; c; c = c->next) {
-        struct child_counts *old = child_of(from, c->cfg->name),
-                            *k = child_of(sa->conn->counts, c->cfg->name);
-        if (old && c->announced)
+    struct conn_counts *to = sa->conn->counts;
+    for (struct child_sa *c = sa->children; c; c = c->next) {
+        struct child_counts *old = child_of(from, c->cfg->name);
+        if (old && c->counted)
             old->up--;
-        if (k && c->announced)
-            k->up++;
+        c->counted = false;
+        if (to && c->announced && add_child(to, c->cfg->name)) // without memory it is not counted
+            counts_child_up(c, true);
     }
 }
 

@@ -357,6 +357,53 @@ static void test_page_has_an_end(void **state)
     pair_free(p);
 }
 
+static void load_renamed(struct pair *p, const char *child)
+{
+    struct conn_config c;
+    pair_default_conn(&c, 0);
+    c.name = "n";
+    c.unique = UNIQUE_NO;
+    c.children[0].name = child;
+    pair_load(p, 0, &c);
+}
+
+// It is up by the name that it has; the file has that name later only.
+static void test_child_sa_whose_connection_was_renamed_is_counted_where_its_child_comes_later(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
+    load_renamed(p, "other");
+    unload(p, 0);
+    load_renamed(p, "c");
+    ask_of(p, 0, "n");
+    assert_int_equal(got.conn.up, 1);
+    assert_string_equal(got.child.child, "c");
+    assert_int_equal(got.child.up, 1);
+    pair_terminate(p, 0, "c", false);
+    pair_wait(p, 70000);
+    ask_of(p, 0, "n");
+    assert_int_equal(got.child.up, 0);
+    pair_free(p);
+}
+
+// What there was no memory to count is not counted when it ends either.
+static void test_child_sa_that_was_not_counted_takes_nothing_from_those_that_are(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, pair_two_children);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    struct conn *c = conn_find(p->s[0].ike, "t");
+    struct conn_counts *counts = c->counts;
+    c->counts = NULL;
+    pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+    c->counts = counts;
+    expect_up(p, 0, 1, 0);
+    pair_terminate(p, 0, "d", false);
+    pair_wait(p, 1000);
+    expect_up(p, 0, 1, 0);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +417,8 @@ int main(void)
         cmocka_unit_test(test_next_try_of_what_is_to_be_up_is_told),
         cmocka_unit_test(test_connection_that_is_never_up_is_not_told_of),
         cmocka_unit_test(test_page_has_an_end),
+        cmocka_unit_test(test_child_sa_whose_connection_was_renamed_is_counted_where_its_child_comes_later),
+        cmocka_unit_test(test_child_sa_that_was_not_counted_takes_nothing_from_those_that_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
