@@ -226,6 +226,14 @@ static void rekey_start(struct task *t)
     }
 }
 
+// It has been edited since it was asked for: its packets pass, or are dropped.
+static bool is_policy_by_now(const struct ike_sa *sa, const char *child)
+{
+    const struct conn *live = conn_find(sa->ike, sa->conn->cfg.name);
+    const struct child_config *cfg = live ? conn_child(live, child) : NULL;
+    return cfg && cfg->action != POLICY_PROTECT;
+}
+
 static void create_start(struct task *t)
 {
     struct ike_sa *sa = t->sa;
@@ -235,6 +243,10 @@ static void create_start(struct task *t)
         return;
     }
     log_set_context(sa->conn->cfg.name, sa->id);
+    if (is_policy_by_now(sa, x->cfg->name)) {
+        gave_up(t, "it is a policy that does not protect by now");
+        return;
+    }
     LOGF(CHD, 1, "establishing CHILD_SA %s", x->cfg->name);
     if (!begin_child(t, x->conn, x->cfg, NULL))
         gave_up(t, "no memory");
@@ -293,7 +305,8 @@ void create_child_follow(struct ike_sa *sa, struct conn *c)
         for (const struct task *t = all[i]; t; t = t->next) {
             struct create *x = t->kind == TASK_CREATE_CHILD ? t->data : NULL;
             const struct child_config *cfg = x ? conn_child(c, x->cfg->name) : NULL;
-            if (cfg && (!x->made || conn_child_eq(x->cfg, cfg))) // what has not begun goes by what is loaded
+            // What has not begun goes by what is loaded, where that is to be made at all.
+            if (cfg && cfg->action == POLICY_PROTECT && (!x->made || conn_child_eq(x->cfg, cfg)))
                 make(x, c, cfg);
         }
     }

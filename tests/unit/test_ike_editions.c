@@ -769,6 +769,36 @@ static void test_child_that_is_refused_ends_nothing_of_the_ike_sa_that_was_renam
     pair_free(p);
 }
 
+static void second_passes(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->children[1].action = POLICY_BYPASS;
+}
+
+// Asked for and not begun, it is a policy alone by now: by the new name, or by its own.
+static void test_child_that_waits_for_its_turn_and_is_to_pass_by_now_is_not_made(void **state)
+{
+    (void)state;
+    for (int renames = 0; renames < 2; renames++) {
+        struct pair *p = pair_loaded(UNIQUE_NO, pair_two_children);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        p->filter = pair_lose_all;
+        exchange_queue(p->s[0].ike->sas, TASK_LIVENESS, 0);
+        uint32_t req = pair_initiate(p, 0, "d");
+        if (renames)
+            call(p, 0, second_passes, "t", "n", NEW_FIRST);
+        else
+            load(p, 0, second_passes, NULL);
+        unsigned made = p->s[1].child_up;
+        p->filter = NULL;
+        settle(p);
+        pair_result(p, 0, req, false);
+        assert_int_equal(p->s[1].child_up, made);
+        assert_has(p, 1, 1);
+        pair_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -800,6 +830,7 @@ int main(void)
         cmocka_unit_test(test_child_that_is_edited_with_the_name_is_rekeyed_under_the_new_policy),
         cmocka_unit_test(test_child_on_its_way_as_its_connection_was_renamed_comes_when_that_is_undone),
         cmocka_unit_test(test_child_that_is_refused_ends_nothing_of_the_ike_sa_that_was_renamed),
+        cmocka_unit_test(test_child_that_waits_for_its_turn_and_is_to_pass_by_now_is_not_made),
     };
     return cmocka_run_group_tests_name("editions of a connection", tests, NULL, NULL);
 }
