@@ -25,12 +25,14 @@ bool sa_follows(struct ike_sa *sa, struct conn *c)
     return true;
 }
 
-// Of what is equal nothing of the former edition has to be kept.
+// Of what is equal nothing of the former edition has to be kept. Equal as they are written, its dynamic
+// selectors may stand for other addresses by now: a CHILD SA of the former ones stays what it is.
 static void child_follow(struct child_sa *k, struct conn *c)
 {
     const struct child_config *cfg = conn_child(c, k->cfg->name);
     struct conn *was = k->conn;
-    if (was == c || !cfg || !conn_child_eq(k->cfg, cfg))
+    if (was == c || !cfg || !conn_child_eq(k->cfg, cfg) ||
+        !(conn_same_child(was, k->cfg, c, cfg) || conn_takes(c, cfg, k)))
         return;
     k->cfg = cfg;
     k->conn = c;

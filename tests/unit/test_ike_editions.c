@@ -799,6 +799,37 @@ static void test_child_that_waits_for_its_turn_and_is_to_pass_by_now_is_not_made
     }
 }
 
+static void by_the_route(struct conn_config *c, int side)
+{
+    struct child_config *k = &c->children[0];
+    starting(c, side);
+    *(side ? k->remote_ts : k->local_ts) = (struct ts_list){.count = 1, .t[0] = {.port_hi = 65535}};
+    *(side ? &c->remote_count : &c->local_count) = 0;
+}
+
+static void by_the_route_and_another(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    by_the_route(c, side);
+}
+
+// What is edited is another child; meanwhile the machine has another address.
+static void test_child_whose_own_address_is_another_by_now_is_not_served_by_its_former_sa(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, by_the_route);
+    settle(p);
+    assert_has(p, 1, 1);
+    addr_parse("10.0.0.9", &p->s[0].source);
+    load(p, 0, by_the_route_and_another, NULL);
+    settle(p);
+    assert_has(p, 1, 1);
+    const struct ts *t = &p->s[0].ike->sas->children->local_ts->t[0];
+    assert_memory_equal(t->lo, p->s[0].source.a, 4);
+    assert_memory_equal(t->hi, p->s[0].source.a, 4);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -831,6 +862,7 @@ int main(void)
         cmocka_unit_test(test_child_on_its_way_as_its_connection_was_renamed_comes_when_that_is_undone),
         cmocka_unit_test(test_child_that_is_refused_ends_nothing_of_the_ike_sa_that_was_renamed),
         cmocka_unit_test(test_child_that_waits_for_its_turn_and_is_to_pass_by_now_is_not_made),
+        cmocka_unit_test(test_child_whose_own_address_is_another_by_now_is_not_served_by_its_former_sa),
     };
     return cmocka_run_group_tests_name("editions of a connection", tests, NULL, NULL);
 }
