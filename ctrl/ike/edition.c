@@ -196,12 +196,14 @@ struct service {
     bool found;
 };
 
+// Of another priority its policy stands at another place: packets may meet that of s->child first.
 static void look_whether_served(void *ctx, struct conn *c)
 {
     struct service *s = ctx;
     for (struct ike_sa *sa = NULL; c != s->conn && (sa = sa_of_conn(s->ike, c->cfg.name, sa)) != NULL;)
         for (const struct child_sa *k = sa->children; k && sa->state == SA_ESTABLISHED; k = k->next)
-            s->found = s->found || (child_is_up(k) && same_selectors(s->child, k->cfg));
+            s->found = s->found || (child_is_up(k) && same_selectors(s->child, k->cfg) &&
+                                    s->child->priority == k->cfg->priority);
 }
 
 bool edition_is_served(struct ike *ike, const struct conn *c, const struct child_config *child)

@@ -769,6 +769,25 @@ static void test_child_that_is_refused_ends_nothing_of_the_ike_sa_that_was_renam
     pair_free(p);
 }
 
+static void better(struct conn_config *c, int side)
+{
+    starting(c, side);
+    c->children[0].priority = 1;
+}
+
+// Packets meet its policy first, and no CHILD SA is of that: what there is for the former one serves nothing.
+static void test_child_that_stands_before_another_ones_does_not_wait_for_that_to_go(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    load_as(p, 0, better, "n");
+    pair_wait(p, 100);
+    assert_has(p, 2, 2);
+    assert_non_null(sa_of_conn(p->s[0].ike, "n", NULL));
+    pair_free(p);
+}
+
 static void second_passes(struct conn_config *c, int side)
 {
     pair_two_children(c, side);
@@ -861,6 +880,7 @@ int main(void)
         cmocka_unit_test(test_child_that_is_edited_with_the_name_is_rekeyed_under_the_new_policy),
         cmocka_unit_test(test_child_on_its_way_as_its_connection_was_renamed_comes_when_that_is_undone),
         cmocka_unit_test(test_child_that_is_refused_ends_nothing_of_the_ike_sa_that_was_renamed),
+        cmocka_unit_test(test_child_that_stands_before_another_ones_does_not_wait_for_that_to_go),
         cmocka_unit_test(test_child_that_waits_for_its_turn_and_is_to_pass_by_now_is_not_made),
         cmocka_unit_test(test_child_whose_own_address_is_another_by_now_is_not_served_by_its_former_sa),
     };
