@@ -117,6 +117,8 @@ static void drop_shared(struct conn *c)
 void conn_unref(struct conn *c)
 {
     if (c && --c->refs == 0) {
+        if (c->stray)
+            table_del(c->stray, &c->by_name);
         free_spare(c);
         counts_put(c->counts);
         free(c->pending_ids);

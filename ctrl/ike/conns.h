@@ -25,10 +25,11 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     struct conn_counts *counts;    // those of its name (counts.h)
     struct child_numbers *numbers; // of each child, in the configuration's order
     struct identity *local_id, *remote_id; // as long as they are
-    struct table_node by_name;
-    struct hash_node by_claim;   // by its peer's identity; of one that takes any peer
-    uint64_t order, group_order; // of loading; of its group's first
-    uint64_t number;             // its place in ctl's list, which is ctl's business alone
+    struct table_node by_name;             // of a stray: by ike_part
+    struct table *stray;                   // where that is; NULL: it is none (edition.c)
+    struct hash_node by_claim;             // by its peer's identity; of one that takes any peer
+    uint64_t order, group_order;           // of loading; of its group's first
+    uint64_t number;                       // its place in ctl's list, which is ctl's business alone
     struct conn_class *class;
     uint8_t *policies, *pending; // as path has them; as it has been asked to
     size_t policies_len, pending_len;
@@ -40,7 +41,6 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     uint64_t peer;        // whom it is to: equal ones mean the same
     uint64_t ike_part;    // likewise of all but its name and its children
     struct addr *sources; // our address toward each remote one, as last known; NULL: no selector follows it
-    bool stray;           // it is among ike->strays
     bool stale;           // the addresses have changed since it was asked
     bool leaving;         // path has been asked to take its policies away
     bool resumes_alone;   // its gateway takes AUTH of resumption as libreswan makes it (resume.h)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctrl/ike/edition.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "ctrl/ike/childsa.h"
@@ -153,14 +154,11 @@ void edition_look(struct ike_sa *sa)
         go_on_as(sa, h.conn);
 }
 
+// As long as it has SAs, which hold it. Without memory it is not found when the connection comes back.
 static void note_stray(struct ike *ike, struct conn *c)
 {
-    if (c->stray)
-        return;
-    c->stray = true;
-    c->refs++;
-    c->next = ike->strays;
-    ike->strays = c;
+    if (!c->stray && table_add(&ike->strays, &c->by_name, c->ike_part))
+        c->stray = &ike->strays;
 }
 
 static void all_look(struct ike *ike, const struct conn *was, bool note)
@@ -178,26 +176,23 @@ void edition_removed(struct ike *ike, const struct conn *c)
     all_look(ike, c, true);
 }
 
-// Those whose IKE SAs have ended since, or that are loaded again, are strays no more.
-static void gather(struct ike *ike, const struct conn *c)
+static struct conn *stray_of(struct table_node *n)
 {
-    for (struct conn **at = &ike->strays, *was; (was = *at) != NULL;) {
-        if (c && was->ike_part == c->ike_part)
-            all_look(ike, was, false);
-        if (c && was->refs > 1 && !conn_find(ike, was->cfg.name)) {
-            at = &was->next;
-            continue;
-        }
-        *at = was->next;
-        was->next = NULL;
-        was->stray = false;
-        conn_unref(was);
-    }
+    struct conn *c = n ? (struct conn *)(void *)((char *)n - offsetof(struct conn, by_name)) : NULL;
+    if (c)
+        c->refs++;
+    return c;
 }
 
-void edition_free(struct ike *ike)
+// With the last SA that goes on under c its own connection goes, and the one behind it may: both are held.
+static void gather(struct ike *ike, const struct conn *c)
 {
-    gather(ike, NULL);
+    struct conn *was = stray_of(table_find(&ike->strays, c->ike_part)), *next;
+    for (; was; was = next) {
+        next = stray_of(table_next(&was->by_name));
+        all_look(ike, was, false);
+        conn_unref(was);
+    }
 }
 
 struct service {

@@ -29,7 +29,6 @@ const struct child_config *edition_child(const struct conn *c, const struct chil
 bool edition_serves(const struct child_sa *k, const struct conn *c, const struct child_config *child);
 // Another connection that is loaded, as c in all but its name and children, has what this child of c is for.
 bool edition_is_served(struct ike *ike, const struct conn *c, const struct child_config *child);
-void edition_free(struct ike *ike);
 // The peer has it too: what was of a child that has been renamed, or was edited since, has had its time.
 void edition_child_up(struct child_sa *c);
 // Another CHILD SA is there for all that this one is for, whose child is loaded no more as it was.

@@ -100,7 +100,6 @@ struct ike {
     unsigned round_conns;        // loaded ones with several rounds of authentication
     unsigned ppk_conns;          // loaded ones with a postquantum preshared key
     struct conn *conns, *last_conn;
-    struct conn *strays; // loaded no more, with an IKE SA (edition.c)
     struct conn_class *classes;
     struct conn_group *groups;
     struct hash shared;        // proposals of connections (shared.h)
@@ -111,7 +110,8 @@ struct ike {
     struct ike_sa *sas, *dead;
     struct table by_id, by_spi, by_peer, by_ends, children, spis, pending,
         half_open, // peer addresses
-        conn_names, counts, conn_addrs, sa_conns, by_host, revives, tasks, fetches;
+        conn_names, counts, conn_addrs, sa_conns, by_host, revives, tasks, fetches,
+        strays; // connections that are loaded no more, with an IKE SA (edition.c)
     struct job *jobs;
     unsigned sa_count, half_open_count;
     uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy, next_task,

@@ -273,16 +273,15 @@ void ike_free(struct ike *ike)
     resume_free(ike);
     while ((n = table_pop(&ike->pending)) != NULL)
         free(n);
-    edition_free(ike);
     while (ike->conns) {
         struct conn *c = ike->conns;
         conn_remove(ike, c);
         conn_unref(c);
     }
-    struct table *tables[] = {&ike->by_id,      &ike->by_spi,  &ike->by_peer,    &ike->by_ends,
-                              &ike->children,   &ike->spis,    &ike->pending,    &ike->half_open,
-                              &ike->conn_names, &ike->counts,  &ike->conn_addrs, &ike->sa_conns,
-                              &ike->by_host,    &ike->revives, &ike->tasks,      &ike->fetches};
+    struct table *tables[] = {
+        &ike->by_id,   &ike->by_spi,    &ike->by_peer,    &ike->by_ends, &ike->children,   &ike->spis,
+        &ike->pending, &ike->half_open, &ike->conn_names, &ike->counts,  &ike->conn_addrs, &ike->sa_conns,
+        &ike->by_host, &ike->revives,   &ike->tasks,      &ike->fetches, &ike->strays};
     for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         table_free(tables[i]);
     hash_free(&ike->claims);

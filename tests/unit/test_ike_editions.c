@@ -849,6 +849,21 @@ static void test_child_whose_own_address_is_another_by_now_is_not_served_by_its_
     pair_free(p);
 }
 
+// However many there were.
+static void test_connection_that_was_unloaded_is_kept_no_longer_than_its_ike_sa(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    unload(p, 0, "t");
+    assert_int_equal(table_count(&p->s[0].ike->strays), 1);
+    pair_terminate(p, 0, NULL, false);
+    pair_wait(p, 1000);
+    assert_int_equal(p->s[0].ike->sa_count, 0);
+    assert_int_equal(table_count(&p->s[0].ike->strays), 0);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -883,6 +898,7 @@ int main(void)
         cmocka_unit_test(test_child_that_stands_before_another_ones_does_not_wait_for_that_to_go),
         cmocka_unit_test(test_child_that_waits_for_its_turn_and_is_to_pass_by_now_is_not_made),
         cmocka_unit_test(test_child_whose_own_address_is_another_by_now_is_not_served_by_its_former_sa),
+        cmocka_unit_test(test_connection_that_was_unloaded_is_kept_no_longer_than_its_ike_sa),
     };
     return cmocka_run_group_tests_name("editions of a connection", tests, NULL, NULL);
 }
