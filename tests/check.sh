@@ -80,7 +80,7 @@ start_stages() {
                 (
                     bash -c "${commands[i]}" >"$logs/${names[i]}.log" 2>&1 </dev/null
                     rc=$?
-                    times | tail -n 1 >"$logs/.${names[i]}.cpu"
+                    times >"$logs/.${names[i]}.cpu"
                     echo $rc >"$logs/.${names[i]}.rc"
                 ) &
                 pids[i]=$! begun[i]=$SECONDS states[i]=running
@@ -91,9 +91,9 @@ start_stages() {
     done
 }
 
-# What a stage's processes have computed, in seconds, of what `times` says: 1m2.345s 0m6.789s
+# What a stage's processes have computed, in seconds, of what `times` says of children: 1m2.345s 0m6.789s
 computed() {
-    awk '{ for (i = 1; i <= 2; i++) { split($i, t, "m"); sum += 60 * t[1] + t[2] } } END { printf "%.0f\n", sum }' "$1" 2>/dev/null || echo 0
+    awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, "m"); sum += 60 * t[1] + t[2] } } END { printf "%.0f\n", sum }' "$1" 2>/dev/null || echo 0
 }
 
 finish() {

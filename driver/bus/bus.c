@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "driver/common/bytes.h"
 #include "espalier/pci_scan.h"
@@ -53,11 +53,13 @@ static int find(const char *sysfs, const char *bdf, uint16_t vendor, uint16_t de
     return 0;
 }
 
+// access() would ask for another user than the one that opens it: it leaves out capabilities.
 static bool holds(const char *dir, const char *name)
 {
     char path[PATH_MAX];
+    struct stat st;
 
-    return snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path) && access(path, F_OK) == 0;
+    return snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path) && stat(path, &st) == 0;
 }
 
 static int change_command(struct bus *b, uint16_t set, uint16_t clear)
@@ -92,7 +94,7 @@ int bus_open(struct bus **b, const char *pci_sysfs, const char *bdf, uint16_t ve
     else if (holds(dir, "vfio-user.sock"))
         rc = bus_vfio_user_open(b, dir, found, err);
     else
-        return esp_fail(err, -ENODEV, found, "the device has neither an IOMMU group nor a vfio-user socket");
+        return esp_fail(err, -ENXIO, found, "the device has neither an IOMMU group nor a vfio-user socket");
     if (rc)
         return rc;
     snprintf((*b)->name, sizeof((*b)->name), "%s", found);
