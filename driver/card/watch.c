@@ -185,7 +185,7 @@ static void check_clock(struct card *c, bool is_busy)
     uint64_t freerun = card_freerun(c);
 
     if (c->bus->gone) {
-        card_fail(c, "the card no longer answers");
+        card_fail(c, "%s", c->bus->ops->dead(c->bus) ? "the card is gone" : "the card no longer answers");
         return;
     }
     atomic_store(&c->clock, freerun);

@@ -483,6 +483,9 @@ static bool serve_message(struct fake_card *f)
     size = get_le32(m + 4) - 16;
     if (size > 4200 || (size && recv(f->conn, m + 16, size, MSG_WAITALL) != (ssize_t)size))
         return false;
+    if (atomic_load(&f->fault) == FAKE_GONE_AT_CLOCK && get_le16(m + 2) == 9 && get_le32(m + 24) == 0 &&
+        get_le64(m + 16) == ESPC_REG_FREERUN_LO)
+        return false;
     reply = handle(f, get_le16(m + 2), m + 16, fds, nfds);
     if (get_le32(m + 8) & 0x10 || atomic_load(&f->fault) == FAKE_MUTE)
         return true;

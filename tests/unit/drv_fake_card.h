@@ -42,14 +42,15 @@ enum fake_fault {
     FAKE_FREEZE,       // likewise, and its clock stands still
     FAKE_FREEZE_LATER, // likewise, but its clock is looked at three times before it stands still
     FAKE_FATAL,
-    FAKE_RESET,        // EPOCH is lost
-    FAKE_ALL_ONES,     // every register reads all ones
-    FAKE_ONES_LATER,   // ... from the next look at EPOCH on
-    FAKE_MUTE,         // answers no message any more
-    FAKE_HANG_UP,      // closes the stream, and completes nothing any more
-    FAKE_RESET_ENABLE, // EPOCH is lost when CTRL.ENABLE is written
-    FAKE_NEVER_READY,  // after a reset
-    FAKE_SLOW_ENABLE,  // takes more than a second for an answer when CTRL is read
+    FAKE_RESET,         // EPOCH is lost
+    FAKE_ALL_ONES,      // every register reads all ones
+    FAKE_ONES_LATER,    // ... from the next look at EPOCH on
+    FAKE_MUTE,          // answers no message any more
+    FAKE_HANG_UP,       // closes the stream, and completes nothing any more
+    FAKE_RESET_ENABLE,  // EPOCH is lost when CTRL.ENABLE is written
+    FAKE_GONE_AT_CLOCK, // closes the stream when its clock is looked at
+    FAKE_NEVER_READY,   // after a reset
+    FAKE_SLOW_ENABLE,   // takes more than a second for an answer when CTRL is read
 };
 
 struct fake_options {

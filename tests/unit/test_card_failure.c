@@ -188,6 +188,7 @@ static void test_dead_and_hanging_cards_are_found(void **unused)
         {FAKE_FREEZE, "stands still"},
         {FAKE_ALL_ONES, "all ones"},
         {FAKE_HANG_UP, "gone"},
+        {FAKE_GONE_AT_CLOCK, "the card is gone"},
     };
 
     void *state;
@@ -260,7 +261,9 @@ static void test_fatal_and_foreign_reset_are_found_when_idle(void **unused)
         rig_setup(&state);
         f = state;
         fake_card_fault(f->card, cases[i].fault);
-        assert_non_null(strstr(wait_failed(f).error.text, cases[i].word));
+        struct esp_event ev = wait_failed(f);
+        if (!strstr(ev.error.text, cases[i].word))
+            fail_msg("\"%s\" does not say \"%s\"", ev.error.text, cases[i].word);
         rig_teardown(&state);
     }
 }
