@@ -136,6 +136,8 @@ struct wire {
     uint64_t ike_before_other; // IKE datagrams before the first of those
 };
 bool wire_check(const char *pcap, struct wire *w);
+// ESP packets with that SPI in a capture from CLOCK_REALTIME µs `from` on. -1: it cannot be read.
+long wire_spi_since(const char *pcap, uint32_t spi, uint64_t from);
 
 // A number behind "name" in text such as "name 12" or "name=12" or "\"name\": 12"; fallback where it is not
 // there.

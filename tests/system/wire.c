@@ -119,19 +119,53 @@ static void packet(struct reader_state *r, const uint8_t *p, uint32_t len)
     }
 }
 
+static FILE *open_capture(const char *pcap, bool *nanoseconds)
+{
+    uint32_t head[6];
+    FILE *f = fopen(pcap, "rb");
+    if (f && fread(head, sizeof(head), 1, f) == 1 && (head[0] == 0xa1b2c3d4 || head[0] == 0xa1b23c4d) &&
+        head[5] == 1) {
+        *nanoseconds = head[0] == 0xa1b23c4d;
+        return f;
+    }
+    if (f)
+        fclose(f);
+    complain("%s is not an Ethernet capture of this machine's byte order", pcap);
+    return NULL;
+}
+
+long wire_spi_since(const char *pcap, uint32_t spi, uint64_t from)
+{
+    static uint8_t buf[262144];
+    struct wire w = {0};
+    struct reader_state r = {.w = &w};
+    bool ns;
+    uint32_t rec[4];
+    long n = 0;
+    FILE *f = open_capture(pcap, &ns);
+    if (!f)
+        return -1;
+    while (fread(rec, sizeof(rec), 1, f) == 1 && rec[2] <= sizeof(buf) &&
+           fread(buf, 1, rec[2], f) == rec[2]) {
+        r.count = 0;
+        packet(&r, buf, rec[2]);
+        n += r.count && r.keys[0].spi == spi && rec[0] * 1000000ull + rec[1] / (ns ? 1000 : 1) >= from;
+    }
+    fclose(f);
+    free(r.keys);
+    return n;
+}
+
 bool wire_check(const char *pcap, struct wire *w)
 {
     static uint8_t buf[262144];
     struct reader_state r = {.w = w};
-    uint32_t head[6], rec[4];
-    FILE *f = fopen(pcap, "rb");
+    uint32_t rec[4];
+    bool ns;
+    FILE *f = open_capture(pcap, &ns);
     memset(w, 0, sizeof(*w));
-    if (!f || fread(head, sizeof(head), 1, f) != 1 || (head[0] != 0xa1b2c3d4 && head[0] != 0xa1b23c4d) ||
-        head[5] != 1) {
-        if (f)
-            fclose(f);
-        return complain("%s is not an Ethernet capture of this machine's byte order", pcap);
-    }
+    if (!f)
+        return false;
     while (fread(rec, sizeof(rec), 1, f) == 1 && rec[2] <= sizeof(buf) && fread(buf, 1, rec[2], f) == rec[2])
         packet(&r, buf, rec[2]);
     fclose(f);

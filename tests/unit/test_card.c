@@ -43,7 +43,7 @@ static void test_open_refuses_what_it_does_not_know(void **state)
     }
 }
 
-static void test_open_without_a_card_is_enodev(void **state)
+static void test_open_without_a_card_says_why(void **state)
 {
     struct fake_options o = fake_default;
     struct esp_card_options opt = {.pci_sysfs = "/nowhere"};
@@ -57,7 +57,7 @@ static void test_open_without_a_card_is_enodev(void **state)
     o.no_server = true;
     card = fake_card_start(&o);
     opt.pci_sysfs = fake_card_sysfs(card);
-    assert_int_equal(esp_card_open(&e, &opt, &err), -ENODEV);
+    assert_int_equal(esp_card_open(&e, &opt, &err), -ENXIO);
     assert_non_null(strstr(err.text, "vfio-user"));
     opt.bdf = "0000:02:00.0";
     assert_int_equal(esp_card_open(&e, &opt, &err), -ENODEV);
@@ -611,7 +611,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open_refuses_what_it_does_not_know),
-        cmocka_unit_test(test_open_without_a_card_is_enodev),
+        cmocka_unit_test(test_open_without_a_card_says_why),
         cmocka_unit_test(test_open_waits_for_a_slow_card),
         cmocka_unit_test(test_open_refuses_a_card_that_does_not_work),
         cmocka_unit_test(test_opening_is_given_up),
