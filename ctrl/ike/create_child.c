@@ -748,6 +748,8 @@ static void request(struct task *t)
     struct refusal r = {0};
     bool over = false;
     rekey_ike_used(sa);
+    if (sa->state == SA_DEAD) // with what it has replaced: nothing is left to answer by
+        return;
     struct child_sa *old = sa->state == SA_ESTABLISHED ? rekeyed_one(t, &over) : NULL;
     const char *why = over ? NULL : busy(sa, old);
     if (over)
