@@ -133,6 +133,11 @@ static void request(struct task *t)
     bool refused = notify_find(&m->pl, N_AUTHENTICATION_FAILED, &n), end = wants_end(&m->pl) || refused;
     if (!end)
         rekey_ike_used(sa);
+    if (sa->state == SA_DEAD) { // with what it has replaced: nothing is left to answer by
+        free(spis);
+        free(buf);
+        return;
+    }
     answer_deletes(sa, &m->pl, spis, !end, &b);
     struct addr gateway;
     bool redirected = !end && redirect_told(sa, &m->pl, &gateway);

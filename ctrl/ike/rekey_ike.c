@@ -538,6 +538,8 @@ static void request(struct task *t)
     struct refusal r = {0};
     char text[300];
     rekey_ike_used(sa);
+    if (sa->state == SA_DEAD) // with what it has replaced: nothing is left to answer by
+        return;
     const char *why = busy(sa);
     if (why || !begin_data(t, false)) {
         decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), why ? why : "no memory");
