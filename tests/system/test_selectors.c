@@ -85,6 +85,23 @@ static void test_both_ends_write_what_was_negotiated_alike(void **state)
     }
 }
 
+// Looked up by a process whose system calls are filtered.
+static void test_names_are_those_of_the_machines_files(void **state)
+{
+    static const struct row rows[] = {{"tcp/https", "tcp/443"}, {"udp/ntp", "udp/123"}, {"egp", "8"}};
+    char text[2048], out[16384], want[100];
+    struct tunnel_options ours = {.child = text};
+    (void)state;
+    selectors(text, sizeof(text), rows, 3, lab.west.subnet, lab.east.subnet);
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &ours, no_card));
+    assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--list-conns"), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(want, sizeof(want), "%s[%s]", lab.west.subnet, rows[i].written);
+        if (!strstr(out, want))
+            fail_msg("no %s in:\n%s", want, out);
+    }
+}
+
 static void test_ping_goes_by_its_types(void **state)
 {
     static const struct row both[] = {{"icmp/8", ""}, {"icmp/0", ""}};
@@ -110,10 +127,11 @@ int main(int argc, char **argv)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_both_ends_write_what_was_negotiated_alike),
+        T(test_names_are_those_of_the_machines_files),
         T(test_ping_goes_by_its_types),
         T(test_ping_does_not_go_by_another_type),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests_name("selectors with strongSwan", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("selectors", tests, NULL, NULL);
 }
