@@ -37,6 +37,7 @@ include hw/hw.mk
 -include sim/sim.mk
 include tests/tests.mk
 include tests/lint.mk
+include ctrl/pack/pack.mk
 
 .SECONDARY: # keep object files
 .PHONY: programs

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+# Installing: DESTDIR, prefix, and each folder by itself (install.sh names them).
+prefix ?= /usr/local
+PACK_ENV = BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' prefix='$(prefix)' $(foreach v,bindir libdir includedir datadir sysconfdir mandir docdir unitdir bashdir zshdir fishdir,$(if $($(v)),$(v)='$($(v))'))
+
+.PHONY: install uninstall check-install
+install: $(PROGRAMS) $(LIBESPALIER) ## put programs, man pages, unit, library and RTL under $(DESTDIR)$(prefix) (/usr/local)
+	@$(PACK_ENV) ctrl/pack/install.sh install
+uninstall: ## take away what `make install` with the same paths has put there; settings that were changed stay
+	@$(PACK_ENV) ctrl/pack/install.sh uninstall
+
+check-install: $(PROGRAMS) $(LIBESPALIER) ## make install into a folder: what is there, nothing beside it, and that it runs from there
+	@BUILD=$(BUILD) tests/run.sh tests/pack/install.sh
