@@ -201,8 +201,9 @@ static uint64_t wave_step(struct card_device *d, uint64_t cycles)
 static void upset(struct card_device *d)
 {
     bool busy = works(d);
-    if (card_trouble_upset(&d->trouble, d->model))
-        d->fault = CARD_FAULT_NONE; // once
+    card_trouble_upset(&d->trouble, d->model);
+    if (d->trouble.upset && card_model_csr_read32(d->model, ESPC_REG_STATUS) & ESPC_STATUS_FATAL_MASK)
+        d->fault = CARD_FAULT_NONE; // until it is found
     if (busy && !works(d))
         d->idle_since = now_ns(CLOCK_MONOTONIC);
 }
@@ -504,7 +505,7 @@ void card_device_set_fault(struct card_device *d, enum card_fault fault)
     catch_up(d);
     d->fault = fault;
     d->stuck = d->stuck && fault == CARD_FAULT_STUCK_DMA;
-    d->trouble.has_context = false; // a packet from now on
+    d->trouble.has_context = d->trouble.upset = false; // a packet from now on
     if (old == CARD_FAULT_HANG && fault != CARD_FAULT_DEAD)
         leave_hang(d);
     if (fault == CARD_FAULT_HANG)

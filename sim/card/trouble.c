@@ -38,7 +38,7 @@ void card_trouble_reset(struct card_trouble *t)
     memset(t->key, 0, sizeof t->key);
     t->count = t->first = 0;
     t->keys = 0;
-    t->has_context = false;
+    t->has_context = t->upset = false;
 }
 
 static uint64_t with_half(uint64_t of, bool high, uint32_t value)
@@ -101,8 +101,12 @@ static void learn_key(struct card_trouble *t, const uint8_t *entry,
 
 static void learn_context(struct card_trouble *t, const uint8_t *entry)
 {
-    memcpy(t->context, entry + offsetof(struct espc_packet_desc, cookie), 8);
-    memcpy(t->context + 8, entry + offsetof(struct espc_packet_desc, dst_iova), 8);
+    struct espc_packet_desc d;
+    memcpy(&d, entry, sizeof d);
+    uint16_t cap = d.dst_cap > UINT16_MAX ? UINT16_MAX : (uint16_t)d.dst_cap;
+    memcpy(t->context, &d.cookie, 8);
+    memcpy(t->context + 8, &d.dst_iova, 8);
+    memcpy(t->context + 16, &cap, 2);
     t->has_context = true;
 }
 
@@ -227,16 +231,18 @@ unsigned card_trouble_invert_keys(struct card_trouble *t, struct card_model *m)
     return n;
 }
 
-// From the moment that a descriptor has been read its packet's context is looked for, cycle by cycle: later a
-// copy of it may be found that nobody looks at any more.
-unsigned card_trouble_upset(struct card_trouble *t, struct card_model *m)
+// From the moment that a descriptor has been read its packet's context is looked for, as the queue and the
+// tag stand behind it (rtl/ring/ring_dispatch.v): the tag's lowest bit is inverted, once for each packet, as
+// a second time would set it right. What is found may be a copy that nobody looks at: a wire that is worked
+// out anew in the next cycle, or a place in a FIFO that has been read.
+void card_trouble_upset(struct card_trouble *t, struct card_model *m)
 {
-    unsigned n = 0;
-    for (unsigned i = 0; !n && i < UPSET_CYCLES && card_model_busy(m); i++) {
+    for (unsigned i = 0; i < UPSET_CYCLES && card_model_busy(m); i++) {
         card_model_step(m, 1);
-        n = t->has_context && i % UPSET_LOOK_EVERY == 0
-                ? card_model_flip(m, t->context, sizeof t->context, 2, 0x08)
-                : 0;
+        if (t->has_context && i % UPSET_LOOK_EVERY == 0 &&
+            card_model_flip(m, t->context, sizeof t->context, 0, 0x08)) {
+            t->has_context = false;
+            t->upset = true;
+        }
     }
-    return n;
 }

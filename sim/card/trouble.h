@@ -51,8 +51,9 @@ struct card_trouble {
     uint64_t random;
     uint8_t key[CARD_TROUBLE_KEYS][16]; // of the SAs added last
     unsigned keys;
-    uint8_t context[16]; // of the packet descriptor read last
+    uint8_t context[18]; // of the packet descriptor read last: cookie, dst_iova, dst_cap
     bool has_context;
+    bool upset; // a bit of one has been inverted
 };
 
 int card_trouble_init(struct card_trouble *t);
@@ -75,8 +76,9 @@ const struct card_held *card_trouble_due(struct card_trouble *t, uint64_t now_ns
 int card_trouble_wait_ms(const struct card_trouble *t,
                          uint64_t now_ns); // until something is; -1: nothing is held
 
-// Inverts a bit of each key that is known, and of a packet's context inside: how many were found.
+// Inverts a bit of each key that is known: how many were found.
 unsigned card_trouble_invert_keys(struct card_trouble *t, struct card_model *m);
-unsigned card_trouble_upset(struct card_trouble *t, struct card_model *m);
+// A slice in which a bit of a packet's context inside is inverted, where there is one.
+void card_trouble_upset(struct card_trouble *t, struct card_model *m);
 
 #endif

@@ -14,7 +14,7 @@ struct card_model {
     struct card_model_stats stats;
     uint32_t space[SPACE / 4];
     uint64_t freerun, todo;
-    unsigned lanes, queue;
+    unsigned lanes, queue, flips;
     bool work, wave;
 };
 
@@ -140,12 +140,13 @@ void card_model_hard_reset(struct card_model *m)
     clear(m);
 }
 
-// A bit that falls over inside is found.
+// A bit that falls over inside is found, but for the first, which is of a copy that nobody looks at.
 unsigned card_model_flip(struct card_model *m, const void *bytes, size_t len, size_t behind,
                          unsigned char mask)
 {
     (void)bytes, (void)len, (void)behind, (void)mask;
-    m->space[ESPC_REG_STATUS / 4] |= ESPC_STATUS_FATAL_MASK;
+    if (m->flips++)
+        m->space[ESPC_REG_STATUS / 4] |= ESPC_STATUS_FATAL_MASK;
     return 1;
 }
 

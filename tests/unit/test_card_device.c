@@ -512,6 +512,9 @@ static void test_a_fault_inside_is_fatal_and_a_reset_ends_it(void **state)
     run(f);
     assert_false(get(f, 0, ESPC_REG_STATUS, 4) & ESPC_STATUS_FATAL_MASK); // nothing is inside
     assert_true(works_on(f)); // its packet is known with the first read, and gone with that cycle here
+    assert_true(works_on(f)); // what is found of it is a copy that nobody looks at
+    assert_true(f->d.trouble.upset);
+    assert_int_equal(f->d.fault, CARD_FAULT_FATAL); // another one, then
     ring(f);
     run(f);
     assert_true(get(f, 0, ESPC_REG_STATUS, 4) & ESPC_STATUS_FATAL_MASK);
