@@ -64,6 +64,7 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(FAILOVERS, COUNTER, "espalier_failovers", "", "", "Cards that were left for software.") \
     X(FAILOVER_SAS, COUNTER, "espalier_failover_moved_sas", "", "", "SAs that went on in software.") \
     X(FAILOVER_RERUN, COUNTER, "espalier_failover_rerun_packets", "packets", "", "Packets that a card had and software did again.") \
+    X(CARD_MOVES, COUNTER, "espalier_card_moved_sas", "", "engine", "SAs that have changed to an engine because they carried more, or less, than others and a card has not room for all.") \
     X(FAILOVER_DETECTED, GAUGE, "espalier_failover_detection_seconds", "seconds", "", "At the last one: from the card's last completion until it was given up.") \
     X(FAILOVER_RESUMED, GAUGE, "espalier_failover_resume_seconds", "seconds", "", "At the last one: from there until software had sent a packet.") \
     X(DROPPED, COUNTER, "espalier_dropped_packets", "packets", "direction, reason", "Packets dropped, by the reasons of the register manual.") \

@@ -108,6 +108,8 @@ static const struct line known[] = {
     {"failovers", FAM_FAILOVERS, {0}, PLAIN},
     {"failover_sas_moved", FAM_FAILOVER_SAS, {0}, PLAIN},
     {"failover_packets_rerun", FAM_FAILOVER_RERUN, {0}, PLAIN},
+    {"card_busiest_in", FAM_CARD_MOVES, {"engine", "card"}, PLAIN},
+    {"card_idlest_out", FAM_CARD_MOVES, {"engine", "software"}, PLAIN},
     {"failover_last_completion_to_detection_us", FAM_FAILOVER_DETECTED, {0}, MICROSECONDS},
     {"failover_detection_to_first_packet_us", FAM_FAILOVER_RESUMED, {0}, MICROSECONDS},
 };

@@ -81,8 +81,9 @@ static void return_sas(struct path *p)
     if (en->returned || loop_now(p->loop) - en->ready_at < WELL_FOR_SAS * en->backoff)
         return;
     en->returned = true;
-    for (struct child *c = p->children; c; c = c->next)
-        sadb_return(p, c);
+    uint32_t room = card_room(p); // the others go when others leave (busiest.c)
+    for (struct child *c = p->children; c && room; c = c->next)
+        room -= sadb_return(p, c);
 }
 
 static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
@@ -106,6 +107,8 @@ static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)
     en->reason[0] = 0;
     en->was_used = false;
     en->returned = false;
+    for (struct child *c = p->children; c; c = c->next)
+        c->declined = false;
     LOGF(ESP, 1, "card %s is in use", en->name);
     if (e->note[0])
         LOGF(ESP, 0, "card %s: %s", en->name, e->note);
@@ -164,13 +167,15 @@ void card_scan(struct path *p)
         snprintf(en->reason, sizeof(en->reason), "no card is wanted (--card none)");
         return;
     }
-    if (en->state == ENGINE_READY)
+    if (en->state == ENGINE_READY) {
         return_sas(p);
-    else if (en->state == ENGINE_OPENING)
+        busiest_look(p);
+    } else if (en->state == ENGINE_OPENING) {
         opener_ready(&en->fd, 0);
-    else if (en->state == ENGINE_ABSENT || (en->state == ENGINE_BACKOFF && loop_now(p->loop) >= en->retry_at))
-        if (!en->loud)
-            open_card(p);
+    } else if (!en->loud && (en->state == ENGINE_ABSENT ||
+                             (en->state == ENGINE_BACKOFF && loop_now(p->loop) >= en->retry_at))) {
+        open_card(p);
+    }
 }
 
 void card_await(struct path *p, int ms)

@@ -104,7 +104,8 @@ struct child {                 // what a packet meets first
     bool aside;         // that is so whatever comes by it: it is on its way out
     bool reported, dying;
     bool installed;      // it was reported as such
-    bool card_missing;   // it wants one, and there was none or no longer
+    bool card_missing;   // it wants one, and there was none or no room or no longer
+    bool declined;       // the card has not taken it, or has not kept it: no other move there
     uint8_t limit_event; // the last one that it has come to
     uint8_t limit_told;  // ... that is on its way to ike
     struct half out, in;
@@ -123,11 +124,12 @@ struct child {                 // what a packet meets first
     struct reason *reason; // why it is not on a card; NULL: none to tell
     uint8_t alg;           // enum esp_alg
     bool ah;
-    uint8_t inner;      // ESP_FAMILY_* that may be inside
-    uint8_t seen_words; // of 64 numbers: those of the replay window
-    uint16_t keymat;    // octets of one direction
-    uint32_t size;      // octets of this: it is wiped
-    uint32_t keys_req;  // RESULT due to keys
+    uint8_t inner;          // ESP_FAMILY_* that may be inside
+    uint8_t seen_words;     // of 64 numbers: those of the replay window
+    uint32_t carried, load; // see busiest.c
+    uint16_t keymat;        // octets of one direction
+    uint32_t size;          // octets of this: it is wiped
+    uint32_t keys_req;      // RESULT due to keys
     // Of its own length: the window that the next engine starts with, KEYMAT out and in, which is needed
     // again when an engine fails, and the name.
     uint64_t seen[];
@@ -262,6 +264,7 @@ struct path {
     struct worker worker[PATH_WORKERS]; // the first one also has the card's packets
     uint64_t failovers, failover_moved, failover_detect_us, failover_resume_us; // of the last fail-over
     uint64_t card_last_us, resume_from_us; // last completion; detection, until software has sent a packet
+    uint64_t busiest_at, busiest_in, idlest_out; // the last look, ms; SAs that have moved for that
     uint32_t card_error_logged;
 };
 
@@ -335,7 +338,7 @@ void sadb_give_up(struct path *p, struct child *c,
                   const char *why); // an installed one: deleted, and ike is told
 // In order: from what the engine says once it has let go of the SA. To software; and, of an SA that a failed
 // card had, from software to a card that has come back.
-void sadb_return(struct path *p, struct child *c);
+bool sadb_return(struct path *p, struct child *c); // false: it stays
 void sadb_leave(struct path *p, struct half *h, const char *why);
 
 // limits.c
@@ -389,6 +392,10 @@ void card_await(struct path *p, int ms); // at the start: until one that is bein
 void card_failed(struct path *p, const struct esp_event *why); // moves every SA to software
 void card_leave(struct path *p); // then, once it has given everything back: lets go of it
 void card_close(struct path *p); // at exit
+
+// busiest.c: of more SAs than the card has room for the busiest are there
+void busiest_look(struct path *p);  // now and then, while there is a card
+uint32_t card_room(struct path *p); // child SAs that it has room for
 
 // virtual_ip.c
 void virtual_add(struct path *p, const struct msg_VIRTUAL_ADD *m); // ike says so; it is answered

@@ -228,7 +228,7 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
     if (c->card_missing && sadb_is_home(p, c)) {
         c->card_missing = false;
         sadb_set_offload(p, c, true, "");
-        LOGF(ESP, 1, "child %s{%u} is back in card %s", c->c.name, c->c.child_id, p->engines[PATH_CARD].name);
+        LOGF(ESP, 1, "child %s{%u} is in card %s", c->c.name, c->c.child_id, p->engines[PATH_CARD].name);
     }
     sadb_endpoint_added(p, h);
     if (h->state == HALF_READY)
@@ -246,6 +246,7 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
     h->state = HALF_FAILED;
     h->sa = NULL;
     sadb_want_card(p, c, &mode);
+    c->declined |= was_card;
     if (was_card && (mode == OFFLOAD_AUTO || c->card_missing) && // missing: it was in software before
         (!c->dying || h->waiting.count)) {
         char why[200];

@@ -17,6 +17,7 @@ bool sadb_want_card(struct path *p, const struct child *c, enum offload_mode *mo
 // sadb_move.c
 // Software has let go of it: into the card, or back where that has gone again or has no room.
 void sadb_arrive_home(struct path *p, struct half *h, struct esp_error *err);
+bool sadb_let_leave(struct half *h); // the card; false: that has failed
 bool sadb_is_home(const struct path *p, const struct child *c);
 
 #endif

@@ -41,13 +41,21 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
     return rc;
 }
 
-void sadb_leave(struct path *p, struct half *h, const char *why)
+bool sadb_let_leave(struct half *h)
 {
     if (h->engine->ops->sa_delete(h->engine, h->sa) < 0)
-        return; // a failed card: FAILED comes and moves it
+        return false; // a failed card: FAILED comes and moves it
+    h->state = HALF_MOVING;
+    return true;
+}
+
+void sadb_leave(struct path *p, struct half *h, const char *why)
+{
+    if (!sadb_let_leave(h))
+        return;
+    h->child->declined = true;
     LOGF(ESP, 1, "child %s{%u}: %s; on in software", h->child->c.name, h->child->c.child_id, why);
     sadb_set_offload(p, h->child, false, why);
-    h->state = HALF_MOVING;
 }
 
 // About a second of the observed rate: a lease that lasts less than a second is doubled, up to 2^22 packets,
@@ -98,16 +106,17 @@ static void go_home(struct path *p, struct half *h)
     }
 }
 
-void sadb_return(struct path *p, struct child *c)
+bool sadb_return(struct path *p, struct child *c)
 {
     struct esp_engine *card = path_card(p);
     struct esp_error why = {0};
     if (!c->card_missing || c->dying || c->w != p->worker || c->in.state != HALF_READY ||
         c->out.state != HALF_READY || sadb_capable(card, &c->in, &why) < 0 ||
         sadb_capable(card, &c->out, &why) < 0)
-        return;
+        return false;
     go_home(p, &c->in);
     go_home(p, &c->out);
+    return c->in.homeward || c->out.homeward;
 }
 
 // Software has let go of it. A card that has gone again, or has no room: software it is.
@@ -115,8 +124,10 @@ void sadb_arrive_home(struct path *p, struct half *h, struct esp_error *err)
 {
     struct esp_engine *card = path_card_failed(p) ? NULL : path_card(p);
     h->homeward = false;
-    if (!card || continue_in(p, h, card, err) < 0)
+    if (!card || continue_in(p, h, card, err) < 0) {
+        h->child->path_since = loop_now(p->loop); // it does not try again at once
         sadb_continue(p, h, err);
+    }
 }
 
 bool sadb_is_home(const struct path *p, const struct child *c)

@@ -196,6 +196,8 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, p->failovers, "failovers");
     put(&t, p->failover_moved, "failover_sas_moved");
     put(&t, TOTAL(p, rerun), "failover_packets_rerun");
+    put(&t, p->busiest_in, "card_busiest_in");
+    put(&t, p->idlest_out, "card_idlest_out");
     put(&t, p->failover_detect_us, "failover_last_completion_to_detection_us");
     put(&t, p->failover_resume_us, "failover_detection_to_first_packet_us");
     put_cards(&t, p);

@@ -6,6 +6,7 @@ $(eval $(call unit_test,test_path,tests/unit/test_path.c $(PATH_RIG),$(LIBESPALI
 $(eval $(call unit_test,test_succession,tests/unit/test_succession.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_limits,tests/unit/test_limits.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_path_failover,tests/unit/test_path_failover.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
+$(eval $(call unit_test,test_busiest,tests/unit/test_busiest.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_spd_fragments,tests/unit/test_spd_fragments.c tests/unit/spd_rig.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_path_ends,tests/unit/test_path_ends.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_path_sizes,tests/unit/test_path_sizes.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))

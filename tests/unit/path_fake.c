@@ -29,6 +29,19 @@ static void tell(struct fake_card *f, enum esp_event_type type, struct fake_sa *
     }
 }
 
+static void capabilities(struct esp_engine *e, struct esp_capabilities *caps)
+{
+    *caps = (struct esp_capabilities){.sas = card(e)->slots ? card(e)->slots : UINT32_MAX};
+}
+
+static unsigned in_use(const struct fake_card *f, enum esp_dir dir)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < f->sa_count; i++)
+        n += f->sas[i]->live && f->sas[i]->params.dir == dir;
+    return n;
+}
+
 static int capable(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why)
 {
     (void)p;
@@ -52,6 +65,8 @@ static int sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *coo
     *out = NULL;
     if (f->failed)
         return esp_fail(err, -ENODEV, e->name, "the card has failed");
+    if (f->slots && in_use(f, p->dir) >= f->slots)
+        return esp_fail(err, -ENOSPC, e->name, "all %u SA slots of this direction are in use", f->slots);
     if (f->add_rc_times[p->dir]) {
         f->add_rc_times[p->dir] -= f->add_rc_times[p->dir] > 0;
         return esp_fail(err, f->add_rc[p->dir], "sa", "the test says no");
@@ -244,6 +259,7 @@ static void destroy(struct esp_engine *e)
 
 static const struct esp_queue_ops queue_ops = {submit, poll_jobs, arm};
 static const struct esp_engine_ops ops = {
+    .capabilities = capabilities,
     .capable = capable,
     .attach_pool = attach_pool,
     .sa_add = sa_add,

@@ -34,6 +34,7 @@ struct fake_card {
     int capable_rc;
     int add_rc[2], add_rc_times[2]; // sa_add returns this so often (-1: always)
     enum esp_status refuse[2];      // the answer to sa_add
+    unsigned slots;                 // 0: any number
     int lease_rc;
     enum esp_status lease_status;
     bool moves;                  // changes an SA's ends in place

@@ -221,6 +221,48 @@ static void test_card_killed_under_bursts_and_tiny_leases_loses_no_packet(void *
     }
 }
 
+static uint64_t carried(const struct child *c)
+{
+    return c->in.packets + c->out.packets;
+}
+
+// The gateway's card has one slot, and four SAs want it: the one that carries most is there in the end, and
+// no packet is lost on the ways in and out.
+static void test_more_sas_than_slots_lose_no_packet_and_the_busiest_is_on_the_card(void **state)
+{
+    static const struct plain p = {
+        .card = {false, true}, .start = {START_NONE, START_NONE}, .warriors = 3, .pool = 3, .slots = 1};
+    uint64_t moved = 0;
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4 * SEEDS; seed++) {
+        begin(seed, &p);
+        struct site *s = &w.site[1];
+        run(20 * SECOND);
+        warriors_check_up(&w);
+        hold("before they move");
+        operator_order(&w.site[0], CMD_INITIATE, 0, 0, 0);
+        size_t from = up();
+        for (int i = 0; i < 400; i++) {
+            for (int k = 0; k < 10; k++)
+                host_send(&w, i & 1, !(i & 1), 0, true);
+            run(100000);
+        }
+        run(5 * SECOND);
+        assert_int_equal(lost(from), 0);
+        assert_int_equal(site_card_sas(s->card), 2);
+        const struct child *most = s->d.path->children, *on = NULL;
+        for (const struct child *c = most; c; c = c->next) {
+            most = carried(c) > carried(most) ? c : most;
+            on = c->on_card ? c : on;
+        }
+        assert_ptr_equal(on, most);
+        assert_true(s->d.path->busiest_in <= 2);
+        moved += s->d.path->busiest_in;
+        end();
+    }
+    assert_true(moved > 0);
+}
+
 static bool adds(const struct site *s)
 {
     for (const struct child *c = s->d.path ? s->d.path->children : NULL; c; c = c->next)
@@ -1035,6 +1077,7 @@ int main(void)
         cmocka_unit_test(test_lost_interrupts_delay_and_lose_no_packet),
         cmocka_unit_test(test_tiny_leases_under_bursts_lose_no_packet),
         cmocka_unit_test(test_card_killed_under_bursts_and_tiny_leases_loses_no_packet),
+        cmocka_unit_test(test_more_sas_than_slots_lose_no_packet_and_the_busiest_is_on_the_card),
         cmocka_unit_test(test_card_killed_while_it_takes_an_sa_is_survived),
         cmocka_unit_test(test_card_that_is_silent_from_the_start_delays_nobody),
         cmocka_unit_test(test_card_that_comes_back_gets_the_sas_without_loss),

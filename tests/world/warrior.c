@@ -138,6 +138,8 @@ static void put_conn(struct vici_out *o, const struct site *s, const struct warr
     vici_put(o, "start_action", client ? "start" : "none");
     vici_put(o, "close_action", client ? "start" : "none");
     vici_put(o, "dpd_action", client ? "restart" : "clear");
+    if (!client && s->card && s->w->o.plain)
+        vici_put(o, "hw_offload", "auto");
     vici_section_end(o);
     vici_section_end(o);
     vici_section_end(o);

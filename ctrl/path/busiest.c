@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// More SAs than a card has room for: the others run in software, and those that carry most go to the card.
+// Once in a second (less often where there are tens of thousands) what each has carried is looked at. Where
+// there is room the busiest in software go to the card; where there is none, one that carries more than twice
+// as much as the idlest on the card takes its place: that one leaves in this look, the other one goes in the
+// next. Whoever has come to the one or the other stays there for a while, so that two that carry about the
+// same do not change places all the time. Each move is an orderly one, number by number (sadb_move.c).
+#include "ctrl/path/sadb.h"
+
+#include "ctrl/lib/log.h"
+
+enum { LOOK_MS = 1000, SAS_PER_MS = 10 }; // between two looks, longer by 1 ms for so many SAs
+enum { STAY_MS = 10000, MOVES = 8 };      // of one SA; in one look
+// What software spends on a packet is about what it spends on so many octets more (README, "Software
+// engine").
+enum { PACKET_OCTETS = 512, UNIT_SHIFT = 10 };
+enum { NEAR_NOTHING = 16 }; // units in a look: less is no reason to move anything
+
+struct ranked { // the first so many, best first
+    unsigned count;
+    struct child *c[MOVES];
+};
+struct look {
+    struct ranked busiest, idlest; // in software; on the card
+    bool first;                    // nobody has looked for long: there is no rate yet
+};
+
+static uint32_t carried(const struct child *c)
+{
+    uint64_t octets = c->in.bytes + c->out.bytes + (c->in.packets + c->out.packets) * PACKET_OCTETS;
+    return (uint32_t)(octets >> UNIT_SHIFT); // differences alone count
+}
+
+static bool rests(const struct child *c)
+{
+    return c->installed && !c->dying && c->in.state == HALF_READY && c->out.state == HALF_READY;
+}
+
+static bool better(const struct child *a, const struct child *b, bool busy)
+{
+    return busy ? a->load > b->load : a->load < b->load;
+}
+
+static void rank(struct ranked *r, struct child *c, bool busy)
+{
+    unsigned at = r->count;
+    while (at && better(c, r->c[at - 1], busy))
+        at--;
+    if (at == MOVES)
+        return;
+    r->count += r->count < MOVES;
+    for (unsigned i = r->count - 1; i > at; i--)
+        r->c[i] = r->c[i - 1];
+    r->c[at] = c;
+}
+
+static bool has_stayed(const struct path *p, const struct child *c)
+{
+    return loop_now(p->loop) - c->path_since >= STAY_MS;
+}
+
+// In software for want of room alone, or since a card had failed.
+static bool may_go(struct path *p, const struct child *c)
+{
+    enum offload_mode mode;
+    return c->w == p->worker && !c->declined && has_stayed(p, c) && sadb_want_card(p, c, &mode) &&
+           c->in.engine == path_soft(p) && c->out.engine == path_soft(p);
+}
+
+// One that must be on a card (hw_offload = yes) is not moved for another one's sake.
+static bool may_leave(struct path *p, const struct child *c)
+{
+    enum offload_mode mode;
+    return has_stayed(p, c) && sadb_want_card(p, c, &mode) && mode == OFFLOAD_AUTO && sadb_is_home(p, c);
+}
+
+static bool takes_slot(const struct path *p, const struct half *h)
+{
+    return h->homeward || (h->engine && h->engine == path_card(p));
+}
+
+static void look_at(struct path *p, struct child *c, struct look *l)
+{
+    uint32_t now = carried(c), since = now - c->carried;
+    c->carried = now;
+    c->load = l->first ? 0 : c->load / 2 + since / 2 + (c->load & since & 1);
+    if (!rests(c))
+        return;
+    if (may_go(p, c))
+        rank(&l->busiest, c, true);
+    else if (may_leave(p, c))
+        rank(&l->idlest, c, false);
+}
+
+uint32_t card_room(struct path *p)
+{
+    struct esp_capabilities caps;
+    uint32_t in = 0, out = 0, used;
+    path_card(p)->ops->capabilities(path_card(p), &caps);
+    for (const struct child *c = p->children; c; c = c->next) {
+        in += takes_slot(p, &c->in);
+        out += takes_slot(p, &c->out);
+    }
+    used = in > out ? in : out;
+    return caps.sas > used ? caps.sas - used : 0;
+}
+
+// Whatever kept it from the card when it was installed may be true still.
+static bool go(struct path *p, struct child *c)
+{
+    struct esp_error why = {0};
+    c->declined =
+        sadb_capable(path_card(p), &c->in, &why) < 0 || sadb_capable(path_card(p), &c->out, &why) < 0;
+    if (c->declined)
+        return false;
+    c->card_missing = true;
+    sadb_return(p, c);
+    p->busiest_in++;
+    return true;
+}
+
+static void leave(struct path *p, struct child *c)
+{
+    static const char why[] = "busier SAs have the card's slots";
+    LOGF(ESP, 1, "child %s{%u}: %s; on in software", c->c.name, c->c.child_id, why);
+    if (!sadb_let_leave(&c->in) || !sadb_let_leave(&c->out))
+        return; // a failed card: FAILED comes and moves it
+    sadb_set_offload(p, c, false, why);
+    p->idlest_out++;
+}
+
+// What is in software carries enough more.
+static bool outdoes(const struct child *soft, const struct child *card)
+{
+    return soft->load > NEAR_NOTHING && soft->load / 2 > card->load;
+}
+
+static void act(struct path *p, const struct look *l)
+{
+    uint32_t room = l->busiest.count ? card_room(p) : 0;
+    unsigned gone = 0;
+    for (unsigned i = 0; i < l->busiest.count; i++) {
+        struct child *c = l->busiest.c[i];
+        if (room)
+            room -= go(p, c);
+        else if (gone < l->idlest.count && outdoes(c, l->idlest.c[gone]))
+            leave(p, l->idlest.c[gone++]);
+    }
+}
+
+void busiest_look(struct path *p)
+{
+    uint64_t now = loop_now(p->loop), every = LOOK_MS + p->by_id.count / SAS_PER_MS;
+    struct look l = {.first = now - p->busiest_at > 3 * every};
+    if (!p->engines[PATH_CARD].returned || now - p->busiest_at < every)
+        return;
+    p->busiest_at = now;
+    for (struct child *c = p->children; c; c = c->next)
+        look_at(p, c, &l);
+    if (!l.first)
+        act(p, &l);
+}
