@@ -28,12 +28,12 @@ $(BUILD)/bin/espalierd: $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS)
 
 -include ctrl/cli/cli.mk
 
-# The table of swanctl.conf's keys in ctrl/config/README.md; test_config_keys fails when it is not this one.
+# The tables of swanctl.conf's keys in ctrl/config/README.md and the manual; test_config_keys fails when they are not these.
 CONFIG_TABLE_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,ctrl/config/gen/main.c ctrl/config/gen/table.c $(CONFIG_SRCS) ctrl/ctl/vici_msg.c $(CTRL_LIB_SRCS))
 $(BUILD)/tools/config-table: $(CONFIG_TABLE_OBJS)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcrypto -lm
 .PHONY: config-table
-config-table: $(BUILD)/tools/config-table ## write the table of keys in ctrl/config/README.md from the list in swanctl_keys.h
-	@$< ctrl/config/README.md >$(BUILD)/README.new && cat $(BUILD)/README.new >ctrl/config/README.md
+config-table: $(BUILD)/tools/config-table ## write the tables of keys in ctrl/config/README.md and the manual from the list in swanctl_keys.h
+	@for f in ctrl/config/README.md ctrl/manual/strongswan.md; do $< $$f >$(BUILD)/README.new && cat $(BUILD)/README.new >$$f || exit 1; done

@@ -14,162 +14,8 @@
 #include "ctrl/config/gen/table.h"
 #include "ctrl/config/keys.h"
 #include "ctrl/config/swanctl_file.h"
+#include "tests/unit/config_key_rows.h"
 #include "tests/unit/cred_dir.h"
-
-// Every key of strongSwan 5.9.8's swanctl.conf(5), but `secret` of xauth, which shares eap's row, with a
-// value that is not its default.
-static const struct row {
-    enum key_section section;
-    const char *key, *value;
-} rows[] = {
-    {SEC_CONN, "version", "1"},
-    {SEC_CONN, "local_addrs", "10.0.0.1"},
-    {SEC_CONN, "remote_addrs", "10.0.0.2"},
-    {SEC_CONN, "local_port", "4501"},
-    {SEC_CONN, "remote_port", "4500"},
-    {SEC_CONN, "proposals", "aes128-sha256-x25519"},
-    {SEC_CONN, "vips", "0.0.0.0"},
-    {SEC_CONN, "aggressive", "yes"},
-    {SEC_CONN, "pull", "no"},
-    {SEC_CONN, "dscp", "101110"},
-    {SEC_CONN, "encap", "yes"},
-    {SEC_CONN, "mobike", "no"},
-    {SEC_CONN, "dpd_delay", "30s"},
-    {SEC_CONN, "dpd_timeout", "150s"},
-    {SEC_CONN, "fragmentation", "accept"},
-    {SEC_CONN, "childless", "never"},
-    {SEC_CONN, "send_certreq", "no"},
-    {SEC_CONN, "send_cert", "always"},
-    {SEC_CONN, "ppk_id", "p"},
-    {SEC_CONN, "ppk_required", "yes"},
-    {SEC_CONN, "keyingtries", "0"},
-    {SEC_CONN, "unique", "replace"},
-    {SEC_CONN, "reauth_time", "1h"},
-    {SEC_CONN, "rekey_time", "1h"},
-    {SEC_CONN, "over_time", "5m"},
-    {SEC_CONN, "rand_time", "1m"},
-    {SEC_CONN, "pools", "p"},
-    {SEC_CONN, "if_id_in", "5"},
-    {SEC_CONN, "if_id_out", "5"},
-    {SEC_CONN, "mediation", "yes"},
-    {SEC_CONN, "mediated_by", "m"},
-    {SEC_CONN, "mediation_peer", "m"},
-    {SEC_LOCAL, "round", "1"},
-    {SEC_LOCAL, "certs", "west.pem"},
-    {SEC_LOCAL_CERT, "file", "%s/x509/west.pem"},
-    {SEC_LOCAL_CERT, "handle", "1"},
-    {SEC_LOCAL_CERT, "slot", "1"},
-    {SEC_LOCAL_CERT, "module", "m"},
-    {SEC_LOCAL, "pubkeys", "west.pub"},
-    {SEC_LOCAL, "auth", "rsa"},
-    {SEC_LOCAL, "id", "west"},
-    {SEC_LOCAL, "eap_id", "e"},
-    {SEC_LOCAL, "aaa_id", "a"},
-    {SEC_LOCAL, "xauth_id", "x"},
-    {SEC_REMOTE, "round", "1"},
-    {SEC_REMOTE, "id", "east"},
-    {SEC_REMOTE, "eap_id", "e"},
-    {SEC_REMOTE, "groups", "g"},
-    {SEC_REMOTE, "cert_policy", "1.2.3"},
-    {SEC_REMOTE, "certs", "west.pem"},
-    {SEC_REMOTE_CERT, "file", "%s/x509/west.pem"},
-    {SEC_REMOTE_CERT, "handle", "1"},
-    {SEC_REMOTE_CERT, "slot", "1"},
-    {SEC_REMOTE_CERT, "module", "m"},
-    {SEC_REMOTE, "cacerts", "ca.pem"},
-    {SEC_REMOTE_CACERT, "file", "%s/x509ca/ca.pem"},
-    {SEC_REMOTE_CACERT, "handle", "1"},
-    {SEC_REMOTE_CACERT, "slot", "1"},
-    {SEC_REMOTE_CACERT, "module", "m"},
-    {SEC_REMOTE, "ca_id", "CN=c"},
-    {SEC_REMOTE, "pubkeys", "west.pub"},
-    {SEC_REMOTE, "revocation", "strict"},
-    {SEC_REMOTE, "auth", "eap"},
-    {SEC_CHILD, "ah_proposals", "sha256"},
-    {SEC_CHILD, "esp_proposals", "aes128gcm16-x25519"},
-    {SEC_CHILD, "sha256_96", "yes"},
-    {SEC_CHILD, "local_ts", "10.1.0.0/16"},
-    {SEC_CHILD, "remote_ts", "10.2.0.0/16"},
-    {SEC_CHILD, "rekey_time", "2h"},
-    {SEC_CHILD, "life_time", "3h"},
-    {SEC_CHILD, "rand_time", "1m"},
-    {SEC_CHILD, "rekey_bytes", "1g"},
-    {SEC_CHILD, "life_bytes", "1g"},
-    {SEC_CHILD, "rand_bytes", "1m"},
-    {SEC_CHILD, "rekey_packets", "1000"},
-    {SEC_CHILD, "life_packets", "1000"},
-    {SEC_CHILD, "rand_packets", "10"},
-    {SEC_CHILD, "updown", "/bin/true"},
-    {SEC_CHILD, "hostaccess", "yes"},
-    {SEC_CHILD, "mode", "transport"},
-    {SEC_CHILD, "policies", "no"},
-    {SEC_CHILD, "policies_fwd_out", "yes"},
-    {SEC_CHILD, "dpd_action", "restart"},
-    {SEC_CHILD, "ipcomp", "yes"},
-    {SEC_CHILD, "inactivity", "10m"},
-    {SEC_CHILD, "reqid", "7"},
-    {SEC_CHILD, "priority", "7"},
-    {SEC_CHILD, "interface", "eth0"},
-    {SEC_CHILD, "mark_in", "42"},
-    {SEC_CHILD, "mark_in_sa", "yes"},
-    {SEC_CHILD, "mark_out", "42"},
-    {SEC_CHILD, "set_mark_in", "42"},
-    {SEC_CHILD, "set_mark_out", "42"},
-    {SEC_CHILD, "if_id_in", "5"},
-    {SEC_CHILD, "if_id_out", "5"},
-    {SEC_CHILD, "label", "l"},
-    {SEC_CHILD, "label_mode", "simple"},
-    {SEC_CHILD, "tfc_padding", "100"},
-    {SEC_CHILD, "replay_window", "64"},
-    {SEC_CHILD, "hw_offload", "auto"},
-    {SEC_CHILD, "copy_df", "no"},
-    {SEC_CHILD, "copy_ecn", "no"},
-    {SEC_CHILD, "copy_dscp", "in"},
-    {SEC_CHILD, "start_action", "trap"},
-    {SEC_CHILD, "close_action", "start"},
-    {SEC_EAP, "secret", "s"},
-    {SEC_EAP, "id", "i"},
-    {SEC_NTLM, "secret", "s"},
-    {SEC_NTLM, "id", "i"},
-    {SEC_IKE, "secret", "s"},
-    {SEC_IKE, "id", "i"},
-    {SEC_PPK, "secret", "s"},
-    {SEC_PPK, "id", "i"},
-    {SEC_PRIVATE, "file", "north.pem"},
-    {SEC_PRIVATE, "secret", "geheim"},
-    {SEC_RSA, "file", "north.pem"},
-    {SEC_RSA, "secret", "geheim"},
-    {SEC_ECDSA, "file", "north.pem"},
-    {SEC_ECDSA, "secret", "geheim"},
-    {SEC_PKCS8, "file", "north.pem"},
-    {SEC_PKCS8, "secret", "geheim"},
-    {SEC_PKCS12, "file", "east.p12"},
-    {SEC_PKCS12, "secret", "p12"},
-    {SEC_TOKEN, "handle", "1"},
-    {SEC_TOKEN, "slot", "1"},
-    {SEC_TOKEN, "module", "m"},
-    {SEC_TOKEN, "pin", "1"},
-    {SEC_POOL, "addrs", "10.9.0.0/24"},
-    {SEC_POOL, "dns", "10.9.0.1"},
-    {SEC_POOL, "nbns", "10.9.0.2"},
-    {SEC_POOL, "dhcp", "fd00::1"},
-    {SEC_POOL, "netmask", "255.255.255.0"},
-    {SEC_POOL, "server", "10.9.0.3"},
-    {SEC_POOL, "subnet", "fd01::/48"},
-    {SEC_POOL, "p_cscf", "10.9.0.4"},
-    {SEC_POOL, "split_include", "10.1.0.0/16"},
-    {SEC_POOL, "split_exclude", "10.2.0.0/16"},
-    {SEC_POOL, "28672", "welcome"},
-    {SEC_AUTHORITY, "cacert", "ca.pem"},
-    {SEC_AUTHORITY, "file", "%s/x509ca/ca.pem"},
-    {SEC_AUTHORITY, "handle", "1"},
-    {SEC_AUTHORITY, "slot", "1"},
-    {SEC_AUTHORITY, "module", "m"},
-    {SEC_AUTHORITY, "crl_uris", "http://c/"},
-    {SEC_AUTHORITY, "ocsp_uris", "http://o/"},
-    {SEC_AUTHORITY, "cert_uri_base", "http://b/"},
-};
-enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 // What a file says: the connection as it is handed on, its faults and warnings, the secrets.
 struct told {
@@ -268,7 +114,7 @@ static void tell_conn(struct told *t, enum key_section s, const char *line)
 }
 
 // A path among the values is that of the directory.
-static const char *value_of(const struct row *r)
+static const char *value_of(const struct key_row *r)
 {
     static char text[300];
     const char *rest = strncmp(r->value, "%s", 2) == 0 ? r->value + 2 : NULL;
@@ -276,7 +122,7 @@ static const char *value_of(const struct row *r)
     return text;
 }
 
-static void walk_conn(const struct row *r)
+static void walk_conn(const struct key_row *r)
 {
     static struct told base, t;
     char line[400], named[100];
@@ -292,7 +138,7 @@ static void walk_conn(const struct row *r)
 }
 
 // A value that a key cannot have is refused with both in the words, and so is one that is too long.
-static unsigned refuses(const struct row *r, const char *value)
+static unsigned refuses(const struct key_row *r, const char *value)
 {
     static struct told t;
     char line[3200], named[100];
@@ -317,13 +163,14 @@ static void test_refusals_of_a_connection_name_key_and_value(void **state)
     (void)state;
     memset(long_one, 'x', sizeof(long_one) - 1);
     long_one[sizeof(long_one) - 1] = 0;
-    for (unsigned i = 0; i < ROWS; i++) {
-        if (rows[i].section > SEC_CHILD)
+    for (unsigned i = 0; i < KEY_ROWS; i++) {
+        bool never_read = key_rows[i].section == SEC_LOCAL && strcmp(key_rows[i].key, "cacerts") == 0;
+        if (key_rows[i].section > SEC_CHILD || never_read) // refused whatever file it names
             continue;
-        bad += refuses(&rows[i], "no such value");
-        bad += refuses(&rows[i], "-1");
-        bad += refuses(&rows[i], "99999999999999999999");
-        bad += refuses(&rows[i], long_one);
+        bad += refuses(&key_rows[i], "no such value");
+        bad += refuses(&key_rows[i], "-1");
+        bad += refuses(&key_rows[i], "99999999999999999999");
+        bad += refuses(&key_rows[i], long_one);
     }
     assert_int_equal(bad, 0);
 }
@@ -336,7 +183,7 @@ static const char *prefix_of(enum key_section s)
 }
 
 // The password of a file: with both keys right it is read, and with this one wrong it is named.
-static void walk_file_secret(const struct row *r)
+static void walk_file_secret(const struct key_row *r)
 {
     static struct told t;
     char text[300];
@@ -355,7 +202,7 @@ static void walk_file_secret(const struct row *r)
     }
 }
 
-static void walk_secret(const struct row *r)
+static void walk_secret(const struct key_row *r)
 {
     static struct told t;
     char text[300], named[100];
@@ -384,7 +231,7 @@ static void walk_secret(const struct row *r)
 }
 
 // Taken without a word, and a value that it cannot have is refused by name.
-static void walk_pool(const struct row *r)
+static void walk_pool(const struct key_row *r)
 {
     static struct told t;
     char text[300], named[100];
@@ -403,7 +250,7 @@ static void walk_pool(const struct row *r)
 }
 
 // Handed on (test_config_sides), warned about or refused by name.
-static void walk_authority(const struct row *r)
+static void walk_authority(const struct key_row *r)
 {
     static struct told t;
     char text[500], named[100];
@@ -441,13 +288,17 @@ static int down(void **state)
     return 0;
 }
 
-static void test_each_of_the_146_keys_has_effect_or_is_refused_by_name(void **state)
+static const char *row_name(const struct key_row *r)
+{
+    return r->section == SEC_POOL && atoi(r->key) ? "NUMBER" : r->key;
+}
+
+static void test_each_key_has_effect_or_is_refused_by_name(void **state)
 {
     (void)state;
-    assert_int_equal(ROWS, 146);
-    for (unsigned i = 0; i < ROWS; i++) {
-        const struct row *r = &rows[i];
-        if (!key_find(r->section, r->section == SEC_POOL && atoi(r->key) ? "NUMBER" : r->key))
+    for (unsigned i = 0; i < KEY_ROWS; i++) {
+        const struct key_row *r = &key_rows[i];
+        if (!key_find(r->section, row_name(r)))
             fail_msg("%s is not in swanctl_keys.h", r->key);
         if (r->section <= SEC_CHILD)
             walk_conn(r);
@@ -460,36 +311,57 @@ static void test_each_of_the_146_keys_has_effect_or_is_refused_by_name(void **st
     }
 }
 
-static void test_table_of_the_manual_is_that_of_the_list(void **state)
+// The table between the marks of a page is the one that is printed now.
+static void has_table(const char *page, const char *mark, void (*print)(FILE *))
 {
-    (void)state;
-    static char manual[65536];
+    static char text[131072];
     char *table = NULL;
     size_t len = 0;
-    FILE *f = fopen("ctrl/config/README.md", "r");
+    FILE *f = fopen(page, "r");
     assert_non_null(f);
-    manual[fread(manual, 1, sizeof(manual) - 1, f)] = 0;
+    text[fread(text, 1, sizeof(text) - 1, f)] = 0;
     fclose(f);
     FILE *out = open_memstream(&table, &len);
     assert_non_null(out);
-    table_print(out);
+    print(out);
     fclose(out);
-    char *begin = strstr(manual, TABLE_BEGIN), *end = strstr(manual, TABLE_END);
+    char *begin = strstr(text, mark);
     assert_non_null(begin);
+    begin += strlen(mark);
+    char *end = strstr(begin, TABLE_END);
     assert_non_null(end);
-    begin += strlen(TABLE_BEGIN);
     if ((size_t)(end - begin) != len || memcmp(begin, table, len) != 0)
-        fail_msg("ctrl/config/README.md: the table of keys is not that of swanctl_keys.h: run `make "
-                 "config-table`");
+        fail_msg("%s: the table of keys is not that of swanctl_keys.h: run `make config-table`", page);
     free(table);
+}
+
+static void test_tables_of_the_manual_are_those_of_the_list(void **state)
+{
+    (void)state;
+    has_table("ctrl/config/README.md", TABLE_BEGIN, table_print);
+    has_table("ctrl/manual/strongswan.md", TABLE_TRIED_BEGIN, table_print_tried);
+}
+
+static void test_every_key_of_the_list_is_tried(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < swanctl_key_count; k++) {
+        bool tried = false;
+        for (unsigned i = 0; i < KEY_ROWS; i++)
+            tried = tried || key_find(key_rows[i].section, row_name(&key_rows[i])) == &swanctl_keys[k];
+        if (!tried)
+            fail_msg("%s (section %d) has no row in config_key_rows.h", swanctl_keys[k].name,
+                     (int)swanctl_keys[k].section);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_of_the_146_keys_has_effect_or_is_refused_by_name),
+        cmocka_unit_test(test_each_key_has_effect_or_is_refused_by_name),
         cmocka_unit_test(test_refusals_of_a_connection_name_key_and_value),
-        cmocka_unit_test(test_table_of_the_manual_is_that_of_the_list),
+        cmocka_unit_test(test_every_key_of_the_list_is_tried),
+        cmocka_unit_test(test_tables_of_the_manual_are_those_of_the_list),
     };
     return cmocka_run_group_tests(tests, up, down);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes a README anew on standard output, with the table of keys in its place.
+// Writes a page anew on standard output, with its table of keys in its place.
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,14 +19,18 @@ int main(int argc, char **argv)
         inside = inside && strcmp(line, TABLE_END) != 0;
         if (!inside)
             fputs(line, stdout);
-        if (strcmp(line, TABLE_BEGIN) != 0)
+        if (strcmp(line, TABLE_BEGIN) == 0)
+            table_print(stdout);
+        else if (strcmp(line, TABLE_TRIED_BEGIN) == 0)
+            table_print_tried(stdout);
+        else
             continue;
-        table_print(stdout);
         inside = found = true;
     }
     fclose(in);
     if (inside || !found) {
-        fprintf(stderr, "%s: expected the lines\n%s%s", argv[1], TABLE_BEGIN, TABLE_END);
+        fprintf(stderr, "%s: expected the lines\n%s(or %s) and\n%s", argv[1], TABLE_BEGIN, TABLE_TRIED_BEGIN,
+                TABLE_END);
         return 1;
     }
     return 0;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctrl/config/gen/table.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "ctrl/config/keys.h"
+#include "tests/unit/config_key_rows.h"
 
 static const char *section_title(enum key_section s)
 {
@@ -53,9 +55,8 @@ static void print_choices(FILE *out, const struct choice *c)
     }
 }
 
-static void print_row(FILE *out, const struct key *k)
+static void print_words(FILE *out, const struct key *k)
 {
-    fprintf(out, "| `%s` | %s | ", k->name, k->usual);
     if (k->awaited)
         fprintf(out, "taken with a warning: ");
     if (k->kind == K_NEVER)
@@ -70,16 +71,62 @@ static void print_row(FILE *out, const struct key *k)
         print_choices(out, k->choices);
         fprintf(out, ": ");
     }
-    fprintf(out, "%s |\n", k->words);
+    fputs(k->words, out);
+}
+
+static void print_row(FILE *out, const struct key *k)
+{
+    fprintf(out, "| `%s` | %s | ", k->name, k->usual);
+    print_words(out, k);
+    fputs(" |\n", out);
+}
+
+static void print_section(FILE *out, size_t i, const char *cells)
+{
+    if (i == 0 || swanctl_keys[i].section != swanctl_keys[i - 1].section)
+        fprintf(out, "| **%s** | | %s|\n", section_title(swanctl_keys[i].section), cells);
 }
 
 void table_print(FILE *out)
 {
     fputs("| key | default | |\n|---|---|---|\n", out);
     for (size_t i = 0; i < swanctl_key_count; i++) {
+        print_section(out, i, "");
+        print_row(out, &swanctl_keys[i]);
+    }
+}
+
+static const char *fate(const struct key *k)
+{
+    if (k->kind == K_NEVER || (k->kind == K_ONLY && !k->choices[0].text[0]))
+        return "**refused**";
+    if (k->kind == K_ONLY)
+        return "**other values refused**";
+    return k->awaited || strncmp(k->words, "taken with a warning", 20) == 0 ? "**no effect**" : "honoured";
+}
+
+static void print_tried(FILE *out, const struct key *k)
+{
+    for (size_t i = 0; i < KEY_ROWS; i++) {
+        const char *name = key_rows[i].key, *value = key_rows[i].value;
+        bool number = name[0] >= '0' && name[0] <= '9'; // of an attribute of a pool
+        if (key_rows[i].section != k->section || strcmp(number ? "NUMBER" : name, k->name) != 0)
+            continue;
+        fprintf(out, "`%s = %s`", name, strncmp(value, "%s", 2) == 0 ? value + 2 : value);
+        return;
+    }
+}
+
+void table_print_tried(FILE *out)
+{
+    fputs("| key | | default | | tried with |\n|---|---|---|---|---|\n", out);
+    for (size_t i = 0; i < swanctl_key_count; i++) {
         const struct key *k = &swanctl_keys[i];
-        if (i == 0 || k->section != k[-1].section)
-            fprintf(out, "| **%s** | | |\n", section_title(k->section));
-        print_row(out, k);
+        print_section(out, i, "| | ");
+        fprintf(out, "| `%s` | %s | %s | ", k->name, fate(k), k->usual);
+        print_words(out, k);
+        fputs(" | ", out);
+        print_tried(out, k);
+        fputs(" |\n", out);
     }
 }

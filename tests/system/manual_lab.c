@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/system/manual_lab.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/system/steps.h"
+
+// ---- a machine of its own for each site
+
+static bool is_mounted(void *dir)
+{
+    char path[200];
+    snprintf(path, sizeof(path), "%s/mounted", (const char *)dir);
+    return access(path, F_OK) == 0;
+}
+
+// A process holds the mounts, which nobody else sees and which go with it.
+static bool machine_up(struct manual_lab *m, struct site *s, int n)
+{
+    char cmd[900], log[200];
+    const char *d = s->dir;
+    snprintf(log, sizeof(log), "%s/mounts.log", d);
+    snprintf(cmd, sizeof(cmd),
+             "exec unshare -m --propagation private sh -c 'mkdir -p %s/etc && mount -t tmpfs none /run && "
+             "mount --bind %s/etc /etc/swanctl && : >%s/mounted && exec sleep 86400'",
+             d, d, d);
+    char *argv[] = {"sh", "-c", cmd, NULL};
+    m->mounts[n] = spawn(log, s->ns, argv);
+    return wait_for(is_mounted, s->dir, PATIENCE_MS) ||
+           complain("%s has no /etc/swanctl of its own", s->name);
+}
+
+bool manual_lab_up(struct manual_lab *m)
+{
+    memset(m, 0, sizeof(*m));
+    if (!lab_up(&m->lab, "espman"))
+        return false;
+    snprintf(m->pcap, sizeof(m->pcap), "%s/wire.pcap", m->lab.dir);
+    return machine_up(m, &m->lab.west, 0) && machine_up(m, &m->lab.east, 1) &&
+           capture_start(&m->lab, &m->lab.west, m->pcap);
+}
+
+void manual_lab_down(struct manual_lab *m)
+{
+    stop(&m->lab.west.daemon, SIGTERM, 4000);
+    stop(&m->lab.east.daemon, SIGTERM, 4000);
+    for (int i = 0; i < 2; i++) {
+        stop(&m->card[i], SIGTERM, 4000);
+        stop(&m->mounts[i], SIGKILL, 1000);
+    }
+    lab_down(&m->lab);
+}
+
+// ---- blocks
+
+static bool wrong(const struct page *p, const struct block *b, const char *what)
+{
+    return complain(MANUAL_DIR "/%s.md:%d: %s", p->name, b->line, what);
+}
+
+// The start of a command line on the site's machine. The programs are those that were built.
+static const char *enter(const struct manual_lab *m, const struct site *s, char *buf, size_t size)
+{
+    char cwd[400];
+    if (!getcwd(cwd, sizeof(cwd)))
+        return NULL;
+    snprintf(buf, size,
+             "nsenter --net=%s --mount=/proc/%d/ns/mnt sh -c 'cd %s && PATH=%s:/usr/sbin:/sbin:$PATH && "
+             "export PATH && "
+             "exec \"$@\"' sh",
+             s->ns, (int)m->mounts[s == &m->lab.east], cwd, bin_dir());
+    return buf;
+}
+
+static bool write_text(const struct site *s, char path[160], const char *before, const struct block *b)
+{
+    snprintf(path, 160, "%s/block", s->dir);
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return complain("cannot write %s", path);
+    fprintf(f, "%s%s", before, b->text);
+    return fclose(f) == 0;
+}
+
+static bool run_file(struct manual_lab *m, struct site *s, const struct page *p, const struct block *b,
+                     const char *file)
+{
+    char path[160], machine[1200], dir[160], *end;
+    snprintf(dir, sizeof(dir), "%s", file);
+    end = strrchr(dir, '/');
+    if (file[0] != '/' || !end)
+        return wrong(p, b, "file= needs an absolute path");
+    *end = 0;
+    printf("%s# cat >%s\n%s", s->name, file, b->text);
+    return write_text(s, path, "", b) && enter(m, s, machine, sizeof(machine)) &&
+           (sh("%s sh -c 'mkdir -p %s && cat %s >%s && chmod 600 %s'", machine, dir, path, file, file) == 0 ||
+            wrong(p, b, "the file cannot be written"));
+}
+
+static bool run_shell(struct manual_lab *m, struct site *s, const struct page *p, const struct block *b)
+{
+    char path[160], machine[1200], status[16] = "0", text[80];
+    block_label(b, "exit", status, sizeof(status));
+    printf("%s# %s", s->name, b->text);
+    if (!write_text(s, path, "", b) || !enter(m, s, machine, sizeof(machine)))
+        return false;
+    int rc = sh_read(m->out, sizeof(m->out), "%s sh -eu %s 2>&1 </dev/null", machine, path);
+    fputs(m->out, stdout);
+    if (rc == atoi(status))
+        return true;
+    snprintf(text, sizeof(text), "exit status %d instead of %s:", rc, status);
+    complain("%s", m->out);
+    return wrong(p, b, text);
+}
+
+struct serving {
+    struct manual_lab *m;
+    struct site *s;
+};
+
+static bool serves(void *ctx)
+{
+    struct serving *w = ctx;
+    char machine[1200];
+    return enter(w->m, w->s, machine, sizeof(machine)) && sh("%s swanctl --stats >/dev/null", machine) == 0;
+}
+
+// What the block says, and left running.
+static bool run_espalierd(struct manual_lab *m, struct site *s, const struct page *p, const struct block *b)
+{
+    char path[160], machine[1200], cmd[1500], log[200];
+    if (!write_text(s, path, "exec ", b) || !enter(m, s, machine, sizeof(machine)))
+        return false;
+    printf("%s# %s", s->name, b->text);
+    snprintf(log, sizeof(log), "%s/daemon.log", s->dir);
+    snprintf(cmd, sizeof(cmd), "exec %s sh %s", machine, path);
+    char *argv[] = {"sh", "-c", cmd, NULL};
+    stop(&s->daemon, SIGTERM, 4000);
+    s->charon = false;
+    s->daemon = spawn(log, NULL, argv);
+    return wait_for(serves, &(struct serving){m, s}, PATIENCE_MS) || wrong(p, b, "it does not serve");
+}
+
+// strongSwan as this machine can run it: a service manager and the kernel's ESP are not there, so it is
+// charon itself, with kernel-libipsec. What it is told comes by swanctl, as the page has it.
+static bool run_charon(struct manual_lab *m, struct site *s, const struct page *p, const struct block *b)
+{
+    char path[200], machine[1200], cmd[1600], log[200];
+    snprintf(path, sizeof(path), "%s/charon.conf", s->dir);
+    snprintf(log, sizeof(log), "%s/daemon.log", s->dir);
+    FILE *f = fopen(path, "w");
+    if (!f || !enter(m, s, machine, sizeof(machine)))
+        return complain("cannot write %s", path);
+    fprintf(
+        f,
+        "charon {\n  load = random nonce pem pkcs1 pkcs8 pubkey x509 revocation constraints openssl kdf drbg "
+        "gcm "
+        "aes sha1 sha2 hmac curve25519 kernel-libipsec kernel-netlink socket-default vici updown counters\n"
+        "  filelog { main { path = %s/charon.log\n default = 1\n flush_line = yes } }\n}\n",
+        s->dir);
+    fclose(f);
+    printf("%s# %s", s->name, b->text);
+    if (sh("cd %s/etc && mkdir -p conf.d x509 x509ca x509ocsp x509aa x509ac x509crl pubkey private rsa ecdsa "
+           "bliss "
+           "pkcs8 pkcs12",
+           s->dir)) // as its package has them
+        return complain("cannot make swanctl's folders");
+    snprintf(cmd, sizeof(cmd), "exec %s env STRONGSWAN_CONF=%s /usr/lib/ipsec/charon", machine, path);
+    char *argv[] = {"sh", "-c", cmd, NULL};
+    s->charon = true;
+    s->daemon = spawn(log, NULL, argv);
+    return wait_for(serves, &(struct serving){m, s}, PATIENCE_MS) || wrong(p, b, "charon does not serve");
+}
+
+static bool run_daemon(struct manual_lab *m, struct site *s, const struct page *p, const struct block *b,
+                       const char *daemon)
+{
+    if (strcmp(daemon, "espalierd") == 0)
+        return run_espalierd(m, s, p, b);
+    if (strcmp(daemon, "charon") == 0)
+        return run_charon(m, s, p, b);
+    return wrong(p, b, "daemon= names none that is known");
+}
+
+static bool run_at(struct manual_lab *m, struct site *s, const struct page *p, const struct block *b)
+{
+    char value[160];
+    if (block_label(b, "file", value, sizeof(value)))
+        return run_file(m, s, p, b, value);
+    if (block_label(b, "daemon", value, sizeof(value)))
+        return run_daemon(m, s, p, b, value);
+    return run_shell(m, s, p, b);
+}
+
+// Each line of the block is in the output of the command before it.
+static bool was_shown(struct manual_lab *m, const struct page *p, const struct block *b)
+{
+    char line[400];
+    for (const char *at = b->text, *end; *at; at = *end ? end + 1 : end) {
+        end = strchrnul(at, '\n');
+        snprintf(line, sizeof(line), "%.*s", (int)(end - at), at);
+        if (shows(m->out, line))
+            continue;
+        complain("expected \"%s\" in:\n%s", line, m->out);
+        return wrong(p, b, "this was not shown");
+    }
+    return true;
+}
+
+bool block_run(struct manual_lab *m, const struct page *p, const struct block *b)
+{
+    char at[16];
+    if (block_not_run(b))
+        return true;
+    if (block_label(b, "shown", at, sizeof(at)))
+        return was_shown(m, p, b);
+    if (!block_label(b, "at", at, sizeof(at)))
+        return wrong(p, b, "the block says neither where it is run nor why it is not");
+    if (strcmp(at, "both") == 0)
+        return run_at(m, &m->lab.west, p, b) && run_at(m, &m->lab.east, p, b);
+    if (strcmp(at, "west") != 0 && strcmp(at, "east") != 0)
+        return wrong(p, b, "at= is west, east or both");
+    return run_at(m, at[0] == 'w' ? &m->lab.west : &m->lab.east, p, b);
+}

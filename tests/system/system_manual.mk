@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+# The manual's examples as a reader meets them.
+MANUAL_LAB := $(patsubst %.c,$(BUILD)/obj/%.o,tests/system/manual_lab.c tests/system/steps.c tests/unit/manual_pages.c) $(HARNESS)
+SYSTEM_TESTS += $(BUILD)/tests/system_manual
+$(BUILD)/tests/system_manual: $(BUILD)/obj/tests/system/test_manual.o $(MANUAL_LAB)
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
+
+.PHONY: check-manual
+check-manual: $(BUILD)/tests/system_manual programs ## every example of the manual, from its own text; the transcript is in build/log
+	@tests/need.sh lab
+	@BUILD=$(BUILD) tests/run.sh "tests/as_root.sh $(BUILD)/tests/system_manual all"
