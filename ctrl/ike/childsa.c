@@ -266,7 +266,7 @@ void child_install(struct child_sa *c, struct task *t, bool initiator, struct ke
 
 bool child_is_up(const struct child_sa *c)
 {
-    return (c->state == CHILD_INSTALLED || c->state == CHILD_REKEYING) && !c->replaced;
+    return (c->state == CHILD_INSTALLED || c->state == CHILD_REKEYING) && !c->replaced && !c->undeleted;
 }
 
 // Selectors that stay as long as the CHILD SA does take as much as there are of them; without memory for that

@@ -349,13 +349,17 @@ static void close_child(struct child_sa *c, struct job *j, bool force)
     revive_forget(sa->ike, sa->conn->cfg.name, c->cfg->name);
     log_set_context(sa->conn->cfg.name, sa->id);
     close_predecessors(c);
-    struct task *t = c->state != CHILD_DELETING ? task_new(sa, TASK_DELETE_CHILD, c->id) : NULL;
+    bool asked = c->state == CHILD_DELETING;
+    struct task *t = asked ? NULL : task_new(sa, TASK_DELETE_CHILD, c->id);
     if (t) {
         t->spi = force ? c->spi_in : 0;
         exchange_queue_task(sa, t);
+        asked = true;
+    } else if (!asked) {
+        expiry_unasked(sa, TASK_DELETE_CHILD, c->id);
     }
     job_step(sa->ike, before, true, ""); // it ends for whoever waited before, too
-    if (force) {
+    if (force && asked) {
         child_destroy(c); // its DELETE goes out when its turn comes, nobody waits for the answer
         revive_watch(sa);
     }

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "ctrl/ike/expiry.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/sa.h"
@@ -46,16 +47,26 @@ void exchange_queue_task(struct ike_sa *sa, struct task *t)
     exchange_next(sa);
 }
 
+// NULL: no memory. The SA may be gone then, or it asks again.
+static struct task *wanted(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
+{
+    bool goes_on = sa->state == SA_ESTABLISHED;
+    struct task *t = task_new(sa, kind, child_id);
+    if (!t && goes_on)
+        expiry_unasked(sa, kind, child_id);
+    return t;
+}
+
 void exchange_queue(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
 {
-    struct task *t = task_new(sa, kind, child_id);
+    struct task *t = wanted(sa, kind, child_id);
     if (t)
         exchange_queue_task(sa, t);
 }
 
 void exchange_first(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
 {
-    struct task *t = task_new(sa, kind, child_id);
+    struct task *t = wanted(sa, kind, child_id);
     if (!t)
         return;
     t->next = sa->queue;

@@ -139,7 +139,7 @@ void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b
     if (rc) {
         sa_why(sa, "building the %s request failed: %s", exchange_name(exchange), strerror(-rc));
         LOGF(IKE, 0, "%s", sa_reason(sa));
-        sa_destroy(sa);
+        sa_end_soon(sa);
         return;
     }
     exchange_send(sa, msg, len);

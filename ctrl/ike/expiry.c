@@ -8,6 +8,7 @@
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/lifetime.h"
+#include "ctrl/ike/mobike.h"
 #include "ctrl/ike/rekey_ike.h"
 #include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
@@ -59,6 +60,9 @@ void expiry_child(struct child_sa *c)
     if (c->state == CHILD_DELETED) {
         child_destroy(c);
         revive_watch(sa);
+    } else if (c->undeleted) {
+        c->undeleted = false;
+        exchange_queue(sa, TASK_DELETE_CHILD, c->id);
     } else if (c->state == CHILD_REKEYED) {
         LOGF(IKE, 1, "the peer does not delete the replaced CHILD_SA %s{%u}, closing it", c->cfg->name,
              c->id);
@@ -79,6 +83,22 @@ void expiry_child(struct child_sa *c)
 }
 
 // --- IKE SAs ---
+
+void expiry_unasked(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
+{
+    struct child_sa *c = child_id ? child_by_id(sa->ike, child_id) : NULL;
+    if (kind == TASK_REKEY_IKE) {
+        lifetime_ike_retry(sa, MEMORY_MS);
+    } else if (kind == TASK_MOBIKE) {
+        sa->mobike.unasked = true;
+        lifetime_ike_arm(sa);
+    } else if (c && kind == TASK_REKEY_CHILD) {
+        child_retry_rekey(c);
+    } else if (c && kind == TASK_DELETE_CHILD) {
+        c->undeleted = true;
+        lifetime_child_arm(c);
+    }
+}
 
 static void over(struct ike_sa *sa)
 {
@@ -113,6 +133,8 @@ void expiry_ike(struct ike_sa *sa)
             sa->reauth_at = 0;
             revive_reauthenticate(sa);
         }
+        if (sa->state == SA_ESTABLISHED && sa->mobike.unasked)
+            mobike_ask(sa);
         if (sa->state == SA_ESTABLISHED)
             lifetime_ike_arm(sa);
     }

@@ -34,6 +34,8 @@ void lifetime_child_arm(struct child_sa *c)
         c->out_at = 0; // its successor sends, or is about to
     if (c->out_at && (!at || c->out_at < at))
         at = c->out_at;
+    if (c->undeleted && c->state != CHILD_DELETED)
+        at = loop_now(l) + MEMORY_MS;
     c->timer.fire = child_due;
     c->timer.ctx = c;
     if (at)
@@ -74,9 +76,10 @@ static void ike_due(struct timer *t)
 
 void lifetime_ike_arm(struct ike_sa *sa)
 {
-    const uint64_t all[] = {sa->rekey_at, sa->reauth_at, sa->over_at};
+    const uint64_t tell_at = sa->mobike.unasked ? loop_now(sa->ike->loop) + MEMORY_MS : 0;
+    const uint64_t all[] = {sa->rekey_at, sa->reauth_at, sa->over_at, tell_at};
     uint64_t at = 0;
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++)
         if (all[i] && (!at || all[i] < at))
             at = all[i];
     sa->aging.fire = ike_due;

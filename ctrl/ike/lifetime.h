@@ -8,7 +8,8 @@
 enum {                       // when the peer's certificates or the answers about them end
     PROOF_LEAST_S = 60,      // however short those are: it is asked again once a minute at most
     PROOF_SPREAD_MS = 30000, // within that it has to prove itself again
-    PROOF_OVER_MS = 90000    // or the IKE SA ends
+    PROOF_OVER_MS = 90000,   // or the IKE SA ends
+    MEMORY_MS = 1000         // what there was no memory to ask for is asked for again
 };
 
 struct child_sa;

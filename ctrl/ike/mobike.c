@@ -14,6 +14,7 @@
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/init.h"
+#include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/mobike_paths.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
@@ -152,7 +153,9 @@ void mobike_inherit(struct ike_sa *next, struct ike_sa *old)
     else
         next->mobike.count = 0;  // no memory: the peer is where it is
     next->mobike.mapped = false; // the IKE SPIs are in it
-    struct task *t = next->mobike.untold || next->mobike.check ? task_new(next, TASK_MOBIKE, 0) : NULL;
+    bool asks = next->mobike.untold || next->mobike.check;
+    struct task *t = asks ? task_new(next, TASK_MOBIKE, 0) : NULL;
+    next->mobike.unasked = asks && !t;
     if (!t)
         return;
     t->next = next->queue; // begins when the SA has taken over
@@ -256,8 +259,9 @@ bool mobike_answer(struct ike_sa *sa, const struct inmsg *m, struct pb *b)
     return moved;
 }
 
-static void ask_for(struct ike_sa *sa)
+void mobike_ask(struct ike_sa *sa)
 {
+    sa->mobike.unasked = false;
     if (!task_is_asked(sa, TASK_MOBIKE, 0))
         exchange_first(sa, TASK_MOBIKE, 0);
 }
@@ -267,7 +271,7 @@ void mobike_follow(struct ike_sa *sa)
 {
     exchange_again(sa);
     if (sa->mobike.check)
-        ask_for(sa);
+        mobike_ask(sa);
 }
 
 // --- our requests ---
@@ -280,6 +284,8 @@ static void start(struct task *t)
     struct update *u = calloc(1, sizeof(*u));
     if (!u || !sa->mobike.on || (!sa->mobike.untold && !sa->mobike.check) ||
         cr_random(u->cookie, sizeof(u->cookie)) != 0) {
+        sa->mobike.unasked = !u && sa->mobike.on;
+        lifetime_ike_arm(sa);
         free(u);
         exchange_done(sa);
         return;
@@ -338,7 +344,7 @@ static bool response(struct task *t, struct inmsg *m)
         updated(sa, u, m);
     exchange_done(sa);
     if (sa->mobike.untold && sa->state == SA_ESTABLISHED)
-        ask_for(sa);
+        mobike_ask(sa);
     return false;
 }
 
@@ -358,7 +364,7 @@ static void move(struct ike_sa *sa, const struct net_path *to)
     sa_set_path(sa, to);
     sa->mobike.mapped = false; // it sees us elsewhere because we are
     sa->mobike.untold = sa->mobike.moved = true;
-    ask_for(sa);
+    mobike_ask(sa);
 }
 
 // The request came through although not by our way: that one is.
@@ -415,7 +421,7 @@ void mobike_read_probe(struct ike_sa *sa, const struct payloads *pl)
     if (k->mapped && memcmp(k->seen, n.data.p, sizeof(k->seen)) != 0) {
         LOGF(IKE, 1, "our NAT has another mapping for us, telling the peer");
         k->untold = true;
-        ask_for(sa);
+        mobike_ask(sa);
     }
     memcpy(k->seen, n.data.p, sizeof(k->seen));
     k->mapped = true;

@@ -17,6 +17,7 @@ struct mobike {
     bool untold;      // the peer has not heard yet where we are
     bool moved;       // since the update that is on its way began: its answer may be to another place's
     bool check;       // the peer is to prove that it is where it says (3.7)
+    bool unasked;     // there was no memory to ask it: mobike_ask does again
     bool mapped;      // seen holds something
     uint8_t seen[20]; // how the peer sees us: its last NAT_DETECTION_DESTINATION_IP
     uint8_t count;
@@ -37,6 +38,7 @@ void mobike_free(struct ike_sa *sa);
 // What is said of it in an INFORMATIONAL request; true: the SA has moved by that.
 bool mobike_answer(struct ike_sa *sa, const struct inmsg *m, struct pb *b);
 void mobike_follow(struct ike_sa *sa); // ... and it has been answered
+void mobike_ask(struct ike_sa *sa);    // what it has not heard yet, or has to prove
 // An authenticated message came that way.
 void mobike_heard(struct ike_sa *sa, const struct net_path *path, bool response);
 struct net_path mobike_way(const struct ike_sa *sa); // where an unanswered request is tried next

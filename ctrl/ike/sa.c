@@ -356,9 +356,18 @@ void sa_out_of_memory(struct ike_sa *sa)
     timer_set(sa->ike->loop, &sa->without_memory, loop_now(sa->ike->loop));
 }
 
-static void refusal_over(struct timer *t)
+static void end_now(struct timer *t)
 {
     sa_destroy(t->ctx);
+}
+
+void sa_end_soon(struct ike_sa *sa)
+{
+    if (sa->state == SA_DEAD)
+        return;
+    sa->without_memory.fire = end_now;
+    sa->without_memory.ctx = sa;
+    timer_set(sa->ike->loop, &sa->without_memory, loop_now(sa->ike->loop));
 }
 
 // Counted as half-open, so that the limits for strangers hold for those who fail too.
@@ -370,7 +379,7 @@ void sa_refused(struct ike_sa *sa)
     sa->state = SA_REFUSED;
     counts_sa_failed(sa);
     sa_set_half_open(sa, true);
-    sa->life.fire = refusal_over;
+    sa->life.fire = end_now;
     sa->life.ctx = sa;
     timer_set(ike->loop, &sa->life, loop_now(ike->loop) + REFUSAL_MS);
 }

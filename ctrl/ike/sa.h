@@ -175,8 +175,9 @@ void sa_destroy(struct ike_sa *sa); // CHILD SAs leave path with it
 // An exchange of it could not begin, or would wait for an answer for ever: it ends, when whoever is at work
 // on it is done.
 void sa_out_of_memory(struct ike_sa *sa);
-void sa_refused(struct ike_sa *sa); // keeps nothing but the refusal, for a peer that did not hear it
-void sa_delete(struct ike_sa *sa);  // tells the peer first where there is one
+void sa_end_soon(struct ike_sa *sa); // likewise, for a reason that was told
+void sa_refused(struct ike_sa *sa);  // keeps nothing but the refusal, for a peer that did not hear it
+void sa_delete(struct ike_sa *sa);   // tells the peer first where there is one
 struct ike_sa *sa_by_id(struct ike *ike, uint32_t id);
 struct ike_sa *sa_by_spi(struct ike *ike, uint64_t own);
 struct ike_sa *sa_by_peer(struct ike *ike, uint64_t spi_i, const struct net_path *path);

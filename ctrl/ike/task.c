@@ -15,8 +15,8 @@ void task_become(struct task *t, enum task_kind kind)
     t->ops = t->sa->ike->exchanges[kind];
 }
 
-// An IKE SA that is not there yet goes nowhere without its task; one that is goes on, and what its timers ask
-// for comes again.
+// An IKE SA that is not there yet goes nowhere without its task; one that is goes on, and what must be asked
+// for is asked for again (expiry_unasked).
 static struct task *no_task(struct ike_sa *sa)
 {
     if (sa->state != SA_ESTABLISHED)

@@ -12,6 +12,8 @@
 #include "ctrl/ike/create_child.h"
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/initiate.h"
+#include "ctrl/ike/mobike.h"
+#include "ctrl/ike/rekey_ike.h"
 #include "tests/unit/ike_pair.h"
 #include "tests/unit/no_memory.h"
 
@@ -135,6 +137,107 @@ static void test_what_is_lost_without_memory_comes_back_with_it(void **state)
     pair_wait(p, 3000);
     pair_assert_one(p);
     pair_free(p);
+}
+
+// ---- what is to be asked of the peer
+
+static struct child_sa *child_of(struct pair *p)
+{
+    struct ike_sa *sa = sa_of(p, 0);
+    assert_non_null(sa);
+    assert_non_null(sa->children);
+    return sa->children;
+}
+
+static void test_a_limit_met_without_memory_ends_the_child_and_it_comes_back(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, tune_restart);
+    uint32_t spi = child_of(p)->spi_in;
+    timer_set(p->loop, &p->s[0].ike->missed, UINT64_MAX);
+    no_memory_from(1);
+    expiry_limit(child_of(p), "");
+    assert_true(no_memory_end());
+    pair_wait(p, 60000);
+    pair_assert_one(p);
+    assert_int_not_equal(child_of(p)->spi_in, spi);
+    pair_free(p);
+}
+
+static void test_a_rekeying_that_finds_no_memory_is_asked_for_again(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, tune_restart);
+    uint32_t spi = child_of(p)->spi_in;
+    uint64_t spi_i = sa_of(p, 0)->spi_i;
+    no_memory_from(1);
+    expiry_rekey(child_of(p));
+    assert_true(no_memory_end());
+    pair_wait(p, 60000);
+    pair_assert_one(p);
+    assert_int_not_equal(child_of(p)->spi_in, spi);
+    no_memory_from(1);
+    rekey_ike(sa_of(p, 0));
+    assert_true(no_memory_end());
+    pair_wait(p, 60000);
+    pair_assert_one(p);
+    assert_int_not_equal(sa_of(p, 0)->spi_i, spi_i);
+    pair_free(p);
+}
+
+static void tune_mobike(struct conn_config *c, int side)
+{
+    (void)side;
+    c->mobike = true;
+    c->local_count = 0;
+}
+
+static void test_another_address_that_finds_no_memory_is_told_later(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, tune_mobike);
+    struct ike_sa *sa = sa_of(p, 0);
+    assert_true(sa->mobike.on && sa->mobike.decides);
+    sa->mobike.untold = true;
+    no_memory_from(1);
+    mobike_ask(sa);
+    assert_true(no_memory_end());
+    assert_true(sa->mobike.untold);
+    pair_wait(p, 3000);
+    assert_false(sa->mobike.untold);
+    pair_free(p);
+}
+
+static void tune_ends(struct conn_config *c, int side)
+{
+    (void)side;
+    c->dpd_delay = 30;
+}
+
+// Whichever allocation it is: the operator is told that it failed, or the CHILD SA goes, at both ends.
+static void terminated_without_memory(bool force)
+{
+    for (unsigned n = 1, hit = 1; hit; n++) {
+        struct pair *p = pair_established(UNIQUE_REPLACE, tune_ends);
+        p->s[0].results = 0;
+        no_memory_at(n);
+        pair_terminate(p, 0, "c", force);
+        hit = no_memory_end();
+        pair_wait(p, REST);
+        assert_int_equal(p->s[0].results, 1);
+        if (p->s[0].last_ok) {
+            assert_null(sa_of(p, 0) ? sa_of(p, 0)->children : NULL);
+            assert_null(sa_of(p, 1) ? sa_of(p, 1)->children : NULL);
+        }
+        pair_free(p);
+    }
+}
+
+static void test_ending_a_child_without_memory(void **state)
+{
+    (void)state;
+    terminated_without_memory(false);
+    terminated_without_memory(true);
 }
 
 static struct pair *that_resumes(uint8_t unique, pair_tune how)
@@ -284,6 +387,10 @@ int main(void)
         cmocka_unit_test(test_an_ike_sa_that_begins_without_a_child_sa),
         cmocka_unit_test(test_redirection),
         cmocka_unit_test(test_what_is_lost_without_memory_comes_back_with_it),
+        cmocka_unit_test(test_a_limit_met_without_memory_ends_the_child_and_it_comes_back),
+        cmocka_unit_test(test_a_rekeying_that_finds_no_memory_is_asked_for_again),
+        cmocka_unit_test(test_another_address_that_finds_no_memory_is_told_later),
+        cmocka_unit_test(test_ending_a_child_without_memory),
         cmocka_unit_test(test_tickets_and_resumption),
         cmocka_unit_test(test_two_rounds_with_a_ppk),
         cmocka_unit_test(test_child_sa_of_the_peer_on_an_ike_sa_that_replaces_another_one),
