@@ -269,6 +269,8 @@ static void receive(struct ipc_chan *c)
         } else if (t == MSG_LISTEN) {
             c->no_logs = !m.LISTEN.logs;
             c->no_events = !m.LISTEN.events;
+        } else if (t == MSG_PING) {
+            ipc_send(c, MSG_PONG, &(struct msg_PONG){.number = m.PING.number});
         } else {
             c->handler->message(c->ctx, c, t, &m);
         }

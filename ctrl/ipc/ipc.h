@@ -51,6 +51,7 @@ const char *msg_name(enum msg_type t);
 void msg_write(struct writer *w, enum msg_type t, const void *m); // with its type
 enum msg_type msg_read(struct slice s, union msg *m);             // MSG_NONE: malformed
 
+// PING is answered here, out of the loop, and no handler sees it.
 // A channel in a loop. Sends never block: what does not fit the socket waits in a bounded queue
 // (IPC_QUEUE_BYTES); a full queue is a fault of the other side and ends the channel. closed() comes from the
 // loop, never out of ipc_send. Queued bytes are wiped after sending.

@@ -19,6 +19,8 @@
 #define MSG_SETTINGS_FIELDS(F)    F(BLOB, settings, 0)                             // supervisor -> children: struct settings, same binary
 #define MSG_ROOM_PID_FIELDS(F)    F(U8, room, 0) F(U32, pid, 0)                       // supervisor -> ctl, metrics: when all are ready, and when one was started again
 #define MSG_CHANNEL_FIELDS(F)     F(U8, room, 0)                                   // supervisor -> child: a new channel to that room, which was started again; in place of the one before
+#define MSG_PING_FIELDS(F)        F(U32, number, 0)                                // supervisor -> child: does your loop turn?
+#define MSG_PONG_FIELDS(F)        F(U32, number, 0)                                // child -> supervisor: it does; the channel itself answers
 // ---- any room -> ctl
 #define MSG_LOG_FIELDS(F) F(U8, room, 0) F(U8, subsys, 0) F(U8, level, 0) F(STR, ike_name, NAME_MAX_LEN) F(U32, ike_id, 0) F(STR, text, 1024)
 // ctl -> the others: whether anybody takes LOG, and what comes unasked of SAs (IKE_UPDOWN ... CHILD_REKEY). Until it says so, they send.
@@ -253,6 +255,8 @@
     X(SETTINGS, TO_ALL(SUPER)) \
     X(ROOM_PID, AT(SUPER, CTL) | AT(SUPER, METRICS)) \
     X(CHANNEL, TO_ALL(SUPER)) \
+    X(PING, TO_ALL(SUPER)) \
+    X(PONG, FROM_ALL(SUPER)) \
     X(LOG, FROM_ALL(CTL)) \
     X(LISTEN, AT(CTL, IKE) | AT(CTL, KEYS) | AT(CTL, PATH) | AT(CTL, FETCH) | AT(CTL, METRICS)) \
     X(RESULT, AT(CTL, METRICS) | AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \

@@ -58,6 +58,8 @@ int room_start_file(const struct room_start *start)
 static void drop_notify_socket(void)
 {
     unsetenv("NOTIFY_SOCKET");
+    unsetenv("WATCHDOG_USEC");
+    unsetenv("WATCHDOG_PID");
 }
 
 int room_exec(int program, enum room room)

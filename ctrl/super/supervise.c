@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ctrl/ipc/ipc.h"
@@ -23,6 +24,7 @@
 #include "ctrl/super/children.h"
 #include "ctrl/super/filter.h"
 #include "ctrl/super/rights.h"
+#include "ctrl/super/watchdog.h"
 
 enum {
     START_MS = 30000,  // for all rooms to be ready
@@ -43,6 +45,8 @@ struct super {
     struct socket_set *sockets;
     struct again again[ROOM_COUNT];
     struct timer start_again[ROOM_COUNT];
+    struct watchdog watchdog;
+    struct timer beat; // of the watchdog
     struct loop_fd signals;
     struct timer timer;
     int announce; // where `ready` is written
@@ -91,6 +95,7 @@ static void begin_end(struct super *s, int status)
     notify_send("STOPPING=1");
     for (int r = 0; r < ROOM_COUNT; r++)
         timer_stop(s->loop, &s->start_again[r]);
+    timer_stop(s->loop, &s->beat);
     timer_set(s->loop, &s->timer, s->ending_since + GOODBYE_MS);
     tell(s, ROOM_PATH, true); // before any SA ends: what it keeps closed stays so
     tell(s, ROOM_IKE, false);
@@ -188,6 +193,7 @@ static void start_again(struct timer *t)
         return;
     }
     again_started(&s->again[room], loop_now(s->loop));
+    watchdog_joined(&s->watchdog, room);
     rc = join_again(s, room, &c);
     tell_pid(s, room, ROOM_CTL);
     if (room != ROOM_METRICS) // which was started with all of them
@@ -253,12 +259,51 @@ static void reap(struct super *s)
     }
 }
 
+// ---- the service manager's watchdog
+
+static void ask_all(struct super *s)
+{
+    s->watchdog.asked++;
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++)
+        ipc_send(s->chan[r], MSG_PING, &(struct msg_PING){.number = s->watchdog.asked});
+    timer_set(s->loop, &s->beat, loop_now(s->loop) + s->watchdog.every_ms);
+}
+
+// One that hangs and can be had again is ended here, so that the others go on. With any other it is the
+// service manager that ends all, when its time is over.
+static bool lives(struct super *s, enum room room)
+{
+    enum { MOST_MISSED = 2 };
+    uint32_t ms;
+    if (s->pid[room] <= 0 || watchdog_lives(&s->watchdog, room, &ms))
+        return true;
+    if (s->watchdog.missed[room] == MOST_MISSED) {
+        LOGF(DMN, 0, "%s has not answered for %lu ms%s", room_name(room), (unsigned long)ms,
+             room_comes_again(room) ? ", killed"
+                                    : ": the service manager is told nothing more until it does");
+        if (room_comes_again(room))
+            kill(s->pid[room], SIGKILL);
+    }
+    return false;
+}
+
+static void on_beat(struct timer *t)
+{
+    struct super *s = t->ctx;
+    bool all = true;
+    for (int r = ROOM_CTL; r < ROOM_COUNT; r++)
+        all &= lives(s, (enum room)r);
+    if (all)
+        notify_send("WATCHDOG=1");
+    ask_all(s);
+}
+
 static void warn(const char *text)
 {
     LOGF(CFG, 0, "warning: %s", text);
 }
 
-static int reload(struct super *s, struct esp_error *err)
+static int read_again(struct super *s, struct esp_error *err)
 {
     struct daemon_config next;
     int r = config_build(&next, s->options, warn, err);
@@ -278,6 +323,22 @@ static int reload(struct super *s, struct esp_error *err)
         ipc_send(s->chan[room], MSG_SETTINGS, &m);
     LOGF(CFG, 1, "settings reloaded");
     return 0;
+}
+
+// systemd waits for both where it asked for a reload itself (systemd.service(5), notify-reload).
+static int reload(struct super *s, struct esp_error *err)
+{
+    struct timespec t = {0};
+    char state[64];
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000);
+    if (s->phase == SERVING)
+        notify_send(state);
+    int rc = read_again(s, err);
+    if (s->phase == SERVING)
+        notify_send("READY=1");
+    return rc;
 }
 
 static void on_signal(struct loop_fd *f, uint32_t events)
@@ -339,6 +400,10 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
         timer_stop(s->loop, &s->timer);
         log_announce(s->announce, "ready");
         notify_send("READY=1");
+        if (s->watchdog.every_ms)
+            ask_all(s);
+    } else if (t == MSG_PONG) {
+        watchdog_answer(&s->watchdog, from, m->PONG.number);
     } else if (t == MSG_SHUTDOWN_DONE) {
         if (from == ROOM_IKE && s->phase == GOODBYE)
             end_rest(s);
@@ -461,6 +526,8 @@ int supervise(const struct options *o, struct daemon_config *config, struct sock
     struct super s = {
         .options = o, .config = config, .announce = announce, .sockets = sockets, .signals.fd = -1};
     s.timer = (struct timer){.fire = on_timer, .ctx = &s};
+    s.beat = (struct timer){.fire = on_beat, .ctx = &s};
+    watchdog_init(&s.watchdog, getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
     for (int r = 0; r < ROOM_COUNT; r++)
         s.start_again[r] = (struct timer){.fire = start_again, .ctx = &s};
     memset(s.words, -1, sizeof(s.words));

@@ -69,6 +69,14 @@ done
 bash -n "$root/usr/share/bash-completion/completions/espalier" || bad "bash completion"
 ok "unit, settings, the example and completions are whole"
 
+# what is listed there may be had less of, and no more
+if command -v systemd-analyze >/dev/null; then
+    timeout 60 systemd-analyze security --offline=yes --no-pager --threshold=30 "$unit" >"$here/security" || bad "$(tail -n 1 "$here/security")"
+    ok "systemd-analyze security:$(sed -n 's/.*exposure level for [^:]*: *\([0-9.]*\).*/ \1/p' "$here/security") of 10, at most 3.0"
+else
+    echo "skip: how much the unit is exposed, because there is no systemd-analyze here"
+fi
+
 cat >"$here/user.c" <<'END'
 #include <stdio.h>
 #include "espalier/engine.h"

@@ -2,6 +2,7 @@
 // The daemon as its operator meets it: stock swanctl's commands, refusals by name, exit codes, and what
 // happens when a process dies, a socket is left behind, or someone talks nonsense to it.
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -422,23 +423,104 @@ static void test_socket_is_private_and_gone_after_the_end(void **state)
     assert_false(socket_there());
 }
 
-static void test_service_manager_is_told(void **state)
+// The service manager's end, and a daemon that is told of it.
+static int start_notified(const char *watchdog_usec)
 {
-    (void)state;
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     snprintf(un.sun_path, sizeof(un.sun_path), "%.90s/notify", lab.dir);
+    unlink(un.sun_path);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
     setenv("NOTIFY_SOCKET", un.sun_path, 1);
+    if (watchdog_usec)
+        setenv("WATCHDOG_USEC", watchdog_usec, 1);
     start();
     unsetenv("NOTIFY_SOCKET");
-    char got[64] = "";
-    assert_true(recv(fd, got, sizeof(got) - 1, 0) > 0);
-    assert_string_equal(got, "READY=1");
-    assert_true(stop(&lab.west.daemon, SIGTERM, 2000));
+    unsetenv("WATCHDOG_USEC");
+    return fd;
+}
+
+// The next that it is told; "": nothing in that time.
+static const char *told(int fd, int timeout_ms)
+{
+    static char got[128];
+    struct pollfd p = {.fd = fd, .events = POLLIN};
     memset(got, 0, sizeof(got));
-    assert_true(recv(fd, got, sizeof(got) - 1, 0) > 0);
-    assert_string_equal(got, "STOPPING=1");
+    if (poll(&p, 1, timeout_ms) == 1)
+        assert_true(recv(fd, got, sizeof(got) - 1, 0) > 0);
+    return got;
+}
+
+static void test_service_manager_is_told(void **state)
+{
+    enum { SOON_MS = 10000 };
+    unsigned long long since = 0;
+    (void)state;
+    int fd = start_notified(NULL);
+    assert_string_equal(told(fd, SOON_MS), "READY=1");
+    for (int i = 0; i < 2; i++) { // in either way
+        if (i)
+            client(0, "--reload-settings");
+        else
+            kill(lab.west.daemon, SIGHUP);
+        uint64_t before = since;
+        assert_int_equal(sscanf(told(fd, SOON_MS), "RELOADING=1\nMONOTONIC_USEC=%llu", &since), 1);
+        assert_true(since > before && since <= mono_us());
+        assert_string_equal(told(fd, SOON_MS), "READY=1");
+    }
+    assert_string_equal(told(fd, 500), ""); // nobody watches
+    assert_true(stop(&lab.west.daemon, SIGTERM, 2000));
+    assert_string_equal(told(fd, SOON_MS), "STOPPING=1");
+    close(fd);
+}
+
+static bool is_another(void *pid)
+{
+    pid_t now = room_pid(&lab.west, "fetch");
+    return now > 0 && now != *(pid_t *)pid;
+}
+
+// Asked once a second.
+static void test_service_manager_hears_of_life_only_while_each_process_answers(void **state)
+{
+    static const char *const rooms[] = {"ike", "keys", "path"};
+    enum { SOON_MS = 10000, BEATS = 2, SILENT_MS = 3000 };
+    char log[300];
+    (void)state;
+    int fd = start_notified("4000000");
+    assert_string_equal(told(fd, SOON_MS), "READY=1");
+    assert_int_equal(sh("for p in $(cat /proc/%d/task/%d/children); do tr '\\0' '\\n' </proc/$p/environ | "
+                        "grep -E '^(NOTIFY|WATCHDOG)' && exit 1; done; true",
+                        (int)lab.west.daemon, (int)lab.west.daemon),
+                     0);
+    for (size_t r = 0; r < sizeof(rooms) / sizeof(rooms[0]); r++) {
+        for (int i = 0; i < BEATS; i++)
+            assert_string_equal(told(fd, SOON_MS), "WATCHDOG=1");
+        pid_t pid = room_pid(&lab.west, rooms[r]);
+        assert_true(pid > 0 && kill(pid, SIGSTOP) == 0);
+        // it may have answered what it was asked last
+        for (int i = 0; i < BEATS && *told(fd, SILENT_MS); i++)
+            ;
+        assert_string_equal(told(fd, SILENT_MS), "");
+        assert_int_equal(kill(pid, SIGCONT), 0);
+        assert_string_equal(told(fd, SOON_MS), "WATCHDOG=1");
+        snprintf(log, sizeof(log), "%s has not answered for", rooms[r]);
+        assert_int_equal(sh("grep -q '%s' %s/daemon.log", log, lab.west.dir), 0);
+        assert_int_equal(room_pid(&lab.west, rooms[r]), pid);
+    }
+    // what can be had again is ended, and life goes on without a break that the service manager would end
+    pid_t pid = room_pid(&lab.west, "fetch");
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    assert_true(wait_for(is_another, &pid, SOON_MS));
+    assert_string_equal(told(fd, SOON_MS), "WATCHDOG=1");
+    client(0, "--stats");
+    assert_int_equal(sh("grep -q 'fetch has not answered for .*, killed' %s/daemon.log", lab.west.dir), 0);
+    while (*told(fd, 0))
+        ;
+    assert_true(stop(&lab.west.daemon, SIGTERM, 2000));
+    const char *last = told(fd, SOON_MS);
+    assert_string_equal(strcmp(last, "WATCHDOG=1") ? last : told(fd, SOON_MS), "STOPPING=1");
+    assert_string_equal(told(fd, 2000), "");
     close(fd);
 }
 
@@ -565,6 +647,7 @@ int main(void)
         T(test_killed_daemon_leaves_no_process_and_starts_again),
         T(test_socket_is_private_and_gone_after_the_end),
         T(test_service_manager_is_told),
+        T(test_service_manager_hears_of_life_only_while_each_process_answers),
         T(test_debug_keys_are_private_and_as_wireshark_reads_them),
         T(test_preshared_key_is_in_keys_alone),
     };

@@ -28,6 +28,7 @@
 #include "ctrl/super/rights.h"
 #include "ctrl/super/rundir.h"
 #include "ctrl/super/supervise.h"
+#include "ctrl/super/watchdog.h"
 
 #ifndef UDP_SEGMENT // linux/udp.h, which does not go together with netinet/udp.h
 #define UDP_SEGMENT 103
@@ -433,6 +434,57 @@ static void test_notify_path_abstract_and_absent(void **state)
     notify_send("READY=1");
 }
 
+static void test_watchdog_is_for_whom_the_service_manager_names(void **state)
+{
+    static const char *const none[] = {NULL, "", "0", "-1", "1x", "x", " 30000000", "99999999999999999999"};
+    struct watchdog w;
+    char own[24], other[24];
+    (void)state;
+    snprintf(own, sizeof(own), "%ld", (long)getpid());
+    snprintf(other, sizeof(other), "%ld", (long)getppid());
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        watchdog_init(&w, none[i], NULL);
+        assert_int_equal(w.every_ms, 0);
+    }
+    watchdog_init(&w, "30000000", NULL);
+    assert_int_equal(w.every_ms, 7500);
+    watchdog_init(&w, "30000000", own);
+    assert_int_equal(w.every_ms, 7500);
+    watchdog_init(&w, "30000000", other);
+    assert_int_equal(w.every_ms, 0);
+    watchdog_init(&w, "30000000", "1x");
+    assert_int_equal(w.every_ms, 0);
+    watchdog_init(&w, "1", NULL); // not 0, which would be nobody
+    assert_int_equal(w.every_ms, 1);
+    watchdog_init(&w, "18446744073709551614", NULL);
+    assert_int_equal(w.every_ms, UINT32_MAX);
+}
+
+static void test_watchdog_takes_an_answer_to_the_last_question_alone(void **state)
+{
+    struct watchdog w;
+    uint32_t ms;
+    (void)state;
+    watchdog_init(&w, "4000000", NULL);
+    w.asked++;
+    watchdog_answer(&w, ROOM_IKE, w.asked);
+    assert_true(watchdog_lives(&w, ROOM_IKE, &ms));
+    assert_false(watchdog_lives(&w, ROOM_KEYS, &ms));
+    assert_int_equal(ms, 1000);
+    w.asked++;
+    watchdog_answer(&w, ROOM_KEYS, w.asked - 1); // late
+    watchdog_answer(&w, ROOM_KEYS, w.asked + 1); // never asked
+    assert_false(watchdog_lives(&w, ROOM_KEYS, &ms));
+    assert_int_equal(ms, 2000);
+    assert_false(watchdog_lives(&w, ROOM_IKE, &ms)); // that answered the one before
+    assert_int_equal(ms, 1000);
+    watchdog_joined(&w, ROOM_KEYS); // another one in its place
+    assert_true(watchdog_lives(&w, ROOM_KEYS, &ms));
+    w.asked++;
+    assert_false(watchdog_lives(&w, ROOM_KEYS, &ms));
+    assert_int_equal(ms, 1000);
+}
+
 // Keys are written where nobody else can read or exchange them, or not at all.
 static void test_debug_dir_of_others_or_open_to_others_is_refused(void **state)
 {
@@ -624,6 +676,8 @@ int main(void)
         cmocka_unit_test(test_vici_socket_that_was_shut_down_is_made_anew),
         cmocka_unit_test(test_rundir_is_made_locked_and_free_after_the_end),
         cmocka_unit_test(test_notify_path_abstract_and_absent),
+        cmocka_unit_test(test_watchdog_is_for_whom_the_service_manager_names),
+        cmocka_unit_test(test_watchdog_takes_an_answer_to_the_last_question_alone),
         cmocka_unit_test(test_debug_dir_of_others_or_open_to_others_is_refused),
         cmocka_unit_test(test_group_of_the_metrics_socket_is_one_that_there_is),
         cmocka_unit_test(test_metrics_socket_that_was_exchanged_gives_nothing_else_away),
