@@ -179,7 +179,16 @@ static int by_time(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-struct passage tap_passage(const struct tap *from, const struct tap *to, unsigned stream, uint64_t before_us)
+static void note_way(struct passage *r, const struct tap_slot *out, const struct tap_slot *in, uint64_t at_us)
+{
+    if (in->copies && in->first_us > out->first_us && in->first_us - out->first_us > r->way_us)
+        r->way_us = in->first_us - out->first_us;
+    if (out->first_us < at_us && (!in->copies || in->first_us >= at_us) &&
+        (!r->from_us || out->first_us < r->from_us))
+        r->from_us = out->first_us;
+}
+
+struct passage tap_passage(const struct tap *from, const struct tap *to, unsigned stream, uint64_t at_us)
 {
     const struct tap_slot *out = &from->slots[(size_t)stream * from->capacity],
                           *in = &to->slots[(size_t)stream * to->capacity];
@@ -192,6 +201,8 @@ struct passage tap_passage(const struct tap *from, const struct tap *to, unsigne
         if (out[n].copies && (!last || out[n].first_us < last))
             last = out[n].first_us;
         r.sent += out[n].copies != 0;
+        if (out[n].copies)
+            note_way(&r, &out[n], &in[n], at_us);
         r.duplicates += in[n].copies > 1 ? in[n].copies - 1 : 0;
         if (in[n].copies)
             at[r.received++] = in[n].first_us;
@@ -201,8 +212,6 @@ struct passage tap_passage(const struct tap *from, const struct tap *to, unsigne
         if (at[i] > last && at[i] - last > r.gap_us)
             r.gap_us = at[i] - last;
         last = at[i];
-        if (at[i] < before_us)
-            r.last_us = at[i];
     }
     free(at);
     return r;

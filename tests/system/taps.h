@@ -29,8 +29,9 @@ void tap_free(struct tap *t);
 struct passage {
     uint64_t sent, received, duplicates;
     uint64_t gap_us;  // the longest without an arrival, from the first sent to the last arrival
-    uint64_t last_us; // the last arrival before `before_us`
+    uint64_t way_us;  // the longest that one was on its way: where nothing is sent nothing stands still
+    uint64_t from_us; // when what was on its way at `at_us` for the longest had been sent; 0: nothing was
 };
-struct passage tap_passage(const struct tap *from, const struct tap *to, unsigned stream, uint64_t before_us);
+struct passage tap_passage(const struct tap *from, const struct tap *to, unsigned stream, uint64_t at_us);
 
 #endif

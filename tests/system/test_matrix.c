@@ -290,13 +290,14 @@ static uint64_t lost(const struct run *r, unsigned stream)
     return p->sent > p->received ? p->sent - p->received : 0;
 }
 
-// By the card's own clock where that is what runs out: a simulated one runs as fast as it is given time.
+// How long what had waited longest had waited. By the card's own clock where that is what runs out: a
+// simulated one runs as fast as it is given time.
 static double detection_ms(const struct run *r, unsigned stream)
 {
     if (r->card_ms)
         return (double)r->card_ms;
-    uint64_t last = r->passage[stream].last_us;
-    return r->found_us && last && last < r->found_us ? (double)(r->found_us - last) / 1e3 : 0;
+    uint64_t from = r->passage[stream].from_us;
+    return r->found_us && from ? (double)(r->found_us - from) / 1e3 : 0;
 }
 
 static void print_row(const struct run *r)
@@ -316,18 +317,19 @@ static void print_row(const struct run *r)
             r->row->fault, i == CARD_OUT ? "out" : "in", (unsigned long long)p->sent,
             (unsigned long long)p->received, (unsigned long long)lost(r, i),
             (unsigned long long)r->wire.repeated, (unsigned long long)p->duplicates, (double)p->gap_us / 1e3,
-            found_text, soft, back, (double)r->passage[SOFT_OUT + i].gap_us / 1e3,
+            found_text, soft, back, (double)r->passage[SOFT_OUT + i].way_us / 1e3,
             (unsigned long long)r->wire.plaintext);
     }
 }
 
 static void print_head(void)
 {
-    print_message("| fault          | dir | mode   |  sent |  came | lost | rep. | dup. |   gap | found | "
-                  "soft   | back   |"
-                  " beside | clear |\n"
-                  "|   (ms: gap in arrivals; found since the last one; software after that; back on the card "
-                  "after it was well; gap of the SA in software beside it)\n");
+    print_message(
+        "| fault          | dir | mode   |  sent |  came | lost | rep. | dup. |   gap | found | "
+        "soft   | back   |"
+        " beside | clear |\n"
+        "|   (ms: gap in arrivals; found since what waits was sent; software after that; back on the card "
+        "after it was well; longest way of a packet of the SA in software beside it)\n");
 }
 
 // A time that was promised: too long, or too long only by what processes waited for a processor meanwhile.
@@ -348,7 +350,7 @@ static enum verdict times(const struct run *r)
     enum verdict v[8] = {HOLDS}, worst = HOLDS;
     unsigned n = 0;
     for (unsigned i = SOFT_OUT; i <= SOFT_IN; i++)
-        v[n++] = judge(r, "the SA in software beside it stood still", r->passage[i].gap_us, BESIDE_MS);
+        v[n++] = judge(r, "the SA in software beside it stood still", r->passage[i].way_us, BESIDE_MS);
     for (unsigned i = CARD_OUT; i <= CARD_IN && r->found_us; i++)
         v[n++] = judge(r, "found after", (uint64_t)(detection_ms(r, i) * 1e3), DETECTION_MS);
     if (r->found_us) {
