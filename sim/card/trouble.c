@@ -32,10 +32,15 @@ void card_trouble_free(struct card_trouble *t)
     t->held = NULL;
 }
 
+static void forget_keys(struct card_trouble *t)
+{
+    explicit_bzero(t->key, sizeof t->key);
+}
+
 void card_trouble_reset(struct card_trouble *t)
 {
     memset(t->ring, 0, sizeof t->ring);
-    memset(t->key, 0, sizeof t->key);
+    forget_keys(t);
     t->count = t->first = 0;
     t->keys = 0;
     t->has_context = t->upset = false;
@@ -48,6 +53,8 @@ static uint64_t with_half(uint64_t of, bool high, uint32_t value)
 
 void card_trouble_register(struct card_trouble *t, uint32_t offset, uint32_t value)
 {
+    if (offset == ESPC_REG_CTRL && value & (ESPC_CTRL_RESET_MASK | ESPC_CTRL_ZEROIZE_MASK))
+        forget_keys(t);
     if (offset < ESPC_REG_QUEUE(0) || offset >= ESPC_REG_QUEUE(CARD_TROUBLE_QUEUES))
         return;
     unsigned q = (offset - ESPC_REG_QUEUE(0)) / ESPC_QUEUE_STRIDE;
@@ -89,13 +96,20 @@ static int submission_queue(const struct card_trouble *t, uint64_t addr)
 static void learn_key(struct card_trouble *t, const uint8_t *entry,
                       int (*host)(void *ctx, uint64_t addr, void *buf, size_t len), void *ctx)
 {
+    struct card_known_key *k = &t->key[t->keys % CARD_TROUBLE_KEYS];
     struct espc_sa_command cmd;
-    uint8_t key[16];
     memcpy(&cmd, entry, sizeof cmd);
+    if (cmd.op == ESPC_SA_OP_ZEROIZE_ALL)
+        forget_keys(t);
+    for (unsigned i = 0; cmd.op == ESPC_SA_OP_DELETE && i < CARD_TROUBLE_KEYS; i++)
+        if (t->key[i].dir == cmd.dir && t->key[i].sa_index == cmd.sa_index)
+            explicit_bzero(&t->key[i], sizeof t->key[i]);
     if (cmd.op != ESPC_SA_OP_ADD ||
-        host(ctx, cmd.blob_iova + offsetof(struct espc_sa_blob, key), key, sizeof key))
+        host(ctx, cmd.blob_iova + offsetof(struct espc_sa_blob, key), k->key, sizeof k->key))
         return;
-    memcpy(t->key[t->keys % CARD_TROUBLE_KEYS], key, sizeof key);
+    k->sa_index = cmd.sa_index;
+    k->dir = cmd.dir;
+    k->held = true;
     t->keys++;
 }
 
@@ -226,8 +240,9 @@ int card_trouble_wait_ms(const struct card_trouble *t, uint64_t now_ns)
 unsigned card_trouble_invert_keys(struct card_trouble *t, struct card_model *m)
 {
     unsigned n = 0;
-    for (unsigned i = 0; i < t->keys && i < CARD_TROUBLE_KEYS; i++)
-        n += card_model_flip(m, t->key[i], 8, 0, 0x10);
+    for (unsigned i = 0; i < CARD_TROUBLE_KEYS; i++)
+        if (t->key[i].held)
+            n += card_model_flip(m, t->key[i].key, 8, 0, 0x10);
     return n;
 }
 

@@ -49,7 +49,12 @@ struct card_trouble {
     struct card_held *held; // [CARD_TROUBLE_HELD], in order
     size_t first, count;
     uint64_t random;
-    uint8_t key[CARD_TROUBLE_KEYS][16]; // of the SAs added last
+    struct card_known_key {
+        uint8_t key[16]; // its beginning
+        uint32_t sa_index;
+        uint8_t dir;
+        bool held;            // by the card: nobody else keeps it longer
+    } key[CARD_TROUBLE_KEYS]; // of the SAs added last
     unsigned keys;
     uint8_t context[18]; // of the packet descriptor read last: cookie, dst_iova, dst_cap
     bool has_context;

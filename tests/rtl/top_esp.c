@@ -25,7 +25,8 @@ struct espc_sa_blob esp_blob(uint32_t slot)
         (slot & 1 ? ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK : 0) | (slot & 2 ? ESPC_SA_BLOB_FLAGS_ESN_MASK : 0);
     for (unsigned i = 0; i < (slot % 4 ? 32 : 16); i++)
         b.key[i] = (uint8_t)(slot * 31 + i * 7 + 1);
-    memcpy(b.salt, &slot, 4);
+    for (unsigned i = 0; i < sizeof b.salt; i++)
+        b.salt[i] = (uint8_t)(slot * 47 + i * 59 + 0xa5);
     memcpy(b.src, "\xc0\x00\x02\x01", 4);
     memcpy(b.dst, "\xc6\x33\x64\x02", 4);
     b.sport = b.dport = slot & 1 ? 4500 : 0;

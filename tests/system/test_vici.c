@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "tests/system/harness.h"
+#include "tests/system/memory_scan.h"
 
 static struct lab lab;
 static char out[65536];
@@ -526,45 +527,6 @@ static void test_service_manager_hears_of_life_only_while_each_process_answers(v
 
 // ---- secrets (robustness: a preshared key lives in `keys` and nowhere else)
 
-static unsigned count_in(const uint8_t *b, size_t n, const char *what)
-{
-    unsigned found = 0;
-    size_t len = strlen(what);
-    for (const uint8_t *at = b; (at = memmem(at, n - (size_t)(at - b), what, len)); at += len)
-        found++;
-    return found;
-}
-
-// How often a text stands in a process's memory; -1: it cannot be read.
-static int scan_memory(pid_t pid, const char *what)
-{
-    static uint8_t b[1 << 20];
-    char path[64], line[400];
-    int found = 0;
-    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-    FILE *maps = fopen(path, "r");
-    snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
-    FILE *mem = fopen(path, "r");
-    while (maps && mem && fgets(line, sizeof(line), maps)) {
-        char *end;
-        unsigned long from = strtoul(line, &end, 16), to = strtoul(end + 1, &end, 16);
-        if (end[1] != 'r' || to - from > 1ul << 28 || strstr(line, "[v"))
-            continue;              // not readable, or a sanitizer's shadow
-        const size_t overlap = 64; // a text across two reads
-        for (unsigned long at = from; at < to; at += sizeof(b) - overlap) {
-            size_t n = to - at < sizeof(b) ? to - at : sizeof(b);
-            ssize_t got = pread(fileno(mem), b, n, (off_t)at);
-            if (got > 0)
-                found += (int)count_in(b, (size_t)got, what);
-        }
-    }
-    if (maps)
-        fclose(maps);
-    if (mem)
-        fclose(mem);
-    return maps && mem ? found : -1;
-}
-
 static void test_debug_keys_are_private_and_as_wireshark_reads_them(void **state)
 {
     static const char *const files[] = {"ikev2_decryption_table", "esp_sa"};
@@ -610,7 +572,7 @@ static void test_preshared_key_is_in_keys_alone(void **state)
     swanctl(&lab.west, out, sizeof(out), "--stats"); // what comes next must not be what overwrites it
     for (int i = 0; rooms[i][0]; i++) {
         pid_t pid = child_named(rooms[i]);
-        int found = scan_memory(pid, secret);
+        int found = scan_memory(pid, secret, strlen(secret));
         if (found < 0) {
             print_message("skip: no right to read another process's memory\n");
             return;
@@ -620,11 +582,11 @@ static void test_preshared_key_is_in_keys_alone(void **state)
         else if (found)
             fail_msg("%s holds the preshared key %d times", rooms[i], found);
     }
-    assert_int_equal(scan_memory(lab.west.daemon, secret), 0); // the supervisor
+    assert_int_equal(scan_memory(lab.west.daemon, secret, strlen(secret)), 0); // the supervisor
     sh_read(out, sizeof(out), "cat %s/daemon.log", lab.west.dir);
     assert_null(strstr(out, secret));
     assert_int_equal(load_file(CONN("", "")), 0); // unloads it
-    assert_int_equal(scan_memory(child_named("keys"), secret), 0);
+    assert_int_equal(scan_memory(child_named("keys"), secret, strlen(secret)), 0);
 }
 
 int main(void)

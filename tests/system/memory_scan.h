@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looks for octets in another process's memory, as a debugger would.
+#ifndef TESTS_MEMORY_SCAN_H
+#define TESTS_MEMORY_SCAN_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+enum { SCAN_MOST = 64 }; // octets
+// How often they stand in the memory of a process; -1: it cannot be read.
+int scan_memory(pid_t pid, const void *what, size_t len);
+
+#endif
