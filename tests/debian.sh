@@ -3,19 +3,27 @@
 # Runs one of the README's commands on another Debian: a bare root of that suite, made by debootstrap under build/ with git
 # and make and nothing else, in a mount and process namespace of its own (nothing of it is left mounted or running).
 # The root is kept, so that a second run is quick; FRESH=1 makes it anew. What the command says is kept in build/log.
-# Needs root or sudo, and debootstrap.
-# usage: debian.sh SUITE TARGET...         such as: debian.sh trixie check
+# With --user the command is run by an ordinary user, who has sudo without a password and nothing else; that root is one of
+# its own. Needs root or sudo, and debootstrap.
+# usage: debian.sh [--user] SUITE TARGET...         such as: debian.sh trixie check
 set -eu
-[ $# -ge 2 ] || {
-    echo "usage: debian.sh SUITE TARGET..." >&2
+usage() {
+    echo "usage: debian.sh [--user] SUITE TARGET..." >&2
     exit 2
 }
+user=
+if [ "${1:-}" = --user ]; then
+    user=builder
+    shift
+fi
+[ $# -ge 2 ] || usage
+case "$1" in -*) usage ;; esac
 if [ "$(id -u)" != 0 ]; then
     sudo -n true 2>/dev/null || {
         echo "debian.sh: making a root of another Debian needs root, or sudo without a password" >&2
         exit 3
     }
-    exec sudo --preserve-env=BUILD,FRESH,DEBIAN_MIRROR,JOBS "$0" "$@"
+    exec sudo --preserve-env=BUILD,FRESH,DEBIAN_MIRROR,JOBS "$0" ${user:+--user} "$@"
 fi
 PATH=$PATH:/usr/sbin:/sbin
 command -v debootstrap >/dev/null || {
@@ -24,7 +32,8 @@ command -v debootstrap >/dev/null || {
 }
 suite=$1
 shift
-root=$(pwd)/${BUILD:-build}/debian-$suite
+name=debian-$suite${user:+-user}
+root=$(pwd)/${BUILD:-build}/$name
 mirror=${DEBIAN_MIRROR:-$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\).*/\2/p' \
     /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)}
 mirror=${mirror:-http://deb.debian.org/debian}
@@ -36,13 +45,17 @@ if [ ! -e "$root/.made" ]; then
     mkdir -p "$root"
     script=/usr/share/debootstrap/scripts/$suite
     [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid # a suite younger than this debootstrap
-    debootstrap --variant=minbase --include=ca-certificates,git,make "$suite" "$root" "$mirror" "$script" >"$root.log" 2>&1 || {
+    debootstrap --variant=minbase "--include=ca-certificates,git,make${user:+,sudo}" "$suite" "$root" "$mirror" "$script" >"$root.log" 2>&1 || {
         tail -n 20 "$root.log" >&2
         exit 1
     }
     cp /etc/apt/apt.conf.d/*proxy* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
     [ ! -e /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/"
     rm -f "$root/var/cache/apt/archives"/*.deb "$root.log"
+    if [ -n "$user" ]; then
+        chroot "$root" useradd --create-home --groups sudo "$user"
+        echo "$user ALL=(ALL:ALL) NOPASSWD: ALL" >"$root/etc/sudoers.d/$user"
+    fi
     touch "$root/.made"
 fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
@@ -59,18 +72,19 @@ git -c safe.directory='*' ls-files -z | while IFS= read -r -d '' f; do
         cp --preserve=mode "$f" "$root/src/$f"
     }
 done
-git -C "$root/src" ls-files -z | while IFS= read -r -d '' f; do
+git -c safe.directory='*' -C "$root/src" ls-files -z | while IFS= read -r -d '' f; do
     [ -e "$f" ] || rm -f "$root/src/$f"
 done
-git -C "$root/src" add -A
+git -c safe.directory='*' -C "$root/src" add -A
+[ -z "$user" ] || chroot "$root" chown -R "$user:" /src
 
-echo "== make $* on Debian $suite"
-log=$(pwd)/${BUILD:-build}/log/debian-$suite-$(echo "$*" | tr ' /=' '---').log
+echo "== make $* on Debian $suite${user:+, as a user with sudo}"
+log=$(pwd)/${BUILD:-build}/log/$name-$(echo "$*" | tr ' /=' '---').log
 mkdir -p "${log%/*}"
 # pivot_root, not chroot: in a chroot the kernel makes no user namespace, and check-rootless needs one
 # shellcheck disable=SC2016
 exec unshare -mpf --kill-child --propagation private sh -euc '
-    root=$1; shift
+    root=$1 user=$2; shift 2
     mount --bind "$root" "$root"
     mount --rbind /dev "$root/dev"
     mount -t proc proc "$root/proc"
@@ -82,6 +96,8 @@ exec unshare -mpf --kill-child --propagation private sh -euc '
     pivot_root . mnt
     umount -l /mnt
     cd /src
-    exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 CI=true \
+    sbin=/usr/local/sbin:/usr/sbin:/sbin: home=/root
+    [ -z "$user" ] || sbin= home=/home/$user
+    exec ${user:+runuser -u "$user" --} env -i PATH=${sbin}/usr/local/bin:/usr/bin:/bin HOME=$home LC_ALL=C.UTF-8 CI=true \
         ${JOBS:+JOBS="$JOBS"} make "$@" </dev/null
-' sh "$root" "$@" > >(exec tee "$log") 2>&1
+' sh "$root" "$user" "$@" > >(exec tee "$log") 2>&1

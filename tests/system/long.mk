@@ -38,10 +38,10 @@ check-card-model: $(BUILD)/tests/card_model_twin ## 100,000 random descriptors a
 	@tests/run.sh "$(BUILD)/tests/card_model_twin $${SEED:-$$(date +%s)} 100000"
 
 .PHONY: check-debian12 check-debian13 check-long
-check-debian12 check-debian13: check-debian%: ## `make demo`, then `make check`, on a bare Debian 12 or 13, made on the spot (root or sudo, debootstrap; FRESH=1: made anew)
+check-debian12 check-debian13: check-debian%: ## `make demo`, then `make check`, on a bare Debian 12 or 13, made on the spot (root or sudo, debootstrap; FRESH=1: made anew; AS_USER=1: as a user with sudo)
 	@tests/deps.sh roots
-	@BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) demo
-	@FRESH= BUILD=$(BUILD) tests/debian.sh $(if $(filter 12,$*),bookworm,trixie) check
+	@BUILD=$(BUILD) tests/debian.sh $(if $(AS_USER),--user) $(if $(filter 12,$*),bookworm,trixie) demo
+	@FRESH= BUILD=$(BUILD) tests/debian.sh $(if $(AS_USER),--user) $(if $(filter 12,$*),bookworm,trixie) check
 
 check-long: ## everything: check, the manual's examples, sanitizers, fail-over, policies, the card in C, each RTL block, the cost of a look-up, proofs, Debian 13
 	@$(AGAIN) check
