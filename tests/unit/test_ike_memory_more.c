@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "ctrl/ike/create_child.h"
+#include "ctrl/ike/exchange.h"
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/initiate.h"
 #include "ctrl/ike/mobike.h"
@@ -378,6 +379,63 @@ static void test_child_sa_of_the_peer_on_an_ike_sa_that_replaces_another_one(voi
     each_allocation_fails(that_replaces_with_one, rekey_of_the_peer);
 }
 
+static int lose_informational(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    return d->data[18] != EX_INFORMATIONAL;
+}
+
+static struct ike_sa *established(struct pair *p, int side)
+{
+    struct ike_sa *sa = sa_of(p, side);
+    while (sa && sa->state != SA_ESTABLISHED)
+        sa = sa->next;
+    return sa;
+}
+
+// The peer has rekeyed the IKE SA and its DELETE of the old one is lost: what is to be asked here waits for
+// the peer's first request by the new one.
+static struct pair *whose_delete_is_lost(uint8_t unique, pair_tune how)
+{
+    (void)how;
+    struct pair *p = pair_established(unique, two_without_a_key_exchange);
+    p->filter = lose_informational;
+    rekey_ike(sa_of(p, 1));
+    pair_run(p);
+    p->filter = NULL;
+    assert_true(established(p, 0) && established(p, 0)->untried && established(p, 1));
+    exchange_queue(established(p, 0), TASK_LIVENESS, 0);
+    return p;
+}
+
+static void child_by_the_new_one(struct pair *p)
+{
+    struct conn *c = conn_find(p->s[1].ike, "t");
+    if (established(p, 1))
+        (void)create_child_begin(established(p, 1), c, conn_child(c, "d"));
+}
+
+static void rekeying_by_the_new_one(struct pair *p)
+{
+    rekey_ike(established(p, 1));
+}
+
+static void question_by_the_new_one(struct pair *p)
+{
+    exchange_queue(established(p, 1), TASK_LIVENESS, 0);
+    child_by_the_new_one(p);
+}
+
+// That request begins what has waited, which fails at once and ends the IKE SA.
+static void test_first_request_by_an_ike_sa_that_it_ends(void **state)
+{
+    (void)state;
+    each_allocation_fails(whose_delete_is_lost, child_by_the_new_one);
+    each_allocation_fails(whose_delete_is_lost, rekeying_by_the_new_one);
+    each_allocation_fails(whose_delete_is_lost, question_by_the_new_one);
+}
+
 int main(void)
 {
     mallopt(M_PERTURB, 0xa5); // what is used when it is free is seen
@@ -394,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_tickets_and_resumption),
         cmocka_unit_test(test_two_rounds_with_a_ppk),
         cmocka_unit_test(test_child_sa_of_the_peer_on_an_ike_sa_that_replaces_another_one),
+        cmocka_unit_test(test_first_request_by_an_ike_sa_that_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
