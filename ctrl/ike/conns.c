@@ -272,6 +272,7 @@ static struct conn_class *class_get(struct ike *ike, struct conn *c)
         k->p = shared_ref(cfg->proposals);
         k->next = ike->classes;
         ike->classes = k;
+        ike->class_proposals += k->count;
     }
     k->refs++;
     return k;
@@ -285,6 +286,7 @@ static void class_put(struct ike *ike, struct conn_class *k)
     while (*at != k)
         at = &(*at)->next;
     *at = k->next;
+    ike->class_proposals -= k->count;
     shared_put(k->p);
     free(k);
 }

@@ -101,6 +101,7 @@ struct ike {
     unsigned ppk_conns;          // loaded ones with a postquantum preshared key
     struct conn *conns, *last_conn;
     struct conn_class *classes;
+    unsigned class_proposals; // in all of these
     struct conn_group *groups;
     struct hash shared;        // proposals of connections (shared.h)
     struct hash claims;        // connections that take any peer, by its identity, but for ...

@@ -27,7 +27,9 @@
 #include "ctrl/ike/task.h"
 #include "ctrl/lib/log.h"
 
-enum { RESPONSE_MAX = 2048 };
+// PAIRS_MOST: proposals of a peer's and of ours that are held against each other for whoever asks. That costs
+// about as much as the key exchange that each address gets; for more it has to show that it is there (2.6).
+enum { RESPONSE_MAX = 2048, PAIRS_MOST = 16384 };
 
 struct init_in { // what a request brought
     struct first_request f;
@@ -193,11 +195,16 @@ static void accept_request(struct ike *ike, const struct init_in *in)
     log_set_context("", 0);
 }
 
+static bool choice_costs(const struct ike *ike, const struct init_in *in)
+{
+    return in->offers.count > PAIRS_MOST / (ike->class_proposals + 1);
+}
+
 void init_request(struct ike *ike, const struct net_path *path, const struct ike_header *h, struct slice d)
 {
     struct init_in in = {.f = {.path = path, .h = h, .datagram = d}};
     if (first_request_is_new(ike, &in.f) && read_request(ike, &in) &&
-        first_request_cookie(ike, &in.f, false) && choose(ike, &in))
+        first_request_cookie(ike, &in.f, choice_costs(ike, &in)) && choose(ike, &in))
         accept_request(ike, &in);
 }
 

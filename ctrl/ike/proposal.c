@@ -36,25 +36,13 @@ static bool read_transform(struct reader *r, struct transform *t, bool *acceptab
     return !r->bad && (more == 0 || more == 3);
 }
 
-static bool has(const struct proposal *p, struct transform t)
+// Of those that are known there are few, however long a peer's list is.
+static void take(struct offer *o, struct transform t)
 {
-    for (unsigned i = 0; i < p->count; i++)
-        if (p->t[i].type == t.type && p->t[i].id == t.id && p->t[i].key_bits == t.key_bits)
-            return true;
-    return false;
-}
-
-// One of the registry: at most PROPOSAL_MAX_TRANSFORMS of them exist, however long a peer's list is.
-static bool known(struct transform t)
-{
-    if (transform_is_addke(t))
-        t.type = TR_KE;
-#define X(sym, ttype, tid, bits, kw, name)                                                                   \
-    if (t.type == (ttype) && t.id == (tid) && t.key_bits == (bits))                                          \
-        return true;
-    TRANSFORM_LIST(X)
-#undef X
-    return false;
+    if (transform_set_has(&o->has, t) || o->p.count == PROPOSAL_MAX_TRANSFORMS)
+        return;
+    transform_set_add(&o->has, t);
+    o->p.t[o->p.count++] = t;
 }
 
 static bool read_offer(struct reader *r, struct offer *o, bool *last)
@@ -82,8 +70,8 @@ static bool read_offer(struct reader *r, struct offer *o, bool *last)
             o->usable = false;
         else if (t.id)
             o->types |= (uint16_t)(1u << t.type);
-        if (acceptable && o->usable && known(t) && !has(&o->p, t) && o->p.count < PROPOSAL_MAX_TRANSFORMS)
-            o->p.t[o->p.count++] = t;
+        if (acceptable && o->usable && transform_known(t))
+            take(o, t);
     }
     if (o->protocol != PROTO_IKE && (o->spi_len != 4 || o->spi < 256)) // below 256: reserved (RFC 4303 2.1)
         o->usable = false;
@@ -128,14 +116,6 @@ static struct transform *slot(struct suite *s, uint8_t type)
     }
 }
 
-static bool offers_type(const struct proposal *p, uint8_t type)
-{
-    for (unsigned i = 0; i < p->count; i++)
-        if (p->t[i].type == type && p->t[i].id)
-            return true;
-    return false;
-}
-
 bool proposal_has(const struct proposal *p, uint8_t type, uint16_t id)
 {
     for (unsigned i = 0; i < p->count; i++)
@@ -158,14 +138,6 @@ static bool ke_taken(const struct suite *s, struct transform t)
     return taken;
 }
 
-// Neither end insists on an additional key exchange that the other does not name.
-static bool may_lack(const struct proposal *mine, const struct offer *o, uint8_t type)
-{
-    bool ours = offers_type(mine, type), theirs = o->types & 1u << type;
-    return type >= TR_ADDKE1 && (!ours || proposal_has(mine, type, TRID_KE_NONE)) &&
-           (!theirs || proposal_has(&o->p, type, TRID_KE_NONE));
-}
-
 // Our proposal as it goes on the wire: ESP and AH have an ESN transform, and no group where none may be sent.
 static struct proposal dressed(const struct proposal *ours, bool with_ke)
 {
@@ -182,44 +154,92 @@ static struct proposal dressed(const struct proposal *ours, bool with_ke)
     return p;
 }
 
+struct own { // a proposal of ours, ready to be held against many offers
+    struct proposal p;
+    struct transform_set has;
+    uint16_t types; // as an offer's
+    bool with_ke, aead;
+};
+
+static void own_ready(struct own *w, const struct proposal *ours, bool with_ke)
+{
+    *w = (struct own){.p = dressed(ours, with_ke), .with_ke = with_ke};
+    for (unsigned i = 0; i < w->p.count; i++) {
+        struct transform t = w->p.t[i];
+        transform_set_add(&w->has, t);
+        w->types |= (uint16_t)(t.id ? 1u << t.type : 0);
+        w->aead = w->aead || (t.type == TR_ENCR && transform_is_aead(t));
+    }
+}
+
+// Neither end insists on an additional key exchange that the other does not name.
+static bool may_lack(const struct own *mine, const struct offer *o, uint8_t type)
+{
+    const struct transform none = {type, TRID_KE_NONE, 0};
+    bool ours = mine->types & 1u << type, theirs = o->types & 1u << type;
+    return type >= TR_ADDKE1 && (!ours || transform_set_has(&mine->has, none)) &&
+           (!theirs || transform_set_has(&o->has, none));
+}
+
+static bool either_names(const struct own *mine, const struct offer *o, uint8_t type)
+{
+    return (mine->types | o->types) & 1u << type;
+}
+
+// Whether each type that either side needs has a transform in common, by a few words: of the many that a
+// stranger may offer, nearly all that do not match are told by that.
+static bool may_match(const struct own *mine, const struct offer *o)
+{
+    if (!o->usable || o->protocol != mine->p.protocol)
+        return false;
+    for (uint8_t type = TR_ENCR; type <= TYPE_LAST; type++) {
+        bool aside = (type == TR_INTEG && mine->aead) || (is_ke(type) && !mine->with_ke);
+        if (!aside && either_names(mine, o, type) && !transform_sets_meet(&mine->has, &o->has, type) &&
+            !may_lack(mine, o, type))
+            return false;
+    }
+    return true;
+}
+
 // What is common, in our order; false where a type that either side needs finds no partner.
-static bool match(const struct proposal *mine, const struct offer *o, bool with_ke, struct suite *s)
+static bool match(const struct own *mine, const struct offer *o, struct suite *s)
 {
     memset(s, 0, sizeof(*s));
-    if (!o->usable || o->protocol != mine->protocol)
+    if (!may_match(mine, o))
         return false;
-    s->protocol = mine->protocol;
-    for (unsigned i = 0; i < mine->count; i++) {
-        struct transform *t = slot(s, mine->t[i].type);
-        if (!t->type && has(&o->p, mine->t[i]) && !ke_taken(s, mine->t[i]))
-            *t = mine->t[i];
+    s->protocol = mine->p.protocol;
+    for (unsigned i = 0; i < mine->p.count; i++) {
+        struct transform *t = slot(s, mine->p.t[i].type);
+        if (!t->type && transform_set_has(&o->has, mine->p.t[i]) && !ke_taken(s, mine->p.t[i]))
+            *t = mine->p.t[i];
     }
     bool aead = s->encr.type && transform_is_aead(s->encr);
     for (uint8_t type = TR_ENCR; type <= TYPE_LAST; type++) {
-        if ((type == TR_INTEG && aead) || (is_ke(type) && !with_ke))
+        if ((type == TR_INTEG && aead) || (is_ke(type) && !mine->with_ke) || slot(s, type)->type)
             continue;
-        if (!slot(s, type)->type && may_lack(mine, o, type)) {
-            if (proposal_has(&o->p, type, TRID_KE_NONE))
-                *slot(s, type) = (struct transform){type, TRID_KE_NONE, 0};
-            continue;
-        }
-        if ((offers_type(mine, type) || (o->types & 1u << type)) && !slot(s, type)->type)
+        if (may_lack(mine, o, type)) {
+            const struct transform none = {type, TRID_KE_NONE, 0};
+            if (transform_set_has(&o->has, none))
+                *slot(s, type) = none;
+        } else if (either_names(mine, o, type)) {
             return false;
+        }
     }
     if (aead)
         s->integ = (struct transform){0};
     if ((!s->encr.type && s->protocol != PROTO_AH) || (!aead && !s->integ.type))
         return false;
-    return mine->protocol == PROTO_IKE ? s->prf.type && s->ke.type : s->esn.type;
+    return s->protocol == PROTO_IKE ? s->prf.type && s->ke.type : s->esn.type;
 }
 
 bool offers_choose(const struct offers *theirs, const struct proposal *ours, unsigned count, bool with_ke,
                    struct suite *out, const struct offer **chosen)
 {
     for (unsigned i = 0; i < count; i++) {
-        struct proposal mine = dressed(&ours[i], with_ke);
+        struct own mine;
+        own_ready(&mine, &ours[i], with_ke);
         for (unsigned k = 0; k < theirs->count; k++) {
-            if (match(&mine, &theirs->o[k], with_ke, out)) {
+            if (match(&mine, &theirs->o[k], out)) {
                 *chosen = &theirs->o[k];
                 return true;
             }
@@ -244,14 +264,16 @@ char *offers_print(const struct offers *theirs, const struct proposal *ours, uns
 bool suite_allowed(const struct suite *s, const struct proposal *ours, unsigned count, bool with_ke)
 {
     for (unsigned i = 0; i < count; i++) {
-        struct proposal mine = dressed(&ours[i], with_ke);
+        struct own mine;
         bool ok = true;
+        own_ready(&mine, &ours[i], with_ke);
         for (uint8_t type = TR_ENCR; type <= TYPE_LAST && ok; type++) {
             struct transform t = *slot((struct suite *)(uintptr_t)s, type);
+            const struct transform none = {type, TRID_KE_NONE, 0};
             if (type >= TR_ADDKE1 && !t.id) // left out: may it be?
-                ok = !offers_type(&mine, type) || proposal_has(&mine, type, TRID_KE_NONE);
+                ok = !(mine.types & 1u << type) || transform_set_has(&mine.has, none);
             else if (t.type)
-                ok = has(&mine, t);
+                ok = transform_set_has(&mine.has, t);
         }
         if (ok)
             return true;

@@ -5,6 +5,7 @@
 #define CTRL_IKE_PROPOSAL_H
 
 #include "ctrl/ike/message.h"
+#include "ctrl/ike/transform_set.h"
 #include "ctrl/lib/transforms.h"
 
 enum { OFFERS_MAX = 64 };
@@ -15,6 +16,7 @@ struct offer { // one proposal off the wire
     bool usable;       // false: has a transform type that is not known (3.3.6), or an SPI that cannot be
     uint16_t types;    // bit per transform type that it has a choice in
     struct proposal p; // those of its transforms that we know
+    struct transform_set has;
 };
 struct offers {
     unsigned count;

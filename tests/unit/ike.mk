@@ -21,6 +21,9 @@ $(eval $(call unit_test,test_ike_strangers,tests/unit/test_ike_strangers.c tests
 $(eval $(call unit_test,test_ike_load,tests/unit/test_ike_load.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_list,tests/unit/test_ike_list.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_matching,tests/unit/test_ike_matching.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+# What compares proposals counts its basic blocks (tests/bench/bench.mk).
+PROPOSAL_COUNTED := ctrl/ike/proposal.c ctrl/ike/transform_set.c
+$(eval $(call unit_test,test_proposal_cost,tests/unit/test_proposal_cost.c $(patsubst %.c,$(BUILD)/obj/counted/%.o,$(PROPOSAL_COUNTED)) $(filter-out $(PROPOSAL_COUNTED),$(IKE_ROOM_SRCS)),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_revive,tests/unit/test_ike_revive.c tests/unit/ike_revive_rig.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_replaced,tests/unit/test_ike_replaced.c tests/unit/ike_revive_rig.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_pages,tests/unit/test_pages.c tests/unit/ike_pair.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))
