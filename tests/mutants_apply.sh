@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # mutants_apply.sh FOLDER...: does each patch of FOLDER/mutants still apply to the source, does the compiler take the C that it changes, and does LIST
-# there, where there is one, name just these; links nothing. Exit status: 0 all do, 1 otherwise.
+# there, where there is one, name just these; links nothing. Exit status: 0 all do, 1 otherwise, and where there is none.
 set -eu
 cd "$(dirname "$0")/.."
 bad=0
+[ $# != 0 ] || { echo "mutants_apply.sh: no folder was named" >&2; exit 1; }
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -37,5 +38,6 @@ for folder in "$@"; do
         fi
     done
     echo "$folder: ${#there[@]} mutants"
+    [ ${#there[@]} != 0 ] || bad=1
 done
 exit $bad

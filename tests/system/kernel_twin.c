@@ -177,5 +177,5 @@ int main(int argc, char **argv)
     lab_close(&l);
     printf("%u passed: steps, %u packets, of which %u came through; Linux and its model alike\n", l.steps,
            l.probes, l.passed);
-    return 0;
+    return !l.steps; // what took no step has not passed
 }

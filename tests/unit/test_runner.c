@@ -68,6 +68,21 @@ static void test_run_test_that_ran_nothing_is_1(void **state)
     assert_int_equal(run("tests/run.sh"), 1);
 }
 
+static void test_planted_defects_that_are_none_are_1(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"some", "some/mutants", "none", "none/mutants"};
+    for (unsigned i = 0; i < 4; i++)
+        dir_folder(folders[i]);
+    put("some/mutants/a.patch",
+        "--- a/CONTRIBUTING.md\n+++ b/CONTRIBUTING.md\n@@ -1,2 +1,3 @@\n # Contributing\n+a line\n \n");
+    assert_int_equal(run("tests/mutants_apply.sh $D/some"), 0);
+    must_say("1 mutants");
+    assert_int_equal(run("tests/mutants_apply.sh $D/some $D/none"), 1);
+    must_say("0 mutants");
+    assert_int_equal(run("tests/mutants_apply.sh"), 1);
+}
+
 static void test_fuzz_target_that_ran_nothing_is_1(void **state)
 {
     (void)state;
@@ -252,6 +267,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_run_failure_shows_the_last_lines_and_is_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_test_that_ran_nothing_is_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_lint_without_git_looks_at_all_files, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_planted_defects_that_are_none_are_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_fuzz_target_that_ran_nothing_is_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_missing_right_is_3, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_three_failures_are_no_missing_right, setup, dir_remove),

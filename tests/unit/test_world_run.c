@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What build/tests/world leaves of a seed that fails: the end of its trace, and a command that runs the same
-// world again.
+// world again; and that build/tests/world and build/tests/orders have not passed where they did nothing.
 #include <stdio.h>
 #include <string.h>
 
@@ -9,8 +9,9 @@
 static int in_shell(const char *cmd)
 {
     char whole[800];
-    assert_true(snprintf(whole, sizeof(whole), "D=%s W=${BUILD:-build}/tests/world sh -c '%s'", dir, cmd) <
-                (int)sizeof(whole));
+    assert_true(snprintf(whole, sizeof(whole),
+                         "D=%s W=${BUILD:-build}/tests/world O=${BUILD:-build}/tests/orders sh -c '%s'", dir,
+                         cmd) < (int)sizeof(whole));
     return command(whole);
 }
 
@@ -55,6 +56,20 @@ static void test_no_world_has_not_passed(void **state)
     must_say("0 worlds PASSED");
 }
 
+static void test_no_order_has_not_passed(void **state)
+{
+    (void)state;
+    assert_int_equal(in_shell("$O c/ --losses 0 --copies 0"), 0);
+    must_say("1 pairs of lists");
+    assert_int_equal(in_shell("$O --acts 1 --only _"), 1);
+    must_say("0 pairs of lists");
+    assert_int_equal(in_shell("echo \"# none\" >$D/kept; $O --kept $D/kept"), 1);
+    for (int i = 0; i < 2; i++) { // what was done before counts
+        assert_int_equal(in_shell("$O --acts 1 --only c --losses 0 --copies 0 --record $D/done"), 0);
+        must_say("1 pairs of lists");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -63,6 +78,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_same_seed_without_what_was_asked_for_is_another_world, setup,
                                         dir_remove),
         cmocka_unit_test_setup_teardown(test_no_world_has_not_passed, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_no_order_has_not_passed, setup, dir_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
