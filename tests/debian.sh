@@ -59,6 +59,7 @@ if [ ! -e "$root/.made" ]; then
     touch "$root/.made"
 fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$(uname -n)" >"$root/etc/hosts" # sudo looks for it
 
 # The sources as they stand here, committed or not; what was built there before stays.
 mkdir -p "$root/src"

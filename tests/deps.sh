@@ -133,12 +133,13 @@ progress() {
     done
     return 1
 }
+# The log is opened here: root may not write to another one's file in /tmp (fs.protected_regular). sudo passes on no other
+# descriptor than the first three.
 apt() {
     # shellcheck disable=SC2016
     {
         $as_root env DEBIAN_FRONTEND=noninteractive sh -c \
-            'log=$1; shift; exec apt-get -q -o APT::Status-Fd=3 -o DPkg::Lock::Timeout=300 "$@" 3>&1 >>"$log" 2>&1 </dev/null' \
-            sh "$log" "$@" || rc=$?
+            'exec apt-get -q -o APT::Status-Fd=3 -o DPkg::Lock::Timeout=300 "$@" 3>&1 >&2 </dev/null' sh "$@" 2>>"$log" || rc=$?
         echo "rc:${rc:-0}"
     } | progress
 }

@@ -82,13 +82,15 @@ static void test_deps_without_rights_prints_the_line_and_exits_3(void **state)
     assert_false(exists("policy"));
 }
 
-// Nothing that only root may is done without sudo, and what apt says comes through it.
+// Nothing that only root may is done without sudo, and what apt says comes through it. Root is named no file
+// of the user's: it may not write to one in /tmp.
 static void test_deps_with_sudo_installs_as_root_does(void **state)
 {
-    char apt[1024];
+    char apt[1024], sudo[2048];
     (void)state;
     put("uid", "1000\n");
-    put("stubs/sudo", sudo_stub);
+    snprintf(sudo, sizeof(sudo), "#!/bin/sh\necho \"$*\" >>$S/sudo\n%s", strchr(sudo_stub, '\n') + 1);
+    put("stubs/sudo", sudo);
     snprintf(apt, sizeof(apt), "#!/bin/sh\n[ \"$ROOT\" = 1 ] || { echo 'E: are you root?'; exit 100; }\n%s",
              strchr(apt_stub, '\n') + 1);
     put("stubs/apt-get", apt);
@@ -98,6 +100,8 @@ static void test_deps_with_sudo_installs_as_root_does(void **state)
     assert_non_null(strstr(get("apt"), "install -y --no-remove"));
     assert_non_null(strstr(get("asked"), "strongswan-starter.service 101\n"));
     assert_string_equal(get("systemctl"), "disable --now strongswan-starter.service\n");
+    assert_non_null(strstr(get("sudo"), "apt-get"));
+    assert_null(strstr(get("sudo"), "espalier-deps-"));
     assert_false(exists("policy"));
 }
 
