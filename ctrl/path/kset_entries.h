@@ -8,6 +8,7 @@
 #include "ctrl/lib/hash.h"
 #include "ctrl/path/kset.h"
 #include "ctrl/path/kset_objects.h"
+#include "ctrl/path/kset_values.h"
 
 struct entry;
 struct value {

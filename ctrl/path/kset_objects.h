@@ -34,19 +34,4 @@ int kset_objects(const struct kset_options *o, const struct kset_spec *spec, con
 int kset_source_objects(const struct kset_options *o, const struct kset_spec *spec,
                         const struct kset_sources *s, const struct kset_visitor *v, struct esp_error *err);
 
-// Keys and values.
-bool kobj_same_key(const struct kobj *a, const struct kobj *b);
-bool kobj_same_value(const struct kobj *a, const struct kobj *b);
-bool kobj_better(const struct kobj *a, const struct kobj *b);  // of two values under one key, which one holds
-bool kobj_overlap(const struct kobj *a, const struct kobj *b); // XFRM: there can be a packet of both
-struct kobj kobj_key(const struct kobj *o);                    // without its values
-struct kvalue { // what may differ under one key: thousands of objects are held
-    uint32_t ifindex, priority, lifetime;
-    uint8_t action, from_set;
-    uint8_t from[]; // all of it where from_set says so; otherwise it is zero, and not there
-};
-size_t kvalue_size(const struct kobj *o);
-void kobj_value(const struct kobj *o, struct kvalue *v);
-struct kobj kobj_with(const struct kobj *key, const struct kvalue *v); // of an object of that key
-
 #endif

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctrl/path/kset_objects.h"
+#include "ctrl/path/kset_values.h"
 
 struct packed { // what stands in the name
     uint8_t dir, proto, src_len, dst_len, src[16], dst[16];

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "ctrl/path/kset_objects.h"
+#include "ctrl/path/kset_values.h"
 #include "tests/system/kernel_lab.h"
 
 static unsigned lines(const char *command)

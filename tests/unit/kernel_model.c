@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctrl/path/kset_objects.h"
+#include "ctrl/path/kset_values.h"
 
 static void *more(void *p, unsigned count, unsigned *room, size_t size)
 {

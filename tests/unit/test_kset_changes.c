@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ctrl/path/kset_objects.h"
+#include "ctrl/path/kset_values.h"
 #include "espalier/error.h"
 
 // ---- counting
