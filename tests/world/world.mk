@@ -2,7 +2,7 @@
 # The world in one process (tests/world/world.h): whole daemons under one virtual clock and one seed.
 WORLD_ROOM_SRCS := $(filter-out %/main.c %/route_query.c ctrl/path/netlink%.c,$(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) \
     $(CRYPTO_SRCS) $(PKI_SRCS) $(FETCH_SRCS) $(PATH_SRCS))
-WORLD_SRCS := $(filter-out %/main.c %/test_world.c,$(wildcard tests/world/*.c)) $(WORLD_ROOM_SRCS) sim/card_model.c
+WORLD_SRCS := $(filter-out %/main.c %/scenario.c $(wildcard tests/world/test_*.c),$(wildcard tests/world/*.c)) $(WORLD_ROOM_SRCS) sim/card_model.c
 WORLD_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(WORLD_SRCS)))
 # Memory runs out for the daemons alone, not for the world (memory.c).
 WORLD_MEMORY := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=strdup,--wrap=strndup
@@ -20,8 +20,9 @@ $(WORLD)_verilated: $(BUILD)/obj/tests/world/main.o $(WORLD_OBJS) $(BUILD)/lib/l
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CXX) $(LDFLAGS) -Wl,--undefined=card_model_l1_new -o $@ $^ $(WORLD_LIBS) $(CARD_MODEL_LIBS)
-UNIT_TESTS += $(BUILD)/tests/test_world
-$(BUILD)/tests/test_world: $(BUILD)/obj/tests/world/test_world.o $(WORLD_OBJS) $(LIBESPALIER)
+SCENARIOS := $(BUILD)/tests/test_world $(BUILD)/tests/test_world_card
+UNIT_TESTS += $(SCENARIOS)
+$(SCENARIOS): $(BUILD)/tests/%: $(BUILD)/obj/tests/world/%.o $(BUILD)/obj/tests/world/scenario.o $(WORLD_OBJS) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(WORLD_LIBS) -lcmocka
