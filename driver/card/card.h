@@ -100,7 +100,8 @@ struct esp_sa {
     uint32_t outstanding; // ENCAP jobs on the card
     uint64_t seq_limit;   // the highest lease end ever asked for: nothing at or beyond it was used
     uint64_t last_seq;    // outbound: highest seen in a completion
-    struct window shadow; // inbound: the sequences whose jobs poll has returned
+    struct window shadow; // inbound: the sequences whose jobs poll has returned; in:
+    uint64_t shadow_bits[WINDOW_MAX_WORDS];
     void *cookie;
     uint32_t mark[CARD_MAX_QUEUES]; // DELETED: entries submitted by then
     struct request *deletion;       // made with it: that one always finds memory

@@ -181,7 +181,7 @@ static struct esp_sa *sa_create(struct card *c, const struct esp_sa_params *p, v
     sa->seq_limit = p->seq_limit;
     sa->last_seq = p->seq - 1;
     sa->cookie = cookie;
-    window_init(&sa->shadow, ESP_MAX_WINDOW, p->esn, p->dir == ESP_IN ? p->seq : 0, p->seen);
+    window_init(&sa->shadow, sa->shadow_bits, ESP_MAX_WINDOW, p->esn, p->dir == ESP_IN ? p->seq : 0, p->seen);
     sa->next = c->all;
     if (c->all)
         c->all->prev = sa;

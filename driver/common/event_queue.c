@@ -15,7 +15,7 @@ void event_queue_clear(struct event_queue *q)
     struct event_node *n;
 
     while ((n = event_queue_pop(q, UINT64_MAX)))
-        free(n);
+        event_node_free(n);
 }
 
 struct event_node *event_node_new(void)
@@ -27,9 +27,10 @@ struct event_node *event_node_new(void)
     return n;
 }
 
-struct event_node *event_node_short(void)
+void event_node_free(struct event_node *n)
 {
-    return calloc(1, sizeof(struct event_node));
+    if (n && n->ev)
+        free(n);
 }
 
 void event_queue_push(struct event_queue *q, struct event_node *n)

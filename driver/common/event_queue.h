@@ -9,10 +9,10 @@
 #include "espalier/engine.h"
 
 struct event_node {
-    struct esp_event *ev; // in `room`; NULL: of a short node, whose owner makes the event when it is taken
-    uint64_t after;       // deliver once this many jobs have been returned in all
+    struct esp_event
+        *ev;        // in `room`; NULL: its owner, which it is a part of, makes the event when it is taken
+    uint64_t after; // deliver once this many jobs have been returned in all
     struct event_node *next;
-    struct esp_sa *of; // of a short one
     struct esp_event room[];
 };
 
@@ -22,11 +22,12 @@ struct event_queue {
 
 void event_queue_init(struct event_queue *q);
 void event_queue_clear(struct event_queue *q);
-struct event_node *event_node_new(void); // NULL: no memory
-struct event_node *event_node_short(void);
+struct event_node *event_node_new(void);    // NULL: no memory
+void event_node_free(struct event_node *n); // but of one that is a part of its owner; may be NULL
 void event_queue_push(struct event_queue *q, struct event_node *n);
 bool event_queue_ready(const struct event_queue *q, uint64_t returned);
-// Takes the first node if it may be delivered; the caller frees it.
+// Takes the first node if it may be delivered; the caller frees it
+// (event_node_free).
 struct event_node *event_queue_pop(struct event_queue *q, uint64_t returned);
 
 #endif

@@ -36,12 +36,13 @@ int crypt_init(struct crypt *c, const struct esp_sa_params *p, struct mb *mb, st
     int rc;
 
     *c = (struct crypt){.ops = ops_of(p->alg, mb),
-                        .mb = mb,
                         .iv = s.iv,
                         .icv = s.icv ? s.icv : integ_sizes(p->integ).icv,
                         .align = s.align,
                         .esn = p->esn};
     memcpy(c->salt, p->salt, s.salt);
+    if (c->ops == &crypt_mb)
+        c->gcm.mb = mb;
     rc = c->ops->init(c, p, err);
     if (rc)
         crypt_free(c);

@@ -32,9 +32,8 @@ struct crypt {
     uint8_t iv, icv, align; // octets; align: what the ciphertext is a multiple of
     bool esn;
     uint8_t salt[4];
-    struct mb *mb; // NULL: OpenSSL does all
     union {
-        struct mb_gcm gcm; // GCM by ipsec-mb: crypt_mb
+        struct mb_gcm gcm; // GCM by ipsec-mb: crypt_mb; else OpenSSL does all
         struct {
             struct aead aead;      // GCM, ChaCha20-Poly1305
             EVP_CIPHER_CTX *ctx;   // CCM, CBC, CTR

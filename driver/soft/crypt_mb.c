@@ -16,7 +16,7 @@ enum { IV = 8 };
 static int init(struct crypt *c, const struct esp_sa_params *p, struct esp_error *err)
 {
     (void)err;
-    mb_gcm_init(&c->gcm, c->mb, p->key, alg_key_octets(p->alg));
+    mb_gcm_init(&c->gcm, c->gcm.mb, p->key, alg_key_octets(p->alg));
     return 0;
 }
 

@@ -229,7 +229,7 @@ static enum esp_status finish_transport(const struct opened *x, struct esp_job *
 
 static bool src_changed(const struct esp_sa *sa, const struct outer *o)
 {
-    return memcmp(sa->src, ip_src(o->ip, o->v.v6), ip_addr_octets(o->v.v6)) ||
+    return memcmp(sa->ends.src, ip_src(o->ip, o->v.v6), ip_addr_octets(o->v.v6)) ||
            (o->udp && sa->sport != o->sport);
 }
 

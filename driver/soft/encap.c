@@ -44,8 +44,8 @@ static enum esp_status plan_transport(const struct esp_sa *sa, const struct esp_
         st = ip_walk(ip, &x->v);
     if (st)
         return st;
-    if (memcmp(ip_src(ip, sa->ipv6), sa->src, ip_addr_octets(sa->ipv6)) ||
-        memcmp(ip_dst(ip, sa->ipv6), sa->dst, ip_addr_octets(sa->ipv6)))
+    if (memcmp(ip_src(ip, sa->ipv6), sa->must.src, ip_addr_octets(sa->ipv6)) ||
+        memcmp(ip_dst(ip, sa->ipv6), sa->must.dst, ip_addr_octets(sa->ipv6)))
         return ESP_STATUS_SA_MISMATCH;
     x->payload = ip + x->v.header;
     x->payload_len = x->v.total - x->v.header;

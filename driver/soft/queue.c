@@ -70,13 +70,14 @@ static void add(struct soft_queue *q, struct esp_sa *sa, struct event_node *n)
         refuse(sa, rc, n->ev);
 }
 
-static void remove_sa(struct soft_queue *q, struct esp_sa *sa, struct event_node *n)
+static void remove_sa(struct soft_queue *q, struct esp_sa *sa)
 {
-    n->after = q->submitted;
+    sa->deleted.after = q->submitted;
     sa->draining = true;
     if (sa->dir == ESP_IN)
         spi_table_remove(&q->spis, sa);
     soft_sa_wipe(sa); // the key can go at once
+    event_queue_push(&q->held, &sa->deleted);
 }
 
 static void lease(struct esp_sa *sa, uint64_t seq_limit, struct event_node *n)
@@ -86,24 +87,26 @@ static void lease(struct esp_sa *sa, uint64_t seq_limit, struct event_node *n)
     sa->lease_low_from = lease_low_mark(sa->next_seq, seq_limit);
 }
 
-static void run_command(struct soft_queue *q, const struct soft_command *c)
+static void run_order(struct soft_queue *q, const struct soft_order *o)
 {
-    switch (c->op) {
-    case SOFT_ADD: add(q, c->sa, c->node); break;
-    case SOFT_DELETE: remove_sa(q, c->sa, c->node); break;
-    case SOFT_QUERY: soft_queue_answer(c->sa, ESP_EVENT_SA_STATS, c->node->ev); break;
-    case SOFT_LEASE: lease(c->sa, c->seq_limit, c->node); break;
-    case SOFT_ENDPOINT: soft_sa_set_endpoint(c->sa, c->to); break; // its place in the table hangs on the SPI
+    switch (o->c.op) {
+    case SOFT_ADD: add(q, o->sa, o->node); break;
+    case SOFT_QUERY: soft_queue_answer(o->sa, ESP_EVENT_SA_STATS, o->node->ev); break;
+    case SOFT_LEASE: lease(o->sa, o->seq_limit, o->node); break;
+    case SOFT_ENDPOINT: soft_sa_set_endpoint(o->sa, &o->to); break; // its place in the table hangs on the SPI
+    case SOFT_DELETE: break;
     }
-    if (c->node)
-        event_queue_push(&q->held, c->node);
-    atomic_store_explicit(&q->inbound, (unsigned)q->spis.count, memory_order_relaxed);
+    if (o->node)
+        event_queue_push(&q->held, o->node);
 }
 
-static void command_free(struct soft_command *c)
+static void run_command(struct soft_queue *q, struct soft_command *c)
 {
-    free(c->to);
-    free(c);
+    if (c->op == SOFT_DELETE)
+        remove_sa(q, (struct esp_sa *)(void *)((char *)c - offsetof(struct esp_sa, farewell)));
+    else
+        run_order(q, (struct soft_order *)c);
+    atomic_store_explicit(&q->inbound, (unsigned)q->spis.count, memory_order_relaxed);
 }
 
 static void take_inbox(struct soft_queue *q)
@@ -118,22 +121,19 @@ static void take_inbox(struct soft_queue *q)
         oldest = c;
     }
     for (; oldest; oldest = next) {
+        bool deletes = oldest->op == SOFT_DELETE; // then it may be gone with its SA
         next = oldest->next;
         run_command(q, oldest);
-        command_free(oldest);
+        if (!deletes)
+            free(oldest);
     }
     soft_queue_flush(q);
 }
 
-void soft_queue_hand(struct soft_queue *q, struct soft_command *own)
+static void hand(struct soft_queue *q, struct soft_command *own)
 {
     uint64_t one = 1;
 
-    if (!q->engine->threads) {
-        run_command(q, own);
-        command_free(own);
-        return;
-    }
     own->next = atomic_load(&q->inbox);
     while (!atomic_compare_exchange_weak(&q->inbox, &own->next, own))
         ;
@@ -141,27 +141,27 @@ void soft_queue_hand(struct soft_queue *q, struct soft_command *own)
         (void)!write(q->base.fd, &one, sizeof(one));
 }
 
-int soft_queue_give(struct soft_queue *q, const struct soft_command *c)
+void soft_queue_delete(struct soft_queue *q, struct esp_sa *sa)
 {
-    struct soft_command *own;
+    if (q->engine->threads)
+        hand(q, &sa->farewell);
+    else
+        run_command(q, &sa->farewell);
+}
+
+int soft_queue_give(struct soft_queue *q, const struct soft_order *o)
+{
+    struct soft_order copy = *o, *own;
 
     if (!q->engine->threads) {
-        run_command(q, c);
+        run_command(q, &copy.c);
         return 0;
     }
     own = malloc(sizeof(*own));
     if (!own)
         return -ENOMEM;
-    *own = *c;
-    if (c->to) {
-        own->to = malloc(sizeof(*own->to));
-        if (!own->to) {
-            free(own);
-            return -ENOMEM;
-        }
-        *own->to = *c->to;
-    }
-    soft_queue_hand(q, own);
+    *own = copy;
+    hand(q, &own->c);
     return 0;
 }
 
@@ -278,18 +278,24 @@ struct soft_queue *soft_queue_new(struct soft_engine *s, unsigned index, struct 
     return q;
 }
 
-void soft_queue_free(struct soft_queue *q)
+void soft_queue_forget(struct soft_queue *q)
 {
     struct soft_command *next;
 
-    if (!q)
-        return;
-    for (struct soft_command *c = atomic_load(&q->inbox); c; c = next) {
+    for (struct soft_command *c = atomic_exchange(&q->inbox, NULL); c; c = next) {
         next = c->next;
-        free(c->node);
-        command_free(c);
+        if (c->op == SOFT_DELETE)
+            continue;
+        free(((struct soft_order *)c)->node);
+        free(c);
     }
     event_queue_clear(&q->held);
+}
+
+void soft_queue_free(struct soft_queue *q)
+{
+    if (!q)
+        return;
     spi_table_free(&q->spis);
     mb_close(q->mb);
     if (q->scratch) {

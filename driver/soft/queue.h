@@ -13,14 +13,15 @@
 enum { SOFT_RING = 1024, SOFT_STATUSES = 128, SOFT_SCRATCH = 65536 };
 _Static_assert((SOFT_RING & (SOFT_RING - 1)) == 0, "the ring is a power of two");
 
-enum soft_op { SOFT_ADD, SOFT_DELETE, SOFT_QUERY, SOFT_LEASE, SOFT_ENDPOINT };
-struct soft_command {
-    enum soft_op op;
+// All but DELETE, which is a part of its SA.
+struct soft_order {
+    struct soft_command c; // first
     struct esp_sa *sa;
-    uint64_t seq_limit;      // LEASE
-    struct esp_endpoint *to; // ENDPOINT: its own
-    struct event_node *node; // its answer; ENDPOINT has none, that of DELETE is short
-    struct soft_command *next;
+    union {
+        uint64_t seq_limit;     // LEASE
+        struct esp_endpoint to; // ENDPOINT
+    };
+    struct event_node *node; // its answer; ENDPOINT has none
 };
 
 struct soft_engine;
@@ -56,10 +57,11 @@ int soft_open_openssl(struct esp_engine **e,
 // Takes mb, also when it fails.
 struct soft_queue *soft_queue_new(struct soft_engine *s, unsigned index, struct mb *mb,
                                   struct esp_error *err);
-void soft_queue_free(struct soft_queue *q);
-// From the engine's thread. The command is copied; 0 or -ENOMEM.
-int soft_queue_give(struct soft_queue *q, const struct soft_command *c);
-void soft_queue_hand(struct soft_queue *q, struct soft_command *own); // ... is the queue's from now on
+void soft_queue_forget(struct soft_queue *q); // what it has not done or said: before the SAs go
+void soft_queue_free(struct soft_queue *q);   // after them
+// From the engine's thread. The order is copied; 0 or -ENOMEM.
+int soft_queue_give(struct soft_queue *q, const struct soft_order *o);
+void soft_queue_delete(struct soft_queue *q, struct esp_sa *sa);
 void soft_queue_answer(struct esp_sa *sa, enum esp_event_type type, struct esp_event *ev);
 void soft_queue_flush(struct soft_queue *q); // answers that are due go to the engine
 bool soft_queue_waits(const struct soft_queue *q);

@@ -20,57 +20,69 @@ static uint64_t none_is_max(uint64_t limit)
     return limit ? limit : UINT64_MAX;
 }
 
-static void build_ip4(struct esp_sa *sa, uint8_t *h, uint8_t proto)
+static void build_ip4(struct esp_sa *sa, const struct esp_endpoint *to, uint8_t *h, uint8_t proto)
 {
     h[0] = 0x45;
     h[8] = sa->ttl;
     h[9] = proto;
-    memcpy(h + 12, sa->src, 4);
-    memcpy(h + 16, sa->dst, 4);
+    memcpy(h + 12, to->src, 4);
+    memcpy(h + 16, to->dst, 4);
     for (int i = 0; i < IP4_HEADER; i += 2)
         sa->header_sum += get_be16(h + i);
 }
 
-static void build_ip6(const struct esp_sa *sa, uint8_t *h, uint8_t proto)
+static void build_ip6(const struct esp_sa *sa, const struct esp_endpoint *to, uint8_t *h, uint8_t proto)
 {
     h[0] = 0x60;
     h[6] = proto;
     h[7] = sa->ttl;
-    memcpy(h + 8, sa->src, 16);
-    memcpy(h + 24, sa->dst, 16);
+    memcpy(h + 8, to->src, 16);
+    memcpy(h + 24, to->dst, 16);
+}
+
+static struct soft_ends ends_of(const struct esp_endpoint *to)
+{
+    struct soft_ends e;
+
+    memcpy(e.src, to->src, sizeof(e.src));
+    memcpy(e.dst, to->dst, sizeof(e.dst));
+    return e;
 }
 
 // The outer header with zeros where fields differ from packet to packet (RFC 4303 section 3.1.2, RFC 3948
 // section 2.1). In transport mode the packet brings its own, and only what follows it is used.
-static void build_header(struct esp_sa *sa)
+static void build_header(struct esp_sa *sa, const struct esp_endpoint *to)
 {
     uint8_t *h = sa->header, proto = sa->is_ah ? PROTO_AH : sa->udp_encap ? PROTO_UDP : PROTO_ESP;
     uint32_t ip = sa->transport ? 0 : sa->ipv6 ? IP6_HEADER : IP4_HEADER;
 
     memset(h, 0, sizeof(sa->header));
     sa->header_sum = 0;
-    sa->header_len = ip + (sa->udp_encap ? UDP_HEADER : 0);
+    sa->header_len = (uint8_t)(ip + (sa->udp_encap ? UDP_HEADER : 0));
     if (ip == IP4_HEADER)
-        build_ip4(sa, h, proto);
+        build_ip4(sa, to, h, proto);
     else if (ip == IP6_HEADER)
-        build_ip6(sa, h, proto);
+        build_ip6(sa, to, h, proto);
     if (sa->udp_encap) {
-        put_be16(h + ip, sa->sport);
-        put_be16(h + ip + 2, sa->dport);
+        put_be16(h + ip, to->sport);
+        put_be16(h + ip + 2, to->dport);
     }
     put_be32(h + sa->header_len, sa->spi);
+    if (sa->transport)
+        sa->must = ends_of(to);
 }
 
 void soft_sa_set_endpoint(struct esp_sa *sa, const struct esp_endpoint *to)
 {
     sa->ipv6 = to->ipv6;
     sa->udp_encap = to->udp_encap;
-    memcpy(sa->src, to->src, sizeof(sa->src));
-    memcpy(sa->dst, to->dst, sizeof(sa->dst));
+    if (sa->dir == ESP_OUT) {
+        build_header(sa, to);
+        return;
+    }
+    sa->ends = ends_of(to);
     sa->sport = to->sport;
-    sa->dport = sa->dir == ESP_IN ? inbound_dport(to->dport) : to->dport;
-    if (sa->dir == ESP_OUT)
-        build_header(sa);
+    sa->dport = inbound_dport(to->dport);
 }
 
 void soft_sa_hand_over(const struct esp_sa *sa, uint64_t *seq, uint64_t *seen)
@@ -80,9 +92,23 @@ void soft_sa_hand_over(const struct esp_sa *sa, uint64_t *seq, uint64_t *seen)
         window_export(&sa->window, seen);
 }
 
+void soft_sa_ask_endpoint(struct esp_sa *sa, const struct esp_endpoint *to)
+{
+    if (sa->dir == ESP_OUT)
+        return;
+    sa->asked_ipv6 = to->ipv6;
+    memcpy(sa->asked_dst, to->dst, sizeof(sa->asked_dst));
+}
+
+static size_t octets_of(enum esp_dir dir, uint32_t window)
+{
+    return sizeof(struct esp_sa) + (dir == ESP_IN ? window_words(window) * sizeof(uint64_t) : 0);
+}
+
 struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct mb *mb, struct esp_error *err)
 {
-    struct esp_sa *sa = calloc(1, sizeof(*sa));
+    struct esp_sa *sa = calloc(1, octets_of(p->dir, p->window));
+    struct esp_endpoint to = params_endpoint(p);
 
     if (!sa) {
         esp_fail(err, -ENOMEM, "sa", "out of memory");
@@ -93,7 +119,7 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct mb *mb, struct 
         free(sa);
         return NULL;
     }
-    sa->dir = p->dir;
+    sa->dir = (uint8_t)p->dir;
     sa->spi = p->spi;
     sa->transport = p->mode == ESP_TRANSPORT;
     sa->inner = (uint8_t)params_inner(p);
@@ -110,16 +136,17 @@ struct esp_sa *soft_sa_new(const struct esp_sa_params *p, struct mb *mb, struct 
     if (p->dir == ESP_OUT) {
         sa->next_seq = p->seq;
         sa->seq_limit = p->seq_limit;
+        sa->limit_asked = p->seq_limit;
         sa->lease_low_from = lease_low_mark(p->seq, p->seq_limit);
         sa->id_offset = p->id_offset;
         sa->tfc = p->tfc;
     } else {
-        window_init(&sa->window, p->window, p->esn, p->seq, p->seen);
+        window_init(&sa->window, sa->bits, p->window, p->esn, p->seq, p->seen);
     }
     sa->queue = p->queue;
-    sa->limit_asked = p->seq_limit;
-    sa->asked = params_endpoint(p);
-    soft_sa_set_endpoint(sa, &sa->asked);
+    sa->farewell.op = SOFT_DELETE;
+    soft_sa_ask_endpoint(sa, &to);
+    soft_sa_set_endpoint(sa, &to);
     return sa;
 }
 
@@ -136,7 +163,7 @@ void soft_sa_free(struct esp_sa *sa)
     if (!sa)
         return;
     soft_sa_wipe(sa);
-    OPENSSL_cleanse(sa, sizeof(*sa));
+    OPENSSL_cleanse(sa, octets_of((enum esp_dir)sa->dir, sa->dir == ESP_IN ? sa->window.size : 0));
     free(sa);
 }
 
@@ -183,10 +210,10 @@ static int grow(struct spi_table *t)
 
 int spi_table_add(struct spi_table *t, struct esp_sa *sa)
 {
-    struct esp_sa *old = spi_table_find(t, sa->spi, sa->ipv6, sa->dst);
+    struct esp_sa *old = spi_table_find(t, sa->spi, sa->ipv6, sa->ends.dst);
     struct esp_sa **to;
 
-    if (old && sa_is_for(old, sa->ipv6, sa->dst))
+    if (old && sa_is_for(old, sa->ipv6, sa->ends.dst))
         return -EEXIST;
     if (t->count >= t->size && grow(t))
         return -ENOMEM;

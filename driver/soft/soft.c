@@ -76,51 +76,11 @@ static void unlink_sa(struct soft_engine *s, struct esp_sa *sa)
         sa->next->prev = sa->prev;
 }
 
-static struct soft_command *farewell_new(struct esp_sa *sa)
-{
-    struct soft_command *c = malloc(sizeof(*c));
-
-    if (c) {
-        *c = (struct soft_command){.op = SOFT_DELETE, .sa = sa, .node = event_node_short()};
-        if (c->node) {
-            c->node->of = sa;
-            return c;
-        }
-    }
-    free(c);
-    return NULL;
-}
-
-static void sa_end(struct esp_sa *sa)
-{
-    if (sa && sa->farewell)
-        free(sa->farewell->node);
-    if (sa)
-        free(sa->farewell);
-    soft_sa_free(sa);
-}
-
-// NULL: there is no memory for it, or for what ends it one day.
-static struct esp_sa *sa_begin(struct soft_engine *s, const struct esp_sa_params *p, void *cookie,
-                               struct esp_error *err)
-{
-    struct esp_sa *sa = soft_sa_new(p, s->queue[p->queue]->mb, err);
-
-    if (sa) {
-        sa->cookie = cookie;
-        sa->farewell = farewell_new(sa);
-        if (sa->farewell)
-            return sa;
-    }
-    soft_sa_free(sa);
-    return NULL;
-}
-
 static int soft_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void *cookie, struct esp_sa **out,
                        struct esp_error *err)
 {
     struct soft_engine *s = soft(e);
-    struct soft_command c = {.op = SOFT_ADD};
+    struct soft_order o = {.c.op = SOFT_ADD};
     int rc;
 
     *out = NULL;
@@ -129,43 +89,41 @@ static int soft_sa_add(struct esp_engine *e, const struct esp_sa_params *p, void
         rc = soft_capable(e, p, err);
     if (rc)
         return rc;
-    c.node = event_node_new();
-    c.sa = c.node ? sa_begin(s, p, cookie, err) : NULL;
-    if (!c.sa || soft_queue_give(s->queue[p->queue], &c)) {
-        sa_end(c.sa);
-        free(c.node);
+    o.node = event_node_new();
+    o.sa = o.node ? soft_sa_new(p, s->queue[p->queue]->mb, err) : NULL;
+    if (o.sa)
+        o.sa->cookie = cookie;
+    if (!o.sa || soft_queue_give(s->queue[p->queue], &o)) {
+        soft_sa_free(o.sa);
+        event_node_free(o.node);
         return esp_fail(err, -ENOMEM, "sa", "out of memory");
     }
-    link_sa(s, c.sa);
-    *out = c.sa;
+    link_sa(s, o.sa);
+    *out = o.sa;
     return 0;
 }
 
 // Every command but ADD and DELETE.
-static int give(struct soft_engine *s, struct esp_sa *sa, struct soft_command c)
+static int give(struct soft_engine *s, struct esp_sa *sa, struct soft_order o)
 {
     int rc;
 
-    c.sa = sa;
-    c.node = c.op == SOFT_ENDPOINT ? NULL : event_node_new();
-    if (!c.node && c.op != SOFT_ENDPOINT)
+    o.sa = sa;
+    o.node = o.c.op == SOFT_ENDPOINT ? NULL : event_node_new();
+    if (!o.node && o.c.op != SOFT_ENDPOINT)
         return -ENOMEM;
-    rc = soft_queue_give(s->queue[sa->queue], &c);
+    rc = soft_queue_give(s->queue[sa->queue], &o);
     if (rc)
-        free(c.node);
+        event_node_free(o.node);
     return rc;
 }
 
 static int soft_sa_delete(struct esp_engine *e, struct esp_sa *sa)
 {
-    struct soft_command *c;
-
     if (!sa || sa->closing)
         return -EINVAL;
     sa->closing = true;
-    c = sa->farewell;
-    sa->farewell = NULL;
-    soft_queue_hand(soft(e)->queue[sa->queue], c);
+    soft_queue_delete(soft(e)->queue[sa->queue], sa);
     return 0;
 }
 
@@ -173,7 +131,7 @@ static int soft_sa_query(struct esp_engine *e, struct esp_sa *sa)
 {
     if (!sa || sa->closing)
         return -EINVAL;
-    return give(soft(e), sa, (struct soft_command){.op = SOFT_QUERY});
+    return give(soft(e), sa, (struct soft_order){.c.op = SOFT_QUERY});
 }
 
 static int soft_sa_lease(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_limit)
@@ -182,7 +140,7 @@ static int soft_sa_lease(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_l
 
     if (!sa || sa->dir != ESP_OUT || sa->closing || seq_limit <= sa->limit_asked)
         return -EINVAL;
-    rc = give(soft(e), sa, (struct soft_command){.op = SOFT_LEASE, .seq_limit = seq_limit});
+    rc = give(soft(e), sa, (struct soft_order){.c.op = SOFT_LEASE, .seq_limit = seq_limit});
     if (!rc)
         sa->limit_asked = seq_limit;
     return rc;
@@ -192,8 +150,8 @@ static int soft_sa_lease(struct esp_engine *e, struct esp_sa *sa, uint64_t seq_l
 static bool taken(const struct soft_engine *s, const struct esp_sa *sa, const struct esp_endpoint *to)
 {
     for (const struct esp_sa *i = s->all; i; i = i->next)
-        if (i != sa && i->dir == ESP_IN && !i->closing && i->spi == sa->spi && i->asked.ipv6 == to->ipv6 &&
-            !memcmp(i->asked.dst, to->dst, ip_addr_octets(to->ipv6)))
+        if (i != sa && i->dir == ESP_IN && !i->closing && i->spi == sa->spi && i->asked_ipv6 == to->ipv6 &&
+            !memcmp(i->asked_dst, to->dst, ip_addr_octets(to->ipv6)))
             return true;
     return false;
 }
@@ -201,7 +159,6 @@ static bool taken(const struct soft_engine *s, const struct esp_sa *sa, const st
 static int soft_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struct esp_endpoint *to,
                             struct esp_error *why)
 {
-    struct esp_endpoint copy = *to;
     int rc;
 
     if (!sa || sa->closing)
@@ -212,10 +169,10 @@ static int soft_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struc
         return esp_fail(why, -EINVAL, "udp_encap", "AH has no UDP encapsulation: there must be no NAT");
     if (sa->dir == ESP_IN && taken(soft(e), sa, to))
         return esp_fail(why, -EEXIST, "spi", "an SA with SPI 0x%08x and this destination exists", sa->spi);
-    rc = give(soft(e), sa, (struct soft_command){.op = SOFT_ENDPOINT, .to = &copy});
+    rc = give(soft(e), sa, (struct soft_order){.c.op = SOFT_ENDPOINT, .to = *to});
     if (rc)
         return esp_fail(why, rc, "sa", "out of memory");
-    sa->asked = *to;
+    soft_sa_ask_endpoint(sa, to);
     return 0;
 }
 
@@ -247,23 +204,24 @@ static void collect(struct soft_engine *s)
     }
 }
 
-// Takes the node too. A short one is a deleted SA's, whose jobs are all back: none is submitted for it any
-// more, its queue does not know it, and what it knows, drops too, is exact now.
+// Takes the node too. One without an event is a deleted SA's, whose jobs are all back: none is submitted for
+// it any more, its queue does not know it, and what it knows, drops too, is exact now.
 static void take_event(struct soft_engine *s, struct event_node *node, struct esp_event *ev)
 {
-    struct esp_sa *sa = node->ev ? node->ev->sa : node->of;
+    struct esp_sa *sa =
+        node->ev ? node->ev->sa : (struct esp_sa *)(void *)((char *)node - offsetof(struct esp_sa, deleted));
 
     *ev = (struct esp_event){0};
     if (node->ev)
         *ev = *node->ev;
     else
         soft_queue_answer(sa, ESP_EVENT_SA_DELETED, ev);
-    free(node);
+    event_node_free(node);
     if (ev->type == ESP_EVENT_SA_REFUSED)
         ev->sa = NULL;
     if (ev->type == ESP_EVENT_SA_DELETED || ev->type == ESP_EVENT_SA_REFUSED) {
         unlink_sa(s, sa);
-        sa_end(sa);
+        soft_sa_free(sa);
     }
 }
 
@@ -330,12 +288,15 @@ static void soft_destroy(struct esp_engine *e)
 
     for (struct event_node *n = atomic_load(&s->done), *next; n; n = next) {
         next = n->next;
-        free(n);
+        event_node_free(n);
     }
     event_queue_clear(&s->events);
+    for (unsigned i = 0; s->queue && i < s->queues; i++)
+        if (s->queue[i])
+            soft_queue_forget(s->queue[i]);
     for (struct esp_sa *sa = s->all, *next; sa; sa = next) {
         next = sa->next;
-        sa_end(sa);
+        soft_sa_free(sa);
     }
     for (unsigned i = 0; s->queue && i < s->queues; i++)
         soft_queue_free(s->queue[i]);

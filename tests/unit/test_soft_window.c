@@ -31,11 +31,12 @@ static void run_model(uint32_t size, bool esn, uint64_t start, uint64_t seed)
     static const uint64_t none[16];
     struct model m = {.start = start, .top = start, .span = (size_t)STEPS * 700};
     uint64_t state = seed;
+    uint64_t bits[WINDOW_MAX_WORDS];
     struct window w;
 
     m.got = calloc(m.span, 1);
     assert_non_null(m.got);
-    window_init(&w, size, esn, start, none);
+    window_init(&w, bits, size, esn, start, none);
     m.got[0] = start > 0;
     for (int i = 0; i < STEPS; i++) {
         uint64_t r = rnd(&state), seq;
@@ -100,11 +101,12 @@ static void test_window_matches_model_across_esn_wrap(void **state)
 static void test_window_before_first_packet_is_old(void **state)
 {
     static const uint64_t none[16];
+    uint64_t bits[WINDOW_MAX_WORDS];
     struct window w;
     uint64_t seq;
 
     (void)state;
-    window_init(&w, 64, true, 5, none);
+    window_init(&w, bits, 64, true, 5, none);
     seq = window_infer(&w, 0xfffffff0u); // 21 below zero
     assert_int_equal(window_look(&w, seq), ESP_STATUS_REPLAY_OLD);
     assert_int_equal(window_look(&w, 0), ESP_STATUS_REPLAY_OLD);
@@ -113,30 +115,57 @@ static void test_window_before_first_packet_is_old(void **state)
 
 static void test_window_export_and_init_are_inverse(void **state)
 {
-    uint64_t seed = 7, seen[16], again[16];
+    uint64_t seed = 7, seen[16], again[16], bits[2][WINDOW_MAX_WORDS];
     struct window a, b;
 
     (void)state;
     memset(seen, 0, sizeof(seen));
-    window_init(&a, 200, true, 0, seen);
+    window_init(&a, bits[0], 200, true, 0, seen);
     for (uint64_t s = 1; s < 5000; s++)
         if (rnd(&seed) % 3 && window_look(&a, s) == ESP_STATUS_OK)
             window_set(&a, s);
     window_export(&a, seen);
-    window_init(&b, 200, true, a.top, seen);
+    window_init(&b, bits[1], 200, true, a.top, seen);
     window_export(&b, again);
     for (uint64_t s = a.top > 300 ? a.top - 300 : 1; s < a.top + 100; s++)
         assert_int_equal(window_look(&a, s), window_look(&b, s));
     assert_int_equal(again[0] & 1, 1);
 }
 
-static void test_window_at_the_last_number_terminates(void **state)
+// As many bits as it is long, in words whose number is a power of two: what is behind it costs nothing.
+static void test_window_keeps_no_more_than_its_length(void **state)
 {
-    static const uint64_t none[16];
+    static const struct {
+        uint32_t size;
+        unsigned words;
+    } cases[] = {{0, 0}, {1, 1}, {32, 1}, {64, 1}, {65, 2}, {128, 2}, {129, 4}, {1023, 16}, {1024, 16}};
+    uint64_t seen[16], bits[WINDOW_MAX_WORDS + 1];
     struct window w;
 
     (void)state;
-    window_init(&w, 1024, true, UINT64_MAX - 3, none);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        unsigned words = cases[i].words;
+        memset(seen, 0xff, sizeof(seen));
+        memset(bits, 0xa5, sizeof(bits));
+        window_init(&w, bits, cases[i].size, false, 5000, seen);
+        for (uint64_t s = 5001; s < 9000; s += 1 + s % 97)
+            window_set(&w, s);
+        window_export(&w, seen);
+        assert_int_equal(window_words(cases[i].size), words);
+        assert_int_equal(bits[words], 0xa5a5a5a5a5a5a5a5u); // what is behind them is not its own
+        for (uint64_t n = cases[i].size; n < 1024; n++)
+            assert_false(seen[n / 64] >> (n % 64) & 1);
+    }
+}
+
+static void test_window_at_the_last_number_terminates(void **state)
+{
+    static const uint64_t none[16];
+    uint64_t bits[WINDOW_MAX_WORDS];
+    struct window w;
+
+    (void)state;
+    window_init(&w, bits, 1024, true, UINT64_MAX - 3, none);
     window_set(&w, UINT64_MAX);
     assert_int_equal(window_look(&w, UINT64_MAX), ESP_STATUS_REPLAY_SEEN);
     assert_int_equal(window_look(&w, UINT64_MAX - 1), ESP_STATUS_OK);
@@ -150,6 +179,7 @@ int main(void)
         cmocka_unit_test(test_window_matches_model_across_esn_wrap),
         cmocka_unit_test(test_window_before_first_packet_is_old),
         cmocka_unit_test(test_window_export_and_init_are_inverse),
+        cmocka_unit_test(test_window_keeps_no_more_than_its_length),
         cmocka_unit_test(test_window_at_the_last_number_terminates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

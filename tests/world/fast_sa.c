@@ -62,7 +62,7 @@ static uint32_t spi_slot(const struct fast_sas *s, uint32_t spi, const uint8_t *
         if (slot >= FAST_SLOTS || s->slot[ESP_IN][slot].sa->spi != spi)
             continue;
         by_spi = slot;
-        if (!memcmp(s->slot[ESP_IN][slot].sa->dst, dst, 4))
+        if (!memcmp(s->slot[ESP_IN][slot].sa->ends.dst, dst, 4))
             by_both = slot;
     }
     return by_both < FAST_SLOTS ? by_both : by_spi;
@@ -170,8 +170,8 @@ static struct esp_sa *make_sa(const struct espc_sa_blob *b, enum esp_dir dir)
     OPENSSL_cleanse(&p, sizeof(p));
     if (!sa)
         abort();
-    if (dir == ESP_IN && !(b->seen[0] & 1)) // the card believes its host in this, too
-        sa->window.bits[b->seq / 64 % (ESP_MAX_WINDOW / 64)] &= ~(1ull << b->seq % 64);
+    if (dir == ESP_IN && sa->window.words && !(b->seen[0] & 1)) // the card believes its host in this, too
+        sa->window.bits[b->seq / 64 % sa->window.words] &= ~(1ull << b->seq % 64);
     return sa;
 }
 
@@ -274,7 +274,7 @@ static bool elsewhere(const struct fast_sas *s, const struct esp_sa *sa, const u
 {
     for (unsigned i = 0; i < FAST_SLOTS; i++) {
         const struct esp_sa *other = s->slot[ESP_IN][i].sa;
-        if (other && other != sa && other->spi == sa->spi && !memcmp(other->dst, dst, 4))
+        if (other && other != sa && other->spi == sa->spi && !memcmp(other->ends.dst, dst, 4))
             return true;
     }
     return false;
