@@ -50,6 +50,7 @@ static bool prefix_want(struct classifier *c, struct class_key k, unsigned lengt
 {
     if (prefix_find(c, k))
         return true;
+    c->prefixes.halves = true;
     if (!class_put(&c->prefixes, k))
         return false;
     length_use(&c->lengths[six][remote], length);

@@ -56,7 +56,7 @@ struct cell { // one value of a shape, in a pair of many
     struct class_rule *rules;
     uint32_t count;
 };
-_Static_assert(sizeof(struct class_prefix) <= 64 && sizeof(struct class_pair) <= 64 &&
+_Static_assert(sizeof(struct class_prefix) <= 32 && sizeof(struct class_pair) <= 64 &&
                    sizeof(struct cell) <= 64,
                "entries of a class_table");
 
@@ -120,7 +120,7 @@ static inline struct class_pair *pair_get(const struct class_table *t, struct cl
                                           const struct class_key *remote)
 {
     for (; at != SIZE_MAX; at = class_aim_from(t, at + 1, hash)) {
-        struct class_pair *p = (struct class_pair *)&t->line[at];
+        struct class_pair *p = (struct class_pair *)class_at(t, at);
         const struct ends *e = (const struct ends *)(uintptr_t)p->key.b;
         if (p->key.a == k.a && p->key.c == k.c &&
             (!e || (same_key(e->local, *local) && same_key(e->remote, *remote))))

@@ -27,11 +27,18 @@ static void set_tag(struct class_table *t, size_t at, uint8_t tag)
         t->tag[t->size + at] = tag;
 }
 
+static size_t entry(const struct class_table *t)
+{
+    return sizeof(struct class_line) / (t->halves ? 2 : 1);
+}
+
 static bool grow(struct class_table *t)
 {
-    struct class_table bigger = {
-        .size = t->size ? 2 * t->size : FIRST_SIZE, .count = t->count, .without_b = t->without_b};
-    size_t octets = bigger.size * sizeof(struct class_line);
+    struct class_table bigger = {.size = t->size ? 2 * t->size : FIRST_SIZE,
+                                 .count = t->count,
+                                 .without_b = t->without_b,
+                                 .halves = t->halves};
+    size_t octets = bigger.size * entry(t);
     bigger.memory = calloc(1, octets + 9 * bigger.size + MIRRORED + sizeof(struct class_line));
     if (!bigger.memory)
         return false;
@@ -46,8 +53,8 @@ static bool grow(struct class_table *t)
     }
     for (size_t i = 0; i < t->size; i++) {
         if (t->tag[i]) {
-            size_t at = free_place(&bigger, class_hash(t, t->line[i].key));
-            bigger.line[at] = t->line[i];
+            size_t at = free_place(&bigger, class_hash(t, class_at(t, i)->key));
+            memcpy(class_at(&bigger, at), class_at(t, i), entry(t));
             set_tag(&bigger, at, t->tag[i]);
             bigger.note[at] = t->note[i];
         }
@@ -63,20 +70,22 @@ void *class_put(struct class_table *t, struct class_key k)
     if (3 * (t->count + 1) > 2 * t->size && !grow(t)) // two thirds full at most
         return NULL;
     size_t at = free_place(t, hash);
-    t->line[at] = (struct class_line){.key = k};
+    struct class_line *l = class_at(t, at);
+    memset(l, 0, entry(t));
+    l->key = k;
     set_tag(t, at, class_tag(hash));
     t->note[at] = 0;
     t->count++;
-    return &t->line[at];
+    return l;
 }
 
 void class_take(struct class_table *t, void *line)
 {
-    size_t mask = t->size - 1, hole = (size_t)((struct class_line *)line - t->line);
+    size_t mask = t->size - 1, hole = (size_t)((char *)line - (char *)t->line) / entry(t);
     for (size_t i = (hole + 1) & mask; t->tag[i]; i = (i + 1) & mask) {
-        size_t home = class_hash(t, t->line[i].key) & mask;
+        size_t home = class_hash(t, class_at(t, i)->key) & mask;
         if (((i - home) & mask) >= ((i - hole) & mask)) { // it may stand in the hole
-            t->line[hole] = t->line[i];
+            memcpy(class_at(t, hole), class_at(t, i), entry(t));
             set_tag(t, hole, t->tag[i]);
             t->note[hole] = t->note[i];
             hole = i;
@@ -89,5 +98,5 @@ void class_take(struct class_table *t, void *line)
 void class_table_free(struct class_table *t)
 {
     free(t->memory);
-    *t = (struct class_table){.without_b = t->without_b};
+    *t = (struct class_table){.without_b = t->without_b, .halves = t->halves};
 }

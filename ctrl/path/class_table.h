@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The classifier's tables: entries of one cache line each, in the table itself, found by a key of three words
-// (open addressing, at most two thirds full). Of each entry an octet of its hash, and a note of sixteen bits,
-// stand in arrays of their own, which stay in the cache when the entries do not: what is not there costs no
-// access to memory, what is there one, and where the note is enough, none. All can be asked for early:
-// class_ask for many keys, then class_place and class_notes, or class_aim and class_get. Entries move when
-// the table grows or something is removed: nobody keeps a pointer to one.
+// The classifier's tables: entries of one cache line each, or of half of one, in the table itself, found by a
+// key of three words (open addressing, at most two thirds full). Of each entry an octet of its hash, and a
+// note of sixteen bits, stand in arrays of their own, which stay in the cache when the entries do not: what
+// is not there costs no access to memory, what is there one, and where the note is enough, none. All can be
+// asked for early: class_ask for many keys, then class_place and class_notes, or class_aim and class_get.
+// Entries move when the table grows or something is removed: nobody keeps a pointer to one.
 #ifndef CTRL_PATH_CLASS_TABLE_H
 #define CTRL_PATH_CLASS_TABLE_H
 
@@ -21,7 +21,7 @@ struct class_key {
 };
 struct class_line { // whatever an entry is to its owner
     struct class_key key;
-    uint64_t rest[5];
+    uint64_t rest[5]; // one in `halves`
 } __attribute__((may_alias));
 struct class_table { // all zero: empty
     struct class_line *line;
@@ -30,7 +30,12 @@ struct class_table { // all zero: empty
     size_t size, count; // size: 0 or a power of two
     void *memory;
     bool without_b; // b has no part in the hash
+    bool halves;    // entries are half as long
 };
+static inline struct class_line *class_at(const struct class_table *t, size_t at)
+{
+    return (struct class_line *)((char *)t->line + (at << (t->halves ? 5 : 6)));
+}
 
 static inline uint64_t class_hash(const struct class_table *t, struct class_key k)
 {
@@ -98,14 +103,14 @@ static inline void class_ask_note(const struct class_table *t, uint64_t hash, ui
 }
 static inline void class_note(const struct class_table *t, const void *line, uint64_t bits) // adds them
 {
-    t->note[(const struct class_line *)line - t->line] |= bits;
+    t->note[((size_t)((const char *)line - (const char *)t->line)) >> (t->halves ? 5 : 6)] |= bits;
 }
 // Where the key may stand, its entry asked for; SIZE_MAX: nowhere.
 static inline size_t class_aim_from(const struct class_table *t, size_t at, uint64_t hash)
 {
     at = class_place_from(t, at, hash);
     if (at != SIZE_MAX)
-        __builtin_prefetch(&t->line[at]);
+        __builtin_prefetch(class_at(t, at));
     return at;
 }
 static inline size_t class_aim(const struct class_table *t, uint64_t hash)
@@ -116,7 +121,7 @@ static inline size_t class_aim(const struct class_table *t, uint64_t hash)
 static inline void *class_get(const struct class_table *t, struct class_key k, uint64_t hash, size_t at)
 {
     while (at != SIZE_MAX) {
-        struct class_line *l = &t->line[at];
+        struct class_line *l = class_at(t, at);
         if (l->key.c == k.c && l->key.a == k.a && l->key.b == k.b)
             return l;
         at = class_aim_from(t, at + 1, hash);
