@@ -2,6 +2,7 @@
 // The ends of a child SA move (RFC 7296 section 2.23, a NAT that rebinds; RFC 4555, MOBIKE): both halves get
 // the new addresses and ports where they are, or leave an engine that cannot change them for software.
 #include <errno.h>
+#include <stdlib.h>
 
 #include "ctrl/path/mtu.h"
 
@@ -52,6 +53,9 @@ int sadb_endpoint(struct path *p, struct child *c, const struct esp_endpoint *ou
     struct esp_error ignored = {0};
     if (c->dying)
         return esp_fail(err, -ENOENT, "child", "%s{%u} is being deleted", c->c.name, c->c.child_id);
+    struct esp_endpoint *before = c->before ? c->before : malloc(sizeof(*before));
+    if (!before)
+        return esp_fail(err, -ENOMEM, "child", "out of memory");
     set_ends(c, out);
     int rc = move_half(p, &c->in, err);
     bool half = rc == 0;
@@ -61,10 +65,12 @@ int sadb_endpoint(struct path *p, struct child *c, const struct esp_endpoint *ou
         set_ends(c, &was);
         if (half)
             (void)move_half(p, &c->in, &ignored);
+        if (before != c->before)
+            free(before);
         return rc;
     }
-    c->before = was;
-    c->rebound = true;
+    *before = was;
+    c->before = before;
     mtu_forget(c);
     return 0;
 }

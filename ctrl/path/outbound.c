@@ -13,14 +13,14 @@ static void note_acquire(struct worker *w, struct policy *pol, const struct fiel
 {
     uint64_t now = loop_now(w->p->loop);
     struct policy *base = policy_base(pol);
-    if (!base->trap || (base->acquired_at && now - base->acquired_at < 1000))
+    if (!base->trap || (base->whole->acquired_at && now - base->whole->acquired_at < 1000))
         return;
     struct msg_ACQUIRE m = {.policy_id = base->id};
     fields_selectors(f, &m.local_ts, &m.remote_ts);
     snprintf(m.conn, sizeof(m.conn), "%s", base->conn);
     snprintf(m.child, sizeof(m.child), "%s", base->child);
     if (note_to_ike(w, MSG_ACQUIRE, &m))
-        base->acquired_at = now;
+        base->whole->acquired_at = now;
 }
 
 static void protect(struct worker *w, struct packet *pkt, struct policy *pol, const struct fields *f)
@@ -208,7 +208,7 @@ static bool is_esp_between(const struct esp_job *j, const struct child *c, const
 static bool is_esp_of(const struct child *c, const struct esp_job *j)
 {
     struct esp_endpoint now = half_ends(&c->out);
-    return is_esp_between(j, c, &now) || (c->rebound && is_esp_between(j, c, &c->before));
+    return is_esp_between(j, c, &now) || (c->before && is_esp_between(j, c, c->before));
 }
 
 static bool unnumbered(enum esp_status st)

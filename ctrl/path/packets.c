@@ -7,27 +7,25 @@
 
 void list_init(struct packet_list *l)
 {
-    l->head = NULL;
-    l->tail = &l->head;
-    l->count = 0;
-    l->newest = 0;
+    *l = (struct packet_list){0};
 }
 
 void list_push(struct packet_list *l, struct packet *pkt)
 {
     pkt->next = NULL;
-    *l->tail = pkt;
-    l->tail = &pkt->next;
+    if (l->last)
+        l->last->next = pkt;
+    else
+        l->head = pkt;
+    l->last = pkt;
     l->count++;
-    if (pkt->stamp > l->newest)
-        l->newest = pkt->stamp;
 }
 
-// What comes back from an engine is older than what has arrived since.
+// What comes back from an engine is older than what has arrived since. Of a list that is in order.
 void list_insert(struct packet_list *l, struct packet *pkt)
 {
     struct packet **at = &l->head;
-    if (!l->head || pkt->stamp >= l->newest) {
+    if (!l->last || pkt->stamp >= l->last->stamp) {
         list_push(l, pkt);
         return;
     }
@@ -35,8 +33,6 @@ void list_insert(struct packet_list *l, struct packet *pkt)
         at = &(*at)->next;
     pkt->next = *at;
     *at = pkt;
-    if (!pkt->next)
-        l->tail = &pkt->next;
     l->count++;
 }
 

@@ -54,9 +54,8 @@ struct packet {          // a job and who it belongs to
     bool lent;                      // job.in and job.out are buffers that the card may write to
 };
 struct packet_list { // those of one SA in order of arrival
-    struct packet *head, **tail;
+    struct packet *head, *last;
     unsigned count;
-    uint64_t newest; // stamp
 };
 
 // MOVING: it is being deleted in the card and goes on in software from where the card stopped.
@@ -66,7 +65,7 @@ struct key_use { // what engines have sealed or opened by it, let in or not; and
 };
 struct half { // one direction of a child SA; what a packet meets first
     struct child *child;
-    enum half_state state;
+    uint8_t state; // enum half_state
     bool moved;    // while ADDING: the engine knows the ends before
     bool queued;   // ADDING, but the engine had no room for the command yet
     bool homeward; // MOVING from software back to a card
@@ -80,8 +79,15 @@ struct half { // one direction of a child SA; what a packet meets first
     struct key_use used;
     uint64_t used_at; // ms, 0: never
     uint64_t last_seq;
-    uint64_t lease_size, lease_at; // packets; when it was last extended (ms)
-    uint64_t seq, seq_limit;       // where an engine takes it over, and the end of the lease there
+    uint64_t seq; // where an engine takes it over
+};
+struct child_lease {         // of the outbound half
+    uint64_t limit;          // its end in the engine
+    uint64_t size, extended; // packets; ms
+};
+struct child_idle { // of one that may be idle for so long only
+    struct timer timer;
+    uint64_t from, told; // ms: it was not used before; when it was last used before IDLE was told
 };
 struct child_facts { // of CHILD, what is needed after the installation
     uint32_t child_id, spi_in, spi_out, replay_window;
@@ -109,6 +115,7 @@ struct child {                 // what a packet meets first
     uint8_t limit_event; // the last one that it has come to
     uint8_t limit_told;  // ... that is on its way to ike
     struct half out, in;
+    struct child_lease lease;
     struct hash_node id_node;               // by child_id
     struct child *next, **at;               // of all
     struct child *counts_next, **counts_at; // that count in `traffic`
@@ -116,22 +123,20 @@ struct child {                 // what a packet meets first
     uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
     uint32_t path_mtu, inner_mtu; // see mtu.h; 0: nobody has asked yet
     uint64_t mtu_at;              // ms
-    struct timer idle;
-    uint64_t idle_from, idle_told; // ms: it was not used before; when it was last used before IDLE was told
-    struct esp_endpoint before; // of the outbound half, before the last move: what was sealed for it may come
-    bool rebound;               // it has moved
-    bool on_card;
+    struct child_idle *idle;      // in this memory; NULL: it may be idle for ever
+    // Of the outbound half, before the last move: what was sealed for it may come. NULL: it has not moved.
+    struct esp_endpoint *before;
     struct reason *reason; // why it is not on a card; NULL: none to tell
     uint8_t alg;           // enum esp_alg
-    bool ah;
+    bool ah, on_card;
     uint8_t inner;          // ESP_FAMILY_* that may be inside
     uint8_t seen_words;     // of 64 numbers: those of the replay window
-    uint32_t carried, load; // see busiest.c
     uint16_t keymat;        // octets of one direction
+    uint32_t carried, load; // see busiest.c
     uint32_t size;          // octets of this: it is wiped
     uint32_t keys_req;      // RESULT due to keys
-    // Of its own length: the window that the next engine starts with, KEYMAT out and in, which is needed
-    // again when an engine fails, and the name.
+    // Of its own length: the window that the next engine starts with; `idle`; KEYMAT out and in, which is
+    // needed again when an engine fails; and the name.
     uint64_t seen[];
 };
 struct reason { // many children have the same one
@@ -140,7 +145,8 @@ struct reason { // many children have the same one
 };
 static inline uint8_t *child_keymat(struct child *c, enum esp_dir dir)
 {
-    return (uint8_t *)(c->seen + c->seen_words) + (dir == ESP_IN ? c->keymat : 0);
+    return (uint8_t *)(c->seen + c->seen_words) + (c->idle ? sizeof(*c->idle) : 0) +
+           (dir == ESP_IN ? c->keymat : 0);
 }
 static inline enum esp_dir half_dir(const struct half *h)
 {

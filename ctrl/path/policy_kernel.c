@@ -23,8 +23,8 @@ static struct kset_spec spec_of(const struct policy *pol)
 {
     return (struct kset_spec){.action = pol->action,
                               .rank = kernel_rank(pol),
-                              .local = pol->local,
-                              .remote = pol->remote,
+                              .local = policy_local(pol).t,
+                              .remote = policy_remote(pol).t,
                               .local_count = pol->local_count,
                               .remote_count = pol->remote_count};
 }

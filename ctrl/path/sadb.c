@@ -74,6 +74,7 @@ static void free_child(struct path *p, struct child *c)
     unlink_child(p, c);
     spd_release(p, c);
     reason_leave(p, c->reason);
+    free(c->before);
     OPENSSL_cleanse(c, c->size);
     free(c); // still locked: its page may hold another one's keys
 }

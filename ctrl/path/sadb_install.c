@@ -75,7 +75,7 @@ void sadb_shape(const struct half *h, struct esp_sa_params *s)
                                 .tfc = dir == ESP_OUT ? m->tfc_padding : 0,
                                 .window = dir == ESP_IN ? m->replay_window : 0,
                                 .seq = h->seq,
-                                .seq_limit = h->seq_limit,
+                                .seq_limit = dir == ESP_OUT ? c->lease.limit : NEVER,
                                 .sport = ends.sport,
                                 .dport = ends.dport};
     limits_left(h, s);
@@ -113,14 +113,16 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m,
                                const struct msg_CHILD_INSTALL *with)
 {
     size_t name = strlen(m->name) + 1, words = window_words(m->replay_window);
+    size_t idle = m->idle_s ? sizeof(struct child_idle) : 0;
     size_t size =
-        sizeof(struct child) + words * sizeof(uint64_t) + with->key_out.len + with->key_in.len + name;
+        sizeof(struct child) + words * sizeof(uint64_t) + idle + with->key_out.len + with->key_in.len + name;
     struct child *c = calloc(1, size);
     if (!c)
         return NULL;
     mlock(c, size); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
     c->size = (uint32_t)size;
     c->seen_words = (uint8_t)words;
+    c->idle = idle ? (struct child_idle *)(void *)(c->seen + words) : NULL;
     c->keymat = (uint16_t)with->key_out.len; // if the other one is as long: see check
     uint8_t *key = child_keymat(c, ESP_OUT);
     if (with->key_out.len)
@@ -161,11 +163,9 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m,
     c->keys_req = with->req;
     c->w = hand_owner(p, c);
     c->installed_at = loop_now(p->loop);
-    list_init(&c->in.waiting);
-    list_init(&c->out.waiting);
     c->in.child = c->out.child = c;
     c->out.seq = 1;
-    c->out.seq_limit = c->in.seq_limit = NEVER;
+    c->lease.limit = NEVER;
     return c;
 }
 

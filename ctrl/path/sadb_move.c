@@ -14,14 +14,15 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
     if (!e)
         return esp_fail(err, -ENODEV, "engine", "there is none");
     struct esp_sa_params params;
+    struct child_lease *l = &h->child->lease;
     if (half_dir(h) == ESP_OUT) {
         if (e == path_card(p)) {
             uint64_t room = h->child->c.esn ? UINT64_MAX : 1ull << 32;
-            h->lease_size = h->lease_size ? h->lease_size : p->set.lease_min;
-            h->seq_limit = room - h->seq > h->lease_size ? h->seq + h->lease_size : room;
-            h->lease_at = loop_now(p->loop);
+            l->size = l->size ? l->size : p->set.lease_min;
+            l->limit = room - h->seq > l->size ? h->seq + l->size : room;
+            l->extended = loop_now(p->loop);
         } else {
-            h->seq_limit = NEVER;
+            l->limit = NEVER;
         }
     }
     h->leasing = h->spent = h->moved = false;
@@ -65,20 +66,21 @@ void sadb_lease_low(struct path *p, struct half *h)
 {
     uint64_t now = loop_now(p->loop);
     uint64_t room = h->child->c.esn ? UINT64_MAX : 1ull << 32;
+    struct child_lease *l = &h->child->lease;
     if (h->leasing || h->state != HALF_READY || h->engine != path_card(p))
         return;
-    if (now - h->lease_at < 1000 && h->lease_size < 1u << 22)
-        h->lease_size *= 2;
-    uint64_t limit = room - h->seq_limit > h->lease_size ? h->seq_limit + h->lease_size : room;
-    if (limit == h->seq_limit) {
+    if (now - l->extended < 1000 && l->size < 1u << 22)
+        l->size *= 2;
+    uint64_t limit = room - l->limit > l->size ? l->limit + l->size : room;
+    if (limit == l->limit) {
         h->spent = true;
         return;
     }
     int rc = h->engine->ops->sa_lease(h->engine, h->sa, limit);
     if (rc == 0) {
         h->leasing = true;
-        h->lease_at = now;
-        h->seq_limit = limit;
+        l->extended = now;
+        l->limit = limit;
     } else if (rc == -EINVAL) {
         sadb_leave(p, h, "the card takes no lease");
     } else {

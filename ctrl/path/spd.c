@@ -57,20 +57,24 @@ static uint64_t rank_of(const struct policy *pol, uint32_t priority, uint32_t or
 
 static struct policy *make(const struct policy *like, struct selectors local, struct selectors remote)
 {
+    enum { ALIGN = _Alignof(struct policy_whole) };
     size_t conn = strlen(like->conn) + 1, child = strlen(like->child) + 1, n = local.count + remote.count;
-    struct policy *pol = calloc(1, sizeof(*pol) + n * sizeof(struct ts) + conn + child);
+    size_t own = (sizeof(*like) + n * sizeof(struct ts) + ALIGN - 1) / ALIGN * ALIGN;
+    struct policy *pol = calloc(1, own + (like->of ? 0 : sizeof(struct policy_whole) + conn + child));
     if (!pol)
         return NULL;
-    *pol = *like;
-    pol->local = (struct ts *)(pol + 1);
-    pol->remote = pol->local + local.count;
+    memcpy(pol, like, sizeof(*like));
     pol->local_count = local.count;
     pol->remote_count = remote.count;
     if (local.count)
-        memcpy(pol->local, local.t, local.count * sizeof(struct ts));
+        memcpy(pol->ts, local.t, local.count * sizeof(struct ts));
     if (remote.count)
-        memcpy(pol->remote, remote.t, remote.count * sizeof(struct ts));
-    char *names = (char *)(pol->remote + remote.count);
+        memcpy(pol->ts + local.count, remote.t, remote.count * sizeof(struct ts));
+    if (like->of)
+        return pol;
+    pol->whole = (struct policy_whole *)(void *)((char *)pol + own);
+    pol->whole->pol = pol;
+    char *names = (char *)(pol->whole + 1);
     pol->conn = memcpy(names, like->conn, conn);
     pol->child = memcpy(names + conn, like->child, child);
     return pol;
@@ -96,7 +100,8 @@ static struct policy *policy_by_id(const struct spd *s, uint32_t id)
 
 static struct policy *of_conn_node(struct hash_node *n)
 {
-    return n ? (struct policy *)((char *)n - offsetof(struct policy, conn_node)) : NULL;
+    return n ? ((struct policy_whole *)(void *)((char *)n - offsetof(struct policy_whole, conn_node)))->pol
+             : NULL;
 }
 
 static struct policy *next_of_conn(struct hash_node *n, const char *conn)
@@ -113,7 +118,7 @@ struct policy *spd_first_of_conn(const struct spd *s, const char *conn)
 
 struct policy *spd_next_of_conn(const struct policy *pol)
 {
-    return next_of_conn(hash_next(&pol->conn_node), pol->conn);
+    return next_of_conn(hash_next(&pol->whole->conn_node), pol->conn);
 }
 
 int spd_classify(struct spd *s, struct policy *pol, struct esp_error *err)
@@ -137,19 +142,19 @@ static void leave(struct path *p, struct policy *pol)
 {
     struct spd *s = &p->spd;
     spd_unclassify(s, pol);
-    while (pol->instances)
-        policy_unlink(pol->instances);
+    while (policy_instances(pol))
+        policy_unlink(policy_instances(pol));
     while (pol->heirs_of)
         policy_unlink(pol->heirs_of);
-    policy_unlink(&pol->instance);
-    policy_unlink(&pol->heir_of);
+    policy_unlink(&pol->among);
+    policy_unlink(&pol->heir);
     heir_forget(s, pol);
-    traffic_put(p, pol->traffic);
-    if (pol->of) {
+    if (!pol->whole) {
         hash_del(&s->instances, &pol->node);
     } else {
+        traffic_put(p, pol->whole->traffic);
         hash_del(&s->by_id, &pol->node);
-        hash_del(&s->by_conn, &pol->conn_node);
+        hash_del(&s->by_conn, &pol->whole->conn_node);
     }
     s->generation++;
     free(pol);
@@ -161,7 +166,7 @@ static int enter(struct path *p, struct policy *pol, struct esp_error *err)
     struct spd *s = &p->spd;
     int rc = spd_classify(s, pol, err);
     if (rc == 0 && (hash_add(&s->by_id, &pol->node, hash_u64(pol->id)) < 0 ||
-                    hash_add(&s->by_conn, &pol->conn_node, hash_str(0, pol->conn)) < 0))
+                    hash_add(&s->by_conn, &pol->whole->conn_node, hash_str(0, pol->conn)) < 0))
         rc = esp_fail(err, -ENOMEM, "policy", "out of memory");
     if (rc < 0)
         leave(p, pol);
@@ -182,13 +187,13 @@ struct change {
 
 static bool same(const struct policy *pol, const char *conn, uint64_t peer, const struct policy_spec *s)
 {
-    bool eq = !strcmp(pol->conn, conn) && pol->peer == peer && !strcmp(pol->child, s->child) &&
+    bool eq = !strcmp(pol->conn, conn) && policy_peer(pol) == peer && !strcmp(pol->child, s->child) &&
               pol->action == s->action && pol->mode == s->mode && pol->given == s->given &&
               pol->local_count == s->local.count && pol->remote_count == s->remote.count;
     for (unsigned i = 0; eq && i < pol->local_count; i++)
-        eq = ts_eq(&pol->local[i], &s->local.t[i]);
+        eq = ts_eq(&policy_local(pol).t[i], &s->local.t[i]);
     for (unsigned i = 0; eq && i < pol->remote_count; i++)
-        eq = ts_eq(&pol->remote[i], &s->remote.t[i]);
+        eq = ts_eq(&policy_remote(pol).t[i], &s->remote.t[i]);
     return eq;
 }
 
@@ -202,13 +207,13 @@ static int bear(struct change *c, const struct policy_spec *s, struct esp_error 
                           .trap = s->trap,
                           .given = s->given,
                           .later = s->later,
-                          .peer = c->peer,
                           .loaded = true};
     struct policy *pol = make(&like, selectors_of(&s->local), selectors_of(&s->remote));
     if (!pol)
         return esp_fail(err, -ENOMEM, s->child, "out of memory");
+    pol->whole->peer = c->peer;
     if (pol->action == POLICY_PROTECT)
-        pol->traffic = traffic_find(c->p, pol->conn, pol->child);
+        pol->whole->traffic = traffic_find(c->p, pol->conn, pol->child);
     pol->dynamic = any_dynamic(policy_local(pol)) || any_dynamic(policy_remote(pol));
     pol->rank = rank_of(pol, s->priority, c->p->spd.order++);
     int rc = enter(c->p, pol, err);
@@ -255,7 +260,7 @@ static int count_of_conn(const struct spd *s, const char *conn)
 // Of one without an SA an instance may still stand for SAs of the heir.
 static bool serves_nobody(const struct policy *pol)
 {
-    return !pol->sa_count && !pol->instances && !pol->heirs_of;
+    return !pol->sa_count && !policy_instances(pol) && !pol->heirs_of;
 }
 
 static int plan(struct change *c, struct esp_error *err)
@@ -284,7 +289,7 @@ static void commit(struct change *c)
         i->loaded = !i->into && listed(c, i);
         i->trap = i->trap && i->loaded;
         if (i->loaded)
-            i->peer = c->peer;
+            i->whole->peer = c->peer;
         heir_list(&c->p->spd, i);
     }
     for (unsigned i = 0; i < c->specs; i++)
@@ -469,7 +474,7 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
     if (!pol)
         return esp_fail(err, -ENOMEM, "policy", "out of memory");
     heir_of_instance(&p->spd, pol);
-    policy_link(&of->instances, &pol->instance, pol);
+    policy_link(&of->whole->instances, &pol->among);
     int rc = pol->into ? 0 : spd_classify(&p->spd, pol, err);
     if (rc == 0 &&
         hash_add(&p->spd.instances, &pol->node, instance_hash(of, policy_local(pol), policy_remote(pol))) < 0)
@@ -497,13 +502,14 @@ static void count(struct policy *pol, int more)
 // What its SAs carry is counted from the first one on; so does every policy of these names. False: no memory.
 static bool count_traffic(struct path *p, struct policy *of)
 {
-    if (!of->traffic)
-        of->traffic = traffic_get(p, of->conn, of->child);
-    if (!of->traffic)
+    struct policy_whole *w = of->whole;
+    if (!w->traffic)
+        w->traffic = traffic_get(p, of->conn, of->child);
+    if (!w->traffic)
         return false;
     for (struct policy *i = spd_first_of_conn(&p->spd, of->conn); i; i = spd_next_of_conn(i))
-        if (!i->traffic && i->action == POLICY_PROTECT && strcmp(i->child, of->child) == 0)
-            i->traffic = traffic_ref(of->traffic);
+        if (!i->whole->traffic && i->action == POLICY_PROTECT && strcmp(i->child, of->child) == 0)
+            i->whole->traffic = traffic_ref(w->traffic);
     return true;
 }
 
@@ -514,7 +520,7 @@ int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struc
     int rc = check_child(p, m, &of, err);
     if (rc < 0 || !of)
         return rc;
-    if (!of->traffic && !count_traffic(p, of))
+    if (!of->whole->traffic && !count_traffic(p, of))
         return esp_fail(err, -ENOMEM, "policy", "out of memory");
     bool whole = !of->dynamic && !of->given && same_side(policy_local(of), local) &&
                  same_side(policy_remote(of), remote);
@@ -526,7 +532,7 @@ int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struc
         return rc;
     }
     c->policy = pol;
-    traffic_join(of->traffic, c);
+    traffic_join(of->whole->traffic, c);
     count(pol, 1);
     return 0;
 }

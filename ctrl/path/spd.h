@@ -33,43 +33,65 @@ struct traffic;
 
 struct policy_link { // all zero: in no list
     struct policy_link *next, **at;
-    struct policy *policy; // whose it is
+};
+
+// What is no instance has more: a hundred thousand road warriors have an instance each.
+struct policy_whole {
+    struct hash_node conn_node;
+    struct hash_node twin_node;    // by peer, action, mode and selectors
+    struct policy_link *instances; // of it, by `among`
+    uint64_t peer;                 // equal ones are for the same peer; 0: of nobody knows whom
+    uint64_t acquired_at;
+    struct traffic *traffic; // what its SAs carry; NULL: there were none
+    struct policy *pol;      // whose it is
 };
 
 struct policy {
-    struct hash_node node; // by id; an instance: by policy and selectors
-    struct policy *of;     // an instance: of which policy, otherwise NULL
-    struct policy *into;   // its heir, which packets meet and which has its SAs; NULL: it stands for itself
-    struct child *sas;     // those that take packets, the newest first
-    uint8_t action, mode;  // enum policy_action, enum sa_mode
+    struct hash_node node;      // by id; an instance: by policy and selectors
+    struct policy *of;          // an instance: of which policy, otherwise NULL
+    struct policy_whole *whole; // an instance: NULL
+    struct policy *into;  // its heir, which packets meet and which has its SAs; NULL: it stands for itself
+    struct child *sas;    // those that take packets, the newest first
+    uint8_t action, mode; // enum policy_action, enum sa_mode
     bool trap;
-    bool loaded;  // its connection is; an instance never is
-    bool given;   // see policy_wire.h
-    bool later;   // likewise
-    bool dynamic; // some selectors are not known before an SA is
+    bool loaded;     // its connection is; an instance never is
+    bool given;      // see policy_wire.h
+    bool later;      // likewise
+    bool dynamic;    // some selectors are not known before an SA is
+    bool classified; // the classifier has it
     uint32_t id;
-    uint64_t rank;     // a total order
-    uint32_t sa_count; // SAs that serve it, those of its instances among them
-    uint64_t acquired_at;
-    const char *conn, *child;
-    bool classified;                          // the classifier has it
-    struct hash_node conn_node;               // not of an instance
-    struct hash_node twin_node;               // likewise: by peer, action, mode and selectors
-    struct policy_link *instances, *heirs_of; // its instances; those whose heir it is
-    struct policy_link instance, heir_of;     // in those lists of `of` and of `into`
-    uint64_t peer;                            // equal ones are for the same peer; 0: of nobody knows whom
-    struct traffic *traffic; // what its SAs carry; NULL: there were none, or it is an instance
-    struct kset_hold *hold;  // its objects in the kernel; NULL: of an instance whose policy's hold for it
-    unsigned local_count, remote_count;
-    struct ts *local, *remote;
+    uint32_t sa_count;              // SAs that serve it, those of its instances among them
+    uint64_t rank;                  // a total order
+    const char *conn, *child;       // of an instance its policy's, which outlives it
+    struct policy_link *heirs_of;   // those whose heir it is, by `heir`
+    struct policy_link among, heir; // in those lists of `of` and of `into`
+    struct kset_hold *hold; // its objects in the kernel; NULL: of an instance whose policy's hold for it
+    uint32_t local_count, remote_count;
+    struct ts ts[]; // local ones, then remote ones
 };
+static inline struct policy *policy_of_instance(const struct policy_link *l) // in a list of instances
+{
+    return (struct policy *)(void *)((char *)l - offsetof(struct policy, among));
+}
+static inline struct policy *policy_of_heir(const struct policy_link *l) // in one of those that have an heir
+{
+    return (struct policy *)(void *)((char *)l - offsetof(struct policy, heir));
+}
+static inline struct policy_link *policy_instances(const struct policy *pol)
+{
+    return pol->whole ? pol->whole->instances : NULL;
+}
+static inline uint64_t policy_peer(const struct policy *pol)
+{
+    return pol->whole ? pol->whole->peer : 0;
+}
 static inline struct selectors policy_local(const struct policy *pol)
 {
-    return (struct selectors){pol->local, pol->local_count};
+    return (struct selectors){pol->ts, pol->local_count};
 }
 static inline struct selectors policy_remote(const struct policy *pol)
 {
-    return (struct selectors){pol->remote, pol->remote_count};
+    return (struct selectors){pol->ts + pol->local_count, pol->remote_count};
 }
 // The one that stands for it.
 static inline struct policy *policy_now(struct policy *pol)
@@ -121,7 +143,7 @@ struct policy *spd_instance(const struct spd *s, const struct policy *of, struct
                             struct selectors remote); // NULL: there is none
 
 // spd_heir.c
-void policy_link(struct policy_link **list, struct policy_link *l, struct policy *whose);
+void policy_link(struct policy_link **list, struct policy_link *l);
 void policy_unlink(struct policy_link *l);
 void heir_list(struct spd *s,
                struct policy *pol); // a policy that is in the data base may become one, or have one

@@ -18,9 +18,9 @@
 
 // ---- lists
 
-void policy_link(struct policy_link **list, struct policy_link *l, struct policy *whose)
+void policy_link(struct policy_link **list, struct policy_link *l)
 {
-    *l = (struct policy_link){.next = *list, .at = list, .policy = whose};
+    *l = (struct policy_link){.next = *list, .at = list};
     if (l->next)
         l->next->at = &l->next;
     *list = l;
@@ -41,9 +41,9 @@ void policy_unlink(struct policy_link *l)
 static uint64_t twin_hash(const struct policy *pol)
 {
     uint8_t kind[] = {pol->action, pol->mode, pol->given};
-    uint64_t h = hash_bytes(pol->dynamic || pol->given ? pol->peer : 0, kind, sizeof(kind));
-    h = hash_bytes(h, pol->local, pol->local_count * sizeof(struct ts));
-    return hash_bytes(h, pol->remote, pol->remote_count * sizeof(struct ts));
+    uint64_t h = hash_bytes(pol->dynamic || pol->given ? policy_peer(pol) : 0, kind, sizeof(kind));
+    h = hash_bytes(h, policy_local(pol).t, pol->local_count * sizeof(struct ts));
+    return hash_bytes(h, policy_remote(pol).t, pol->remote_count * sizeof(struct ts));
 }
 
 static bool same_side(struct selectors a, struct selectors b)
@@ -61,27 +61,29 @@ static bool same_selectors(const struct policy *a, const struct policy *b)
 
 void heir_forget(struct spd *s, struct policy *pol)
 {
-    hash_del(&s->twins, &pol->twin_node);
-    pol->twin_node = (struct hash_node){0};
+    if (!pol->whole)
+        return;
+    hash_del(&s->twins, &pol->whole->twin_node);
+    pol->whole->twin_node = (struct hash_node){0};
 }
 
 // Without memory it is not found, and has no heir.
 void heir_list(struct spd *s, struct policy *pol)
 {
     heir_forget(s, pol);
-    if (pol->peer && pol->action == POLICY_PROTECT && !pol->into)
-        (void)hash_add(&s->twins, &pol->twin_node, twin_hash(pol));
+    if (policy_peer(pol) && pol->action == POLICY_PROTECT && !pol->into)
+        (void)hash_add(&s->twins, &pol->whole->twin_node, twin_hash(pol));
 }
 
 static struct policy *of_twin_node(struct hash_node *n)
 {
-    return (struct policy *)((char *)n - offsetof(struct policy, twin_node));
+    return ((struct policy_whole *)(void *)((char *)n - offsetof(struct policy_whole, twin_node)))->pol;
 }
 
 bool heir_equals(const struct policy *a, const struct policy *b)
 {
-    return a->peer && b->peer && a->action == b->action && a->mode == b->mode && a->given == b->given &&
-           same_selectors(a, b);
+    return policy_peer(a) && policy_peer(b) && a->action == b->action && a->mode == b->mode &&
+           a->given == b->given && same_selectors(a, b);
 }
 
 static bool sends(const struct policy *pol)
@@ -89,8 +91,8 @@ static bool sends(const struct policy *pol)
     for (const struct child *c = pol->sas; c; c = c->serves_next)
         if (c->installed && !c->dying)
             return true;
-    for (const struct policy_link *l = pol->instances; l; l = l->next)
-        if (sends(l->policy))
+    for (const struct policy_link *l = policy_instances(pol); l; l = l->next)
+        if (sends(policy_of_instance(l)))
             return true;
     return false;
 }
@@ -101,8 +103,8 @@ enum kin { OWN, ANOTHERS_IN_USE, ANOTHERS };
 static bool is_kin(const struct policy *pol, const struct policy *t, enum kin kin)
 {
     if (kin == OWN)
-        return t->peer == pol->peer;
-    return t->peer != pol->peer && !pol->given && !pol->dynamic &&
+        return policy_peer(t) == policy_peer(pol);
+    return policy_peer(t) != policy_peer(pol) && !pol->given && !pol->dynamic &&
            (kin == ANOTHERS || sends(pol->loaded ? pol : t));
 }
 
@@ -110,9 +112,9 @@ static bool is_kin(const struct policy *pol, const struct policy *t, enum kin ki
 static struct policy *twin_of(const struct spd *s, const struct policy *pol, bool loaded, enum kin kin)
 {
     struct policy *first = NULL;
-    if (!pol->twin_node.hash || pol->into)
+    if (!pol->whole || !pol->whole->twin_node.hash || pol->into)
         return NULL;
-    for (struct hash_node *n = hash_first(&s->twins, pol->twin_node.hash); n; n = hash_next(n)) {
+    for (struct hash_node *n = hash_first(&s->twins, pol->whole->twin_node.hash); n; n = hash_next(n)) {
         struct policy *t = of_twin_node(n);
         if (t != pol && t->loaded == loaded && heir_equals(t, pol) && (!first || t->rank < first->rank) &&
             is_kin(pol, t, kin))
@@ -130,11 +132,11 @@ struct family {
 
 static void gather(struct family *f, struct policy *base)
 {
-    for (struct policy_link *l = base->instances; l; l = l->next, f->count++)
+    for (struct policy_link *l = policy_instances(base); l; l = l->next, f->count++)
         if (f->count < f->room)
-            f->p[f->count] = l->policy;
+            f->p[f->count] = policy_of_instance(l);
     for (struct policy_link *l = base->heirs_of; l; l = l->next)
-        gather(f, l->policy);
+        gather(f, policy_of_heir(l));
 }
 
 // The heir, and all instances of both. False: no memory.
@@ -214,15 +216,15 @@ static void take_over(struct spd *s, struct policy *old, struct policy *heir)
 {
     heir->sa_count += old->sa_count;
     for (struct policy_link *l; (l = old->heirs_of);) {
-        struct policy *older = l->policy;
+        struct policy *older = policy_of_heir(l);
         policy_unlink(l);
         old->sa_count -= older->sa_count;
         older->into = heir;
-        policy_link(&heir->heirs_of, &older->heir_of, older);
+        policy_link(&heir->heirs_of, &older->heir);
     }
     hand_over_sas(old, heir);
     old->into = heir;
-    policy_link(&heir->heirs_of, &old->heir_of, old);
+    policy_link(&heir->heirs_of, &old->heir);
     heir_forget(s, old);
     spd_unclassify(s, old);
     s->generation++;
@@ -233,7 +235,7 @@ static struct policy *equal_instance(const struct spd *s, struct policy *base, c
     struct selectors local = policy_local(like), remote = policy_remote(like);
     struct policy *i = spd_instance(s, base, local, remote);
     for (struct policy_link *l = base->heirs_of; l && !i; l = l->next)
-        i = spd_instance(s, l->policy, local, remote);
+        i = spd_instance(s, policy_of_heir(l), local, remote);
     return i ? policy_now(i) : NULL;
 }
 
@@ -243,14 +245,14 @@ void heir_of_instance(const struct spd *s, struct policy *pol)
     if (!i)
         return;
     pol->into = i;
-    policy_link(&i->heirs_of, &pol->heir_of, pol);
+    policy_link(&i->heirs_of, &pol->heir);
 }
 
 // Equal ones become one: that which packets meet.
 static void instances_of(struct path *p, struct policy *old, struct policy *heir)
 {
-    for (struct policy_link *l = old->instances, *next; l; l = next) {
-        struct policy *i = l->policy, *k = i->into ? NULL : equal_instance(&p->spd, heir, i);
+    for (struct policy_link *l = policy_instances(old), *next; l; l = next) {
+        struct policy *i = policy_of_instance(l), *k = i->into ? NULL : equal_instance(&p->spd, heir, i);
         next = l->next;
         if (k)
             take_over(&p->spd, k->classified ? i : k, k->classified ? k : i);
@@ -262,10 +264,10 @@ static void silence(struct path *p, struct policy *pol)
 {
     while (pol->sas)
         spd_retire(p, pol->sas);
-    for (struct policy_link *l = pol->instances; l; l = l->next)
-        silence(p, l->policy);
+    for (struct policy_link *l = policy_instances(pol); l; l = l->next)
+        silence(p, policy_of_instance(l));
     for (struct policy_link *l = pol->heirs_of; l; l = l->next)
-        silence(p, l->policy);
+        silence(p, policy_of_heir(l));
 }
 
 static void give_way(struct path *p, struct policy *old, const struct policy *heir)
@@ -280,12 +282,12 @@ static bool inherit(struct path *p, struct policy *old, struct policy *heir)
 {
     struct family f = {0};
     bool good = family_of(&f, old, heir) && rank_all(&p->spd, &f, heir, rank_for(old, heir));
-    if (good && old->peer != heir->peer)
+    if (good && policy_peer(old) != policy_peer(heir))
         give_way(p, old, heir);
     if (good) {
         instances_of(p, old, heir);
         for (struct policy_link *l = old->heirs_of; l; l = l->next)
-            instances_of(p, l->policy, heir);
+            instances_of(p, policy_of_heir(l), heir);
         take_over(&p->spd, old, heir);
         spd_drop_unneeded(p, old);
     }
@@ -336,5 +338,5 @@ void heir_serves(struct path *p, const struct child *c)
 bool heir_silent(const struct policy *pol)
 {
     const struct policy *own = pol->of ? pol->of : pol;
-    return own->into && own->into->peer != own->peer;
+    return own->into && policy_peer(own->into) != policy_peer(own);
 }

@@ -106,12 +106,12 @@ struct traffic_counts traffic_sum(const struct traffic *t)
 static void tell(struct path *p, uint32_t req, const struct policy *pol)
 {
     struct traffic_counts n = {0};
-    if (pol->traffic &&
-        pol->traffic->told == p->traffic_lists) // by another policy of that child, which an edit has replaced
+    struct traffic *t = pol->whole->traffic;
+    if (t && t->told == p->traffic_lists) // by another policy of that child, which an edit has replaced
         return;
-    if (pol->traffic) {
-        pol->traffic->told = p->traffic_lists;
-        n = traffic_sum(pol->traffic);
+    if (t) {
+        t->told = p->traffic_lists;
+        n = traffic_sum(t);
     }
     struct msg_TRAFFIC m = {.req = req,
                             .packets_in = n.packets_in,
@@ -135,7 +135,7 @@ void traffic_list(struct path *p, const struct msg_TRAFFIC_LIST *m)
         room = n < COUNTS_PAGE && ipc_has_room(p->ctl);
         const struct policy *pol = r.bad || !room ? NULL : spd_first_of_conn(&p->spd, conn);
         for (; pol; pol = spd_next_of_conn(pol))
-            if (pol->traffic || (pol->loaded && pol->action == POLICY_PROTECT))
+            if (pol->whole->traffic || (pol->loaded && pol->action == POLICY_PROTECT))
                 tell(p, m->req, pol);
     }
     ipc_result(p->ctl, m->req, room && !r.bad, "%s",

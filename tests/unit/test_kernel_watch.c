@@ -117,19 +117,23 @@ static int tear_down(void **state)
 
 struct one {
     struct pol p;
-    struct policy policy;
+    struct policy policy; // ends with its selectors:
+    struct ts ts[2];
 };
+
+static void fill(struct one *o, uint8_t action)
+{
+    o->policy = (struct policy){.action = action, .local_count = 1, .remote_count = 1};
+    o->policy.ts[0] = o->p.l.t[0];
+    o->policy.ts[1] = o->p.r.t[0];
+}
 
 static void put(struct one *o, uint8_t action, const char *l, const char *r)
 {
     struct policy *pol = &o->policy, *list[] = {pol};
     struct esp_error err = {0};
     rig_pol(&o->p, action, 5, l, r, 0, 0, 65535);
-    *pol = (struct policy){.action = action,
-                           .local = o->p.l.t,
-                           .remote = o->p.r.t,
-                           .local_count = o->p.l.count,
-                           .remote_count = o->p.r.count};
+    fill(o, action);
     if (policy_kernel(&path, (struct policies){0}, (struct policies){list, 1}, &err) < 0)
         fail_msg("%s: %s", err.field, err.text);
 }
@@ -197,11 +201,7 @@ static void test_addition_that_nobody_answered_does_not_stay(void **state)
     kernel_watch_sweep(&path, &(struct msg_SWEEP){0});
     unsigned before = kernel.count;
     rig_pol(&o.p, POLICY_BYPASS, 5, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
-    o.policy = (struct policy){.action = POLICY_BYPASS,
-                               .local = o.p.l.t,
-                               .remote = o.p.r.t,
-                               .local_count = o.p.l.count,
-                               .remote_count = o.p.r.count};
+    fill(&o, POLICY_BYPASS);
     kernel.fail_does = true;
     fails(1, 1, -EAGAIN);
     assert_true(policy_kernel(&path, (struct policies){0}, (struct policies){list, 1}, &err) < 0);

@@ -212,7 +212,7 @@ static void test_another_peers_sa_without_memory_loses_nothing(void **state)
         void *end = r;
         assert_int_equal(rig_down(&end), 0);
     }
-    assert_in_range(n, WANTED, LIMIT);
+    assert_in_range(n, 7, LIMIT); // an SA of the software engine is one allocation
     assert_true(both > 0);
     print_message("another peer's SA met each of %u allocations failing, %u of a takeover's\n", n - 1, both);
 }
