@@ -216,7 +216,7 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr, uint8_t a
 {
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX];
     struct conn_claim claim = {.path = &sa->path,
-                               .suite = &sa->suite,
+                               .suite = sa->suite,
                                .local = idr,
                                .remote = sa->remote_id,
                                .auth = auth,

@@ -84,6 +84,7 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
     struct refusal ref = {0};
     struct notify n;
     struct ts_list local, remote;
+    struct suite suite;
     uint64_t spi;
     if (!s && notify_first_error(pl, &n)) {
         counts_child_notify(c->sa, n.type);
@@ -96,7 +97,7 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
     }
     struct usable u;
     find_usable(c->sa, c->cfg, &u);
-    if (answer_read(s->body, u.p, u.count, with_ke, PROTO_NONE, 4, &c->suite, &spi, &ref) ||
+    if (answer_read(s->body, u.p, u.count, with_ke, PROTO_NONE, 4, &suite, &spi, &ref) ||
         selectors_read(i->body, "TSi", &local, &ref) || selectors_read(r->body, "TSr", &remote, &ref)) {
         snprintf(why, size, "%s", ref.why.text);
         return false;
@@ -121,7 +122,11 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
                 : "the peer answers with transport mode, which was not asked for (RFC 7296 1.3.1)");
         return false;
     }
-    child_log_suite(&c->suite);
+    if (!suite_keep(&c->sa->ike->shared, &c->suite, &suite)) {
+        snprintf(why, size, "no memory");
+        return false;
+    }
+    child_log_suite(c->suite);
     take_no_tfc(c, refuses_tfc(pl));
     c->spi_out = (uint32_t)spi;
     *c->local_ts = local;
@@ -227,13 +232,16 @@ struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, con
         return NULL;
     }
     struct child_sa *c = child_new(sa, conn, best.cfg);
+    if (c && !suite_keep(&sa->ike->shared, &c->suite, &best.suite)) {
+        child_destroy(c);
+        c = NULL;
+    }
     if (!c) {
         *notify = N_NO_ADDITIONAL_SAS;
         return NULL;
     }
     child_log_suite(&best.suite);
     take_no_tfc(c, w->no_tfc);
-    c->suite = best.suite;
     c->spi_out = (uint32_t)best.offer->spi;
     c->number = best.offer->number;
     *c->local_ts = best.local;
@@ -243,7 +251,7 @@ struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, con
 
 void child_put_answer(struct pb *b, const struct child_sa *c, const struct kex *k)
 {
-    pb_chosen(b, &c->suite, c->number, c->suite.protocol, c->spi_in, 4);
+    pb_chosen(b, c->suite, c->number, c->suite->protocol, c->spi_in, 4);
     if (k)
         ike_kex_put(b, k);
     pb_selectors(b, PL_TSI, c->remote_ts);

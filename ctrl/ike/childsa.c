@@ -50,6 +50,7 @@ struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi)
 
 static void free_child(struct child_sa *c)
 {
+    suite_leave(&c->suite);
     free(c->local_ts);
     free(c->remote_ts);
     conn_unref(c->conn);
@@ -61,6 +62,7 @@ static struct child_sa *allocate(void)
     struct child_sa *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
+    c->suite = &suite_none;
     c->local_ts = calloc(1, sizeof(*c->local_ts));
     c->remote_ts = calloc(1, sizeof(*c->remote_ts));
     if (c->local_ts && c->remote_ts)
@@ -171,7 +173,7 @@ bool child_narrow(struct ike_sa *sa, const struct child_config *cfg, const struc
 
 uint8_t child_protocol(const struct child_sa *c)
 {
-    return c->suite.protocol == PROTO_AH ? PROTO_AH : PROTO_ESP;
+    return c->suite->protocol == PROTO_AH ? PROTO_AH : PROTO_ESP;
 }
 
 void child_log_suite(const struct suite *s)
@@ -211,10 +213,10 @@ static void describe(const struct child_sa *c, const struct child_sa *old, struc
     m->mode = cfg->mode;
     m->spi_in = c->spi_in;
     m->spi_out = c->spi_out;
-    m->encr = c->suite.encr.id;
-    m->encr_bits = c->suite.encr.key_bits;
-    m->integ = c->suite.integ.id;
-    m->esn = c->suite.esn.id == TRID_ESN;
+    m->encr = c->suite->encr.id;
+    m->encr_bits = c->suite->encr.key_bits;
+    m->integ = c->suite->integ.id;
+    m->esn = c->suite->esn.id == TRID_ESN;
     m->udp_encap = sa->nat.local || sa->nat.remote;
     m->local = sa->path.local;
     m->local_port = sa->path.local_port;
@@ -244,7 +246,7 @@ void child_install(struct child_sa *c, struct task *t, bool initiator, struct ke
     struct msg_CHILD m;
     uint8_t buf[8192], more[KEX_MORE_MAX];
     struct writer w = writer_of(buf, sizeof(buf));
-    bool with_ke = c->suite.ke.id != 0;
+    bool with_ke = c->suite->ke.id != 0;
     const struct child_sa *old = t->child_id != c->id ? child_by_id(ike, t->child_id) : NULL; // rekeyed
     describe(c, old, &m);
     c->policy_id = m.policy_id;

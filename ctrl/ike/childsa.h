@@ -7,6 +7,7 @@
 #include "ctrl/ike/pending.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/selectors.h"
+#include "ctrl/ike/suite.h"
 #include "ctrl/lib/conn.h"
 #include "ctrl/lib/loop.h"
 #include "ctrl/lib/table.h"
@@ -35,7 +36,7 @@ struct child_sa {
     enum child_state state;
     uint32_t id, reqid, spi_in, spi_out, job; // job: a TERMINATE that waits for it
     uint32_t policy_id;                       // that path has it under, 0: not yet
-    struct suite suite;
+    const struct suite *suite;                // suite_keep
     struct ts_list *local_ts, *remote_ts;     // room for any, until it is installed: then only for these
     uint64_t installed_at, rekey_at, life_at; // 0: never
     uint64_t out_at;                          // it sends from then on whatever out_after says; 0: it does not

@@ -205,7 +205,7 @@ static bool begin_child(struct task *t, struct conn *conn, const struct child_co
     x->made = c->id;
     if (old)
         c->reqid = old->reqid;
-    begin(t, old && old->suite.ke.id ? old->suite.ke.id : first_group(cfg));
+    begin(t, old && old->suite->ke.id ? old->suite->ke.id : first_group(cfg));
     return true;
 }
 
@@ -433,8 +433,8 @@ static void followed_response(struct task *t, struct child_sa *c, const struct p
 {
     struct create *x = t->data;
     struct refusal r = {0};
-    bool last = !suite_addke(&c->suite, x->kex.added + 1);
-    if (followup_take(&x->kex, &c->suite, pl, &r) == 0)
+    bool last = !suite_addke(c->suite, x->kex.added + 1);
+    if (followup_take(&x->kex, c->suite, pl, &r) == 0)
         follow_up(t, c, pl);
     else if (last)
         refuse_made(t, r.why.text);
@@ -448,7 +448,7 @@ static void follow_up(struct task *t, struct child_sa *c, const struct payloads 
     struct create *x = t->data;
     struct refusal r = {0};
     struct nonce lowest;
-    int rc = followup_begin(t, &x->kex, &c->suite, pl, followup_public, &r);
+    int rc = followup_begin(t, &x->kex, c->suite, pl, followup_public, &r);
     if (rc < 0)
         gave_up(t, r.why.text);
     if (rc)
@@ -498,7 +498,7 @@ static bool response(struct task *t, struct inmsg *m)
         gave_up(t, "the peer closed it already");
         return false;
     }
-    uint16_t group = c->suite.ke.id;
+    uint16_t group = c->suite->ke.id;
     if (group && group != x->kex.ke[0].group) {
         refuse_made(t, "the peer chose a group for which no value was sent (RFC 7296 1.3)");
         return false;
@@ -626,7 +626,7 @@ static void respond_install(struct task *t)
 {
     struct create *x = t->data;
     struct child_sa *c = child_by_id(t->sa->ike, x->made);
-    if (c && suite_addke(&c->suite, x->kex.added))
+    if (c && suite_addke(c->suite, x->kex.added))
         wait_for_more(t, c);
     else if (c)
         child_install(c, t, false, &x->kex, answered);
@@ -647,7 +647,7 @@ static void followed_public(struct task *t, enum msg_type type, const union msg 
 {
     struct create *x = t->data;
     struct child_sa *c = child_by_id(t->sa->ike, x->made);
-    if (!c || followup_answered(&x->kex, &c->suite, type, m))
+    if (!c || followup_answered(&x->kex, c->suite, type, m))
         respond_install(t);
     else
         decline_plain(t, N_NO_PROPOSAL_CHOSEN, answer_text(type, m));
@@ -664,7 +664,7 @@ static void followed(struct task *t)
     const char *why = !c || (t->child_id && !old) ? "the CHILD_SA was closed meanwhile" : busy(sa, old);
     if (why)
         decline_plain(t, N_TEMPORARY_FAILURE, why);
-    else if (followup_answer(t, &x->kex, &c->suite, followed_public, &r) != 0)
+    else if (followup_answer(t, &x->kex, c->suite, followed_public, &r) != 0)
         decline(t, r.notify, slice_of(NULL, 0), slice_of(r.data, r.data_len), r.why.text);
 }
 
@@ -732,12 +732,12 @@ static void choose_and_install(struct task *t, const struct child_wish *w, struc
         c->out_after = served->id;
         c->out_at = loop_now(t->sa->ike->loop) + LAST_WAIT_MS;
     }
-    if (ike_kex_take(&x->kex, &t->msg->pl, c->suite.ke.id, false, &r) != 0) {
+    if (ike_kex_take(&x->kex, &t->msg->pl, c->suite->ke.id, false, &r) != 0) {
         decline(t, r.notify, slice_of(NULL, 0), slice_of(r.data, r.data_len), r.why.text);
         return;
     }
-    if (c->suite.ke.id)
-        ike_kex_respond(t, &x->kex.ke[0], c->suite.ke.id, respond_public);
+    if (c->suite->ke.id)
+        ike_kex_respond(t, &x->kex.ke[0], c->suite->ke.id, respond_public);
     else
         respond_install(t);
 }

@@ -58,7 +58,7 @@ static size_t put_line(char *line, const struct ike_sa *sa, const struct msg_IKE
     n += put_hex(line + n, m->sk_ai);
     line[n++] = ',';
     n += put_hex(line + n, m->sk_ar);
-    n += (size_t)sprintf(line + n, ",\"%s\"\n", integ_name(sa->suite.integ.id));
+    n += (size_t)sprintf(line + n, ",\"%s\"\n", integ_name(sa->suite->integ.id));
     return n;
 }
 
@@ -68,10 +68,10 @@ void debug_keys_ike(struct ike_sa *sa, const struct msg_IKE_KEYS *m)
     char path[256], line[40 + 8 * CR_SK_KEY_MAX + 160], name[64];
     if (!dir[0])
         return;
-    const char *encr = encr_name(sa->suite.encr, name, sizeof(name));
+    const char *encr = encr_name(sa->suite->encr, name, sizeof(name));
     if (!encr) {
         LOGF(ENC, 1, "debug keys: Wireshark has no name for %s in IKE, nothing written",
-             transform_name(sa->suite.encr));
+             transform_name(sa->suite->encr));
         return;
     }
     snprintf(path, sizeof(path), "%s/ikev2_decryption_table", dir);

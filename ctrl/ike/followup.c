@@ -103,40 +103,6 @@ void followup_put_link(struct pb *b, struct task *t, const struct kex *k)
     pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_ADDITIONAL_KEY_EXCHANGE, link_of(t, link));
 }
 
-static void arm(struct ike_sa *sa);
-
-static void over(struct timer *timer)
-{
-    struct ike_sa *sa = timer->ctx;
-    uint64_t now = loop_now(sa->ike->loop);
-    log_set_context(sa->conn->cfg.name, sa->id);
-    for (struct task **at = &sa->parked; *at;) {
-        struct task *t = *at;
-        if (t->waits_until > now) {
-            at = &t->next;
-            continue;
-        }
-        *at = t->next;
-        LOGF(IKE, 1, "%s given up: its IKE_FOLLOWUP_KE did not come (RFC 9370 2.2.4)", t->ops->name);
-        task_free(t);
-    }
-    arm(sa);
-    log_set_context("", 0);
-}
-
-static void arm(struct ike_sa *sa)
-{
-    uint64_t first = UINT64_MAX;
-    for (const struct task *t = sa->parked; t; t = t->next)
-        if (t->waits_until < first)
-            first = t->waits_until;
-    timer_stop(sa->ike->loop, &sa->parked_over);
-    sa->parked_over.fire = over;
-    sa->parked_over.ctx = sa;
-    if (sa->parked)
-        timer_set(sa->ike->loop, &sa->parked_over, first);
-}
-
 static void unpark(struct ike_sa *sa, struct task *t)
 {
     for (struct task **at = &sa->parked; *at; at = &(*at)->next) {
@@ -146,7 +112,18 @@ static void unpark(struct ike_sa *sa, struct task *t)
         }
     }
     t->next = NULL;
-    arm(sa);
+    timer_stop(sa->ike->loop, &t->over);
+}
+
+static void over(struct timer *timer)
+{
+    struct task *t = timer->ctx;
+    struct ike_sa *sa = t->sa;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(IKE, 1, "%s given up: its IKE_FOLLOWUP_KE did not come (RFC 9370 2.2.4)", t->ops->name);
+    unpark(sa, t);
+    task_free(t);
+    log_set_context("", 0);
 }
 
 void followup_wait(struct task *t, const struct pb *b)
@@ -155,12 +132,12 @@ void followup_wait(struct task *t, const struct pb *b)
     uint8_t exchange = t->msg->h.exchange;
     sa->passive = NULL; // the answer does not end it
     t->next = sa->parked;
-    t->waits_until = loop_now(sa->ike->loop) + WAIT_MS;
     sa->parked = t;
     free(t->msg);
     t->msg = NULL;
     if (exchange_reply(sa, exchange, b)) {
-        arm(sa);
+        t->over = (struct timer){.fire = over, .ctx = t};
+        timer_set(sa->ike->loop, &t->over, loop_now(sa->ike->loop) + WAIT_MS);
         return;
     }
     unpark(sa, t); // the peer asks again

@@ -131,7 +131,7 @@ void init_ask_keys(struct task *t, reply_fn fn)
 {
     struct ike_sa *sa = t->sa;
     struct handshake *hs = sa->hs;
-    const struct suite *s = &sa->suite;
+    const struct suite *s = sa->suite;
     struct msg_IKE_DERIVE q = {.req = ask_new(t, fn),
                                .ike_id = sa->id,
                                .ke_id = hs->kex.ke[0].ke_id,
@@ -151,7 +151,7 @@ void init_ask_keys(struct task *t, reply_fn fn)
 
 bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m)
 {
-    const struct suite *s = &sa->suite;
+    const struct suite *s = sa->suite;
     struct cr_sk_alg alg = {s->encr.id, s->encr.key_bits, s->integ.id};
     struct cr_sk *out = NULL, *in = NULL;
     const struct msg_IKE_KEYS *k = &m->IKE_KEYS;
@@ -428,19 +428,21 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
                          *k = payload_find(&m->pl, PL_KE);
     struct refusal r = {0};
     uint16_t group = hs->kex.ke[0].group;
+    struct suite suite;
     struct ke ke;
     uint64_t spi;
     char text[200];
     if (!p || !no || !k || m->h.spi_r == 0 || payload_count(&m->pl, PL_SA) > 1)
         return sa_why(sa, "the IKE_SA_INIT response lacks SA, KE, nonce or SPI (RFC 7296 1.2)") == 0;
-    if (answer_read(p->body, cfg->proposals, cfg->proposal_count, true, PROTO_IKE, 0, &sa->suite, &spi, &r) !=
-        0)
+    if (answer_read(p->body, cfg->proposals, cfg->proposal_count, true, PROTO_IKE, 0, &suite, &spi, &r) != 0)
         return sa_why(sa, "%.190s", r.why.text) == 0;
-    if (!ke_read(k->body, &ke) || ke.group != group || sa->suite.ke.id != group ||
+    if (!suite_keep(&sa->ike->shared, &sa->suite, &suite))
+        return sa_why(sa, "no memory") == 0;
+    if (!ke_read(k->body, &ke) || ke.group != group || sa->suite->ke.id != group ||
         ke.value.len != cr_dh_public_len(ke.group))
         return sa_why(sa, "the response's KE payload is not of group %u, or not of its length (RFC 7296 3.4)",
                       group) == 0;
-    suite_print(&sa->suite, PROTO_IKE, text, sizeof(text));
+    suite_print(sa->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
     hs->peer_init = malloc(m->len);
     if (!hs->peer_init)
@@ -450,7 +452,7 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
     hs->kex.peer_nonce = slice_of(hs->peer_init + (no->body.p - m->data), no->body.len);
     hs->kex.ke[0].peer = slice_of(hs->peer_init + (ke.value.p - m->data), ke.value.len);
     sa->spi_r = m->h.spi_r;
-    if (intermediate_lacks(&sa->suite, &m->pl))
+    if (intermediate_lacks(sa->suite, &m->pl))
         return sa_why(sa, "the peer chose additional key exchanges and says nothing of IKE_INTERMEDIATE (RFC "
                           "9370 2.2.1)") == 0;
     init_read_auth(sa, &m->pl);

@@ -128,7 +128,7 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     struct pb b = pb_of(buf, sizeof(buf));
     struct ike_header h = {sa->spi_i, sa->spi_r, PL_SA, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, 0};
     header_write(&b.w, &h);
-    pb_chosen(&b, &sa->suite, hs->number, PROTO_IKE, 0, 0);
+    pb_chosen(&b, sa->suite, hs->number, PROTO_IKE, 0, 0);
     pb_ke(&b, hs->kex.ke[0].group, public_value);
     pb_payload(&b, PL_NONCE, slice_of(hs->kex.nonce, NONCE_LEN));
     init_put_nat(&b, sa, &sa->path);
@@ -176,13 +176,12 @@ static void accept_request(struct ike *ike, const struct init_in *in)
     if (!sa)
         return;
     sa->spi_i = in->f.h->spi_i;
-    sa->suite = in->suite;
     log_set_context(sa->conn->cfg.name, sa->id);
     LOGF(IKE, 0, "%s is initiating an IKE_SA", addr_print(&in->f.path->remote, a, sizeof(a)));
-    suite_print(&sa->suite, PROTO_IKE, text, sizeof(text));
+    suite_print(&in->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
     sa->passive = task_new(sa, TASK_INIT, 0);
-    if (!sa->passive || !remember(sa, in)) {
+    if (!sa->passive || !suite_keep(&ike->shared, &sa->suite, &in->suite) || !remember(sa, in)) {
         sa_destroy(sa);
         return;
     }

@@ -37,7 +37,7 @@ struct step {
 
 static const struct transform *addke(const struct ike_sa *sa)
 {
-    return sa->hs && !sa->hs->resumption ? suite_addke(&sa->suite, sa->hs->kex.added) : NULL;
+    return sa->hs && !sa->hs->resumption ? suite_addke(sa->suite, sa->hs->kex.added) : NULL;
 }
 
 static bool proposes(const struct conn_config *cfg)
@@ -52,7 +52,7 @@ static bool proposes(const struct conn_config *cfg)
 void intermediate_put(struct pb *b, const struct ike_sa *sa)
 {
     if (sa->initiator ? proposes(&sa->conn->cfg) || ppk_int_offers(sa)
-                      : suite_addkes(&sa->suite) != 0 || sa->hs->use_ppk_int)
+                      : suite_addkes(sa->suite) != 0 || sa->hs->use_ppk_int)
         pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_INTERMEDIATE_EXCHANGE_SUPPORTED, slice_of(NULL, 0));
 }
 
@@ -161,9 +161,9 @@ static bool ask_update(struct task *t, const struct inmsg *m, reply_fn fn)
                                .ike_id = sa->id,
                                .ke_id = ke->ke_id,
                                .peer_public = ke->peer,
-                               .encr = sa->suite.encr.id,
-                               .encr_bits = sa->suite.encr.key_bits,
-                               .integ = sa->suite.integ.id,
+                               .encr = sa->suite->encr.id,
+                               .encr_bits = sa->suite->encr.key_bits,
+                               .integ = sa->suite->integ.id,
                                .ni = ike_kex_ni(&hs->kex, sa->initiator),
                                .nr = ike_kex_nr(&hs->kex, sa->initiator),
                                .spi_i = sa->spi_i,

@@ -33,7 +33,7 @@ bool ppk_int_offers(const struct ike_sa *sa)
 
 bool ppk_int_due(const struct ike_sa *sa)
 {
-    unsigned n = suite_addkes(&sa->suite);
+    unsigned n = suite_addkes(sa->suite);
     return sa->hs && sa->hs->use_ppk_int && sa->hs->intermediates == (n ? n - 1 : 0);
 }
 

@@ -15,9 +15,9 @@ struct pb;
 
 enum { REDIRECTS_MAX = 5, REDIRECTS_MS = 300000 }; // section 11: MAX_REDIRECTS, REDIRECT_LOOP_DETECT_PERIOD
 struct redirection {                               // what has sent an IKE SA, or those before it, elsewhere
-    struct addr from;                              // the gateway that did so last; family 0: none
     uint64_t since;
-    uint8_t count; // since then
+    struct addr from; // the gateway that did so last; family 0: none
+    uint8_t count;    // since then
 };
 
 // --- as the client ---

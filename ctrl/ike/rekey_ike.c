@@ -183,7 +183,7 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
 static void ask_keys(struct task *t, struct ike_sa *next, reply_fn fn)
 {
     struct rekey *x = t->data;
-    const struct suite *s = &next->suite;
+    const struct suite *s = next->suite;
     uint8_t more[KEX_MORE_MAX];
     struct msg_IKE_DERIVE q = {.req = ask_new(t, fn),
                                .ike_id = next->id,
@@ -260,7 +260,7 @@ static void start(struct task *t)
         return;
     }
     struct rekey *x = t->data;
-    ike_kex_generate(t, &x->kex.ke[0], sa->suite.ke.id, got_public);
+    ike_kex_generate(t, &x->kex.ke[0], sa->suite->ke.id, got_public);
 }
 
 void rekey_ike(struct ike_sa *sa)
@@ -348,16 +348,18 @@ static bool take_answer(struct task *t, const struct payloads *pl, struct ike_sa
     struct rekey *x = t->data;
     const struct payload *s = payload_find(pl, PL_SA);
     const struct conn_config *cfg = &t->sa->conn->cfg;
+    struct suite suite;
     uint64_t spi;
     if (!s)
         return refuse(r, N_INVALID_SYNTAX, "SA", "the response lacks SA (RFC 7296 1.3.2)") == 0;
-    if (answer_read(s->body, cfg->proposals, cfg->proposal_count, true, PROTO_IKE, 8, &next->suite, &spi,
-                    r) != 0)
+    if (answer_read(s->body, cfg->proposals, cfg->proposal_count, true, PROTO_IKE, 8, &suite, &spi, r) != 0)
         return false;
-    if (!spi || next->suite.ke.id != x->kex.ke[0].group)
+    if (!suite_keep(&next->ike->shared, &next->suite, &suite))
+        return refuse(r, N_TEMPORARY_FAILURE, "SA", "no memory") == 0;
+    if (!spi || next->suite->ke.id != x->kex.ke[0].group)
         return refuse(r, N_INVALID_SYNTAX, "SA", "the response names no SPI, or a group that was not sent") ==
                0;
-    if (ike_kex_take(&x->kex, pl, next->suite.ke.id, true, r) != 0)
+    if (ike_kex_take(&x->kex, pl, next->suite->ke.id, true, r) != 0)
         return false;
     next->spi_r = spi;
     return true;
@@ -375,7 +377,7 @@ static void follow_up(struct task *t, struct ike_sa *next, const struct payloads
 {
     struct rekey *x = t->data;
     struct refusal r = {0};
-    int rc = followup_begin(t, &x->kex, &next->suite, pl, followup_public, &r);
+    int rc = followup_begin(t, &x->kex, next->suite, pl, followup_public, &r);
     if (rc < 0)
         gave_up(t, r.why.text);
     else if (!rc)
@@ -408,7 +410,7 @@ static bool response(struct task *t, struct inmsg *m)
         return false;
     }
     struct rekey *x = t->data;
-    bool good = next && (followup ? followup_take(&x->kex, &next->suite, &m->pl, &r) == 0
+    bool good = next && (followup ? followup_take(&x->kex, next->suite, &m->pl, &r) == 0
                                   : take_answer(t, &m->pl, next, &r));
     if (good)
         follow_up(t, next, &m->pl);
@@ -432,7 +434,7 @@ static void put_answer(struct pb *b, struct task *t, const struct ike_sa *next)
         followup_put(b, &x->kex);
         return;
     }
-    pb_chosen(b, &next->suite, x->number, PROTO_IKE, next->spi_r, 8);
+    pb_chosen(b, next->suite, x->number, PROTO_IKE, next->spi_r, 8);
     ike_kex_put(b, &x->kex);
     ticket_put_later(b, t->sa, &t->msg->pl);
 }
@@ -474,7 +476,7 @@ static void go_on(struct task *t, struct ike_sa *next)
     uint8_t buf[REKEY_MAX];
     struct rekey *x = t->data;
     struct pb b = pb_of(buf, sizeof(buf));
-    if (!suite_addke(&next->suite, x->kex.added)) {
+    if (!suite_addke(next->suite, x->kex.added)) {
         ask_keys(t, next, answered);
     } else if (followup_room(t->sa)) {
         put_answer(&b, t, next);
@@ -513,15 +515,18 @@ static bool choose(struct task *t, struct ike_sa *next, struct refusal *r)
     const struct conn_config *cfg = &t->sa->conn->cfg;
     struct offers *offers = calloc(1, sizeof(*offers));
     const struct offer *chosen;
+    struct suite suite;
     bool ok = false;
     if (!offers)
         refuse(r, N_TEMPORARY_FAILURE, "SA", "no memory");
     else if (offers_read(payload_find(&t->msg->pl, PL_SA)->body, offers, r) != 0)
         ok = false;
-    else if (!offers_choose(offers, cfg->proposals, cfg->proposal_count, true, &next->suite, &chosen))
+    else if (!offers_choose(offers, cfg->proposals, cfg->proposal_count, true, &suite, &chosen))
         refuse(r, N_NO_PROPOSAL_CHOSEN, "SA", "no acceptable proposal for the IKE_SA (RFC 7296 2.7)");
     else if (chosen->spi_len != 8 || !chosen->spi)
         refuse(r, N_INVALID_SYNTAX, "SA", "the SPI of an IKE_SA has 8 octets and is not 0 (RFC 7296 1.3.2)");
+    else if (!suite_keep(&next->ike->shared, &next->suite, &suite))
+        refuse(r, N_TEMPORARY_FAILURE, "SA", "no memory");
     else
         ok = true;
     if (ok) {
@@ -529,7 +534,7 @@ static bool choose(struct task *t, struct ike_sa *next, struct refusal *r)
         x->number = chosen->number;
     }
     free(offers);
-    return ok && ike_kex_take(&x->kex, &t->msg->pl, next->suite.ke.id, false, r) == 0;
+    return ok && ike_kex_take(&x->kex, &t->msg->pl, next->suite->ke.id, false, r) == 0;
 }
 
 static void request(struct task *t)
@@ -552,16 +557,16 @@ static void request(struct task *t)
         return;
     }
     LOGF(IKE, 0, "the peer is rekeying IKE_SA %s", sa_label(sa));
-    suite_print(&next->suite, PROTO_IKE, text, sizeof(text));
+    suite_print(next->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
-    ike_kex_respond(t, &x->kex.ke[0], next->suite.ke.id, respond_public);
+    ike_kex_respond(t, &x->kex.ke[0], next->suite->ke.id, respond_public);
 }
 
 static void followed_public(struct task *t, enum msg_type type, const union msg *m)
 {
     struct rekey *x = t->data;
     struct ike_sa *next = made(t);
-    if (next && followup_answered(&x->kex, &next->suite, type, m))
+    if (next && followup_answered(&x->kex, next->suite, type, m))
         go_on(t, next);
     else
         decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), answer_text(type, m));
@@ -575,7 +580,7 @@ static void followed(struct task *t)
     const char *why = next ? busy(t->sa) : "no memory";
     if (why)
         decline(t, N_TEMPORARY_FAILURE, slice_of(NULL, 0), why);
-    else if (followup_answer(t, &x->kex, &next->suite, followed_public, &r) != 0)
+    else if (followup_answer(t, &x->kex, next->suite, followed_public, &r) != 0)
         decline(t, r.notify, slice_of(r.data, r.data_len), r.why.text);
 }
 

@@ -115,7 +115,7 @@ static void got_keys(struct task *t, enum msg_type type, const union msg *m)
 static void ask_keys(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    const struct suite *s = &sa->suite;
+    const struct suite *s = sa->suite;
     struct kex *kex = &sa->hs->kex;
     struct msg_IKE_RESUME q = {.req = ask_new(t, got_keys),
                                .ike_id = sa->id,
@@ -141,13 +141,12 @@ static const char *take_answer(struct ike_sa *sa, const struct inmsg *m)
         no->body.len > PEER_NONCE_MAX)
         return "the IKE_SESSION_RESUME response has no SPI, or not one nonce of 16 to 256 octets";
     hs->peer_init = malloc(m->len);
-    if (!hs->peer_init)
+    if (!hs->peer_init || !suite_keep(&sa->ike->shared, &sa->suite, &hs->resumption->suite))
         return "no memory";
     memcpy(hs->peer_init, m->data, m->len);
     hs->peer_init_len = m->len;
     hs->kex.peer_nonce = slice_of(hs->peer_init + (no->body.p - m->data), no->body.len);
     sa->spi_r = m->h.spi_r;
-    sa->suite = hs->resumption->suite;
     childless_read(sa, &m->pl);
     return childless_fault(sa);
 }

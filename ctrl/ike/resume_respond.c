@@ -164,7 +164,7 @@ static void got_keys(struct task *t, enum msg_type type, const union msg *m)
 static void ask_keys(struct task *t, struct slice ticket)
 {
     struct ike_sa *sa = t->sa;
-    const struct suite *s = &sa->suite;
+    const struct suite *s = sa->suite;
     struct kex *kex = &sa->hs->kex;
     struct msg_IKE_RESUME q = {.req = ask_new(t, got_keys),
                                .ike_id = sa->id,
@@ -191,12 +191,11 @@ static void accept_request(struct ike *ike, const struct first_request *f, struc
         return;
     }
     sa->spi_i = f->h->spi_i;
-    sa->suite = s->suite;
     sa->hs->resumption = s;
     log_set_context(c->cfg.name, sa->id);
     LOGF(IKE, 0, "%s is resuming an IKE_SA", addr_print(&f->path->remote, a, sizeof(a)));
     sa->passive = task_new(sa, TASK_RESUME, 0);
-    if (!sa->passive || !first_request_keep(sa, f)) {
+    if (!sa->passive || !suite_keep(&ike->shared, &sa->suite, &s->suite) || !first_request_keep(sa, f)) {
         sa_destroy(sa);
         return;
     }

@@ -45,7 +45,7 @@ struct session *session_of(const struct ike_sa *sa, const struct identity *said)
     s->reauth_at = sa->reauth_at;
     s->proven_until = sa->proven_until;
     s->ppk = sa->ppk;
-    s->suite = sa->suite;
+    s->suite = *sa->suite;
     s->local = identity_dup(sa->local_id);
     s->remote = identity_dup(sa->remote_id);
     s->said = identity_dup(said ? said : sa->remote_id);

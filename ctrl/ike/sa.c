@@ -151,6 +151,7 @@ static void free_sa(struct ike_sa *sa)
     free(sa->remote_id);
     free(sa->vips);
     free(sa->why);
+    suite_leave(&sa->suite);
     mobike_free(sa);
     free(sa);
 }
@@ -179,6 +180,7 @@ static struct ike_sa *allocate(bool initiator)
     struct ike_sa *sa = calloc(1, sizeof(*sa));
     if (!sa)
         return NULL;
+    sa->suite = &suite_none;
     sa->hs = calloc(1, sizeof(*sa->hs));
     sa->local_id = identity_dup(&nobody);
     sa->remote_id = identity_dup(&nobody);
@@ -281,8 +283,6 @@ static void unlink_sa(struct ike_sa *sa)
     table_del(&ike->by_peer, &sa->by_peer);
     table_del(&ike->sa_conns, &sa->by_conn);
     timer_stop(ike->loop, &sa->retransmit);
-    timer_stop(ike->loop, &sa->parked_over);
-    timer_stop(ike->loop, &sa->without_memory);
     sa_stop_work(sa);
     if (sa->prev)
         sa->prev->next = sa->next;
@@ -339,21 +339,29 @@ void sa_destroy(struct ike_sa *sa)
 
 static void end_without_memory(struct timer *t)
 {
-    struct ike_sa *sa = t->ctx;
-    log_set_context(sa->conn->cfg.name, sa->id);
-    sa_why(sa, "no memory for its exchange");
-    LOGF(IKE, 0, "%s ends: no memory for its exchange", sa_label(sa));
-    sa_destroy(sa);
-    log_set_context("", 0);
+    struct ike *ike = t->ctx;
+    for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
+        next = sa->next;
+        if (!sa->without_memory)
+            continue;
+        log_set_context(sa->conn->cfg.name, sa->id);
+        sa_why(sa, "no memory for its exchange");
+        LOGF(IKE, 0, "%s ends: no memory for its exchange", sa_label(sa));
+        sa_destroy(sa);
+        log_set_context("", 0);
+        next = ike->sas; // with it others may have gone
+    }
 }
 
 void sa_out_of_memory(struct ike_sa *sa)
 {
     if (sa->state == SA_DEAD)
         return;
-    sa->without_memory.fire = end_without_memory;
-    sa->without_memory.ctx = sa;
-    timer_set(sa->ike->loop, &sa->without_memory, loop_now(sa->ike->loop));
+    struct ike *ike = sa->ike;
+    sa->without_memory = true;
+    ike->starving.fire = end_without_memory;
+    ike->starving.ctx = ike;
+    timer_set(ike->loop, &ike->starving, loop_now(ike->loop));
 }
 
 static void end_now(struct timer *t)

@@ -87,6 +87,8 @@ struct nats {
     bool behind;        // there is one
 };
 
+// A hundred thousand of them may be there: what is there for long lies close together, and what few have is
+// pointed to.
 struct ike_sa {
     struct ike *ike;
     struct table_node by_id, by_spi;
@@ -96,74 +98,71 @@ struct ike_sa {
     struct table_node by_host; // established: the peer's address mixed
     struct ike_sa *next, *prev;
     struct conn *conn;
-    enum sa_state state;
+    uint8_t state; // enum sa_state
     bool initiator, half_open;
-    struct nats nat;
-    struct mobike mobike;
-    struct redirection redirection;
     bool client;        // it began here, or what it was rekeyed from did
     bool redirects;     // its client follows redirections
     bool fragmentation; // both ends can put fragments of messages together (RFC 7383)
     bool ppk;     // a postquantum preshared key is in its keys; of the initiator at first: if the peer has it
     bool counted; // among those of its connection that are up
     bool failed;  // ... that did not come up, for:
-    uint8_t failure;         // enum ike_failure
-    uint8_t child_failure;   // enum child_failure, of the CHILD SA that is being made
-    bool lost;               // its peer fell silent: by its ticket it may be resumed
-    struct session *session; // as the client: the gateway's ticket; NULL: none
+    uint8_t failure;       // enum ike_failure
+    uint8_t child_failure; // enum child_failure, of the CHILD SA that is being made
+    bool lost;             // its peer fell silent: by its ticket it may be resumed
+    bool vips_renewed;     // the policies were written out with them
+    bool in_fragmented;    // how the peer's last request came
+    bool line_ours;        // whether the first of its line was initiated here
+    bool alone;            // it has had no CHILD SA yet, and was made so
+    bool replaced;         // by a rekeying: it goes without a word to ctl
+    bool successor;        // of one that is being rekeyed: not in force yet
+    bool untried;          // the peer may not have its keys yet: nothing is begun on it
+    bool wanted_new;       // one that replaces it is on its way
+    bool gave_way;         // to another one, or is about to
+    bool retired;          // one that replaced it is there: it goes when over_at comes
+    bool crossed;        // begun here, when the peer began another one: it goes, and nobody asked for its end
+    bool without_memory; // for an exchange: it ends as soon as whoever is at work on it is done
+    uint8_t remote_vip_count, local_vip_count, dns_count; // of vips
+    unsigned tries;
+    unsigned hurried; // tries + 1 when the request went out once more between two repetitions
+    struct nats nat;
     uint32_t id, job;
+    uint32_t out_mid, in_mid;
+    uint32_t request_len, reply_len;
+    uint32_t heir;      // of one that was replaced: what waits for its end or for the peer's first request
+    uint32_t waits_for; // likewise, and the peer has it already: the old one's number
+    uint32_t handshake_us, attempt;
+    uint32_t replaces; // the IKE SA that goes when this one's CHILD SAs are up
+    struct mobike mobike;
+    struct redirection redirection;
+    struct session *session; // as the client: the gateway's ticket; NULL: none
     uint64_t spi_i, spi_r;
     struct net_path path;
+    struct net_path in_path; // where the last request came from: the answer goes there
+    uint8_t in_hash[32];     // of that as it came: only its like is answered from the cache
     // Both are empty at first, have room for any from sa_names_room on, and once it is up only for these.
     struct identity *local_id, *remote_id;
-    struct suite suite;
+    const struct suite *suite; // suite_keep
     struct cr_sk *sk_in, *sk_out;
     struct handshake *hs;
     struct child_sa *children;
     struct vips *vips; // NULL: none
-    unsigned remote_vip_count, local_vip_count, dns_count;
-    bool vips_renewed; // the policies were written out with them
     // requests of ours: one at a time, and those that wait
     struct task *active, *queue;
-    uint32_t out_mid;
     uint8_t *request;
-    size_t request_len;
-    unsigned tries;
-    unsigned hurried; // tries + 1 when it went out once more between two repetitions
     struct timer retransmit;
     // requests of the peer: one at a time, with its last answer
     struct task *passive, *parked; // parked: answered, and go on with an IKE_FOLLOWUP_KE
-    struct timer parked_over;
-    struct timer without_memory;
-    struct net_path in_path; // where the last one came from: the answer goes there
-    uint32_t in_mid;
-    uint8_t in_hash[32]; // of the last one as it came: only its like is answered from the cache
-    bool in_fragmented;  // and how it came
-    uint8_t *reply;      // its datagrams one behind the other, as those of request
-    size_t reply_len;
-    struct fragments *parts[2]; // of the peer's request, of its response: what has come of it; or NULL
+    uint8_t *reply;                // its datagrams one behind the other, as those of request
+    struct fragments *parts[2];    // of the peer's request, of its response: what has come of it; or NULL
     struct timer life, liveness, keepalive, aging; // life: half-open, childless or replaced for too long
     struct pki_standing
         *standing[2]; // what proved the peer in either round and may be revoked; NULL: nothing can
     uint64_t last_in, last_out, established_at;
     uint64_t line_at;   // when the first of its line was up, before any rekeying
-    bool line_ours;     // and whether that was initiated here
     uint64_t hinted_at; // somebody said in clear that the peer has forgotten its SAs; 0: nobody
     uint64_t rekey_at, reauth_at, over_at; // 0: never
     uint64_t proof_over_at; // of over_at, what the end of the peer's proof makes of it; 0: nothing
     int64_t proven_until; // seconds since 1970: the peer's certificates, or what is known of them; 0: no end
-    bool alone;           // it has had no CHILD SA yet, and was made so
-    bool replaced;        // by a rekeying: it goes without a word to ctl
-    bool successor;       // of one that is being rekeyed: not in force yet
-    bool untried;         // the peer may not have its keys yet: nothing is begun on it
-    uint32_t heir;        // of one that was replaced: what waits for its end or for the peer's first request
-    uint32_t waits_for;   // likewise, and the peer has it already: the old one's number
-    uint32_t handshake_us, attempt;
-    uint32_t replaces; // the IKE SA that goes when this one's CHILD SAs are up
-    bool wanted_new;   // one that replaces it is on its way
-    bool gave_way;     // to another one, or is about to
-    bool retired;      // one that replaced it is there: it goes when over_at comes
-    bool crossed;      // begun here, when the peer began another one: it goes, and nobody asked for its end
     uint64_t began_at;
     char *why; // what went wrong last, for whoever waits: sa_reason
 };

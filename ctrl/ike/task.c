@@ -48,6 +48,7 @@ void task_free(struct task *t)
     if (!t)
         return;
     table_del(&t->sa->ike->tasks, &t->by_number);
+    timer_stop(t->sa->ike->loop, &t->over);
     if (t->ops->undo)
         t->ops->undo(t);
     free(t->msg);

@@ -78,7 +78,7 @@ struct task {
     uint32_t number, child_id; // the CHILD SA that it is about, 0: none
     uint32_t spi;              // inbound, of one that does not wait for its DELETE; 0: it does
     struct inmsg *msg;         // as responder: the request
-    uint64_t waits_until;      // as responder, for an IKE_FOLLOWUP_KE
+    struct timer over;         // as responder, waiting for an IKE_FOLLOWUP_KE: in vain
     uint8_t followups;         // of these: behind how many
     void *data;                // the exchange's own
 };

@@ -95,7 +95,7 @@ static uint64_t sa_of(uint64_t h, const struct trial *t, int side, const struct 
     h = number(h, sa->request ? trial_opened(t, sa->request, sa->request_len) : 0);
     h = number(h, sa->reply && comes_again(t, side, sa) ? trial_opened(t, sa->reply, sa->reply_len) : 0);
     h = task_of(task_of(task_of(task_of(h, sa->active), sa->passive), sa->parked), sa->queue);
-    h = timer_of(timer_of(timer_of(h, &sa->life), &sa->aging), &sa->without_memory);
+    h = number(timer_of(timer_of(h, &sa->life), &sa->aging), sa->without_memory);
     for (const struct child_sa *c = sa->children; c; c = c->next)
         h = child_of(h, c);
     return number(h, 0);

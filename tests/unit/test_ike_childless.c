@@ -65,8 +65,8 @@ static void test_each_setting_in_each_role(void **state)
         assert_true(pair_agree(p));
         if (cases[i].child) { // by CREATE_CHILD_SA it has key exchanges of its own from the beginning
             assert_int_equal(p->sent, 2 * cases[i].exchanges);
-            assert_int_equal(child(p, 0)->suite.ke.id, cases[i].exchanges > 2 ? TRID_CURVE_25519 : 0);
-            assert_int_equal(suite_addkes(&child(p, 1)->suite), cases[i].exchanges > 2);
+            assert_int_equal(child(p, 0)->suite->ke.id, cases[i].exchanges > 2 ? TRID_CURVE_25519 : 0);
+            assert_int_equal(suite_addkes(child(p, 1)->suite), cases[i].exchanges > 2);
         }
         pair_free(p);
     }

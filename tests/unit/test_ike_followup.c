@@ -75,7 +75,7 @@ static void test_child_and_ike_sas_are_rekeyed_with_all_their_key_exchanges(void
         int side = n & 1;
         bool ike = n & 2;
         struct pair *p = pair_established(UNIQUE_NO, tune);
-        assert_int_equal(suite_addkes(&up(p, 0)->suite), 0); // IKE_AUTH has none (1.2)
+        assert_int_equal(suite_addkes(up(p, 0)->suite), 0); // IKE_AUTH has none (1.2)
         uint64_t spi = only(p, side)->spi_i;
         uint32_t was = up(p, side)->spi_in;
         followups = 0;
@@ -86,7 +86,7 @@ static void test_child_and_ike_sas_are_rekeyed_with_all_their_key_exchanges(void
         assert_int_equal(followups, 4); // an exchange each
         assert_true(ike ? only(p, side)->spi_i != spi : up(p, side)->spi_in != was);
         for (int i = 0; i < 2; i++)
-            assert_int_equal(suite_addkes(ike ? &only(p, i)->suite : &up(p, i)->suite), 2);
+            assert_int_equal(suite_addkes(ike ? only(p, i)->suite : up(p, i)->suite), 2);
         assert_nothing_waits(p);
         expiry_rekey(up(p, !side)); // the new IKE SA's keys are the same at both ends
         pair_wait(p, 10000);
@@ -131,7 +131,7 @@ static void test_each_message_lost_or_doubled_is_made_up_for(void **state)
         pair_wait(p, REST); // the answer to the last DELETE may be what is lost
         pair_assert_one(p);
         assert_nothing_waits(p);
-        assert_int_equal(suite_addkes(i & 2 ? &only(p, 0)->suite : &up(p, 0)->suite), 2);
+        assert_int_equal(suite_addkes(i & 2 ? only(p, 0)->suite : up(p, 0)->suite), 2);
         pair_free(p);
     }
 }

@@ -118,7 +118,7 @@ static void test_invalid_ke_is_retried_with_the_group_that_the_peer_wants(void *
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     assert_int_equal(p->sent, 6);
     assert_true(pair_agree(p));
-    assert_int_equal(p->s[0].ike->sas->suite.ke.id, TRID_ECP_384);
+    assert_int_equal(p->s[0].ike->sas->suite->ke.id, TRID_ECP_384);
     pair_free(p);
 }
 

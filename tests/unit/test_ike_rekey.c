@@ -84,9 +84,9 @@ static void test_child_is_rekeyed_by_either_end(void **state)
                 assert_true(child(p, 0)->spi_in != before);
                 pair_wait(p, 10000); // the old one is let in for a while
                 assert_one(p);
-                assert_int_equal(child(p, side)->suite.ke.id, t == 0   ? 0
-                                                              : t == 1 ? TRID_CURVE_25519
-                                                                       : TRID_ECP_256);
+                assert_int_equal(child(p, side)->suite->ke.id, t == 0   ? 0
+                                                               : t == 1 ? TRID_CURVE_25519
+                                                                        : TRID_ECP_256);
             }
             assert_int_equal(counter(p, side, CNT_create_child_out_req), t == 2 && side == 0 ? 6 : 5);
             assert_int_equal(p->s[0].ike_down + p->s[1].ike_down, 0);
@@ -194,8 +194,8 @@ static void test_ike_sa_rekeyed_to_another_prf_has_keys_that_work(void **state)
     rekey_ike(only(p, 0));
     pair_run(p);
     assert_one(p);
-    assert_int_equal(only(p, 1)->suite.prf.id, TRID_PRF_HMAC_SHA2_512);
-    assert_int_equal(only(p, 1)->suite.ke.id, TRID_ECP_256);
+    assert_int_equal(only(p, 1)->suite->prf.id, TRID_PRF_HMAC_SHA2_512);
+    assert_int_equal(only(p, 1)->suite->ke.id, TRID_ECP_256);
     expiry_rekey(child(p, 1));
     pair_wait(p, 10000);
     assert_one(p);
