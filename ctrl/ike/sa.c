@@ -337,45 +337,48 @@ void sa_destroy(struct ike_sa *sa)
     ike->events->sa_over(sa);
 }
 
-static void end_without_memory(struct timer *t)
+static void end_starving(struct timer *t)
 {
     struct ike *ike = t->ctx;
     for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
         next = sa->next;
-        if (!sa->without_memory)
+        if (!sa->without_memory && !sa->ends_soon)
             continue;
         log_set_context(sa->conn->cfg.name, sa->id);
-        sa_why(sa, "no memory for its exchange");
-        LOGF(IKE, 0, "%s ends: no memory for its exchange", sa_label(sa));
+        if (!sa->ends_soon) {
+            sa_why(sa, "no memory for its exchange");
+            LOGF(IKE, 0, "%s ends: no memory for its exchange", sa_label(sa));
+        }
         sa_destroy(sa);
         log_set_context("", 0);
         next = ike->sas; // with it others may have gone
     }
 }
 
-void sa_out_of_memory(struct ike_sa *sa)
+static void arm_starving(struct ike *ike)
 {
-    if (sa->state == SA_DEAD)
-        return;
-    struct ike *ike = sa->ike;
-    sa->without_memory = true;
-    ike->starving.fire = end_without_memory;
+    ike->starving.fire = end_starving;
     ike->starving.ctx = ike;
     timer_set(ike->loop, &ike->starving, loop_now(ike->loop));
+}
+
+void sa_out_of_memory(struct ike_sa *sa)
+{
+    sa->without_memory = true;
+    if (sa->state != SA_DEAD)
+        arm_starving(sa->ike);
+}
+
+void sa_end_soon(struct ike_sa *sa)
+{
+    sa->ends_soon = true;
+    if (sa->state != SA_DEAD)
+        arm_starving(sa->ike);
 }
 
 static void end_now(struct timer *t)
 {
     sa_destroy(t->ctx);
-}
-
-void sa_end_soon(struct ike_sa *sa)
-{
-    if (sa->state == SA_DEAD)
-        return;
-    sa->without_memory.fire = end_now;
-    sa->without_memory.ctx = sa;
-    timer_set(sa->ike->loop, &sa->without_memory, loop_now(sa->ike->loop));
 }
 
 // Counted as half-open, so that the limits for strangers hold for those who fail too.

@@ -119,8 +119,10 @@ struct ike_sa {
     bool wanted_new;       // one that replaces it is on its way
     bool gave_way;         // to another one, or is about to
     bool retired;          // one that replaced it is there: it goes when over_at comes
-    bool crossed;        // begun here, when the peer began another one: it goes, and nobody asked for its end
-    bool without_memory; // for an exchange: it ends as soon as whoever is at work on it is done
+    bool crossed; // begun here, when the peer began another one: it goes, and nobody asked for its end
+    // It ends as soon as whoever is at work on it is done: there is no memory for an exchange, or one could
+    // not be built, which was told.
+    bool without_memory, ends_soon;
     uint8_t remote_vip_count, local_vip_count, dns_count; // of vips
     unsigned tries;
     unsigned hurried; // tries + 1 when the request went out once more between two repetitions
