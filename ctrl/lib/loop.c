@@ -22,6 +22,7 @@ static uint64_t boottime_us(void *ctx)
 struct loop {
     struct clock clock;
     struct log *log; // NULL: the one that is in use anyway
+    struct loop_guard guard;
     int epfd;
     bool stop;
     struct timer **heap;
@@ -178,8 +179,15 @@ uint64_t loop_next_timer(const struct loop *l)
     return l->count ? l->heap[0]->at : UINT64_MAX;
 }
 
+void loop_set_guard(struct loop *l, struct loop_guard g)
+{
+    l->guard = g;
+}
+
 static struct log *enter(struct loop *l)
 {
+    if (l->guard.begin)
+        l->guard.begin(l->guard.ctx);
     return l->log ? log_use(l->log) : NULL;
 }
 
@@ -187,11 +195,15 @@ static void leave(struct loop *l, struct log *before)
 {
     if (l->log)
         log_use(before);
+    if (l->guard.end)
+        l->guard.end(l->guard.ctx);
 }
 
 void loop_run_timers(struct loop *l)
 {
     uint64_t now = loop_now(l);
+    if (!l->count || l->heap[0]->at > now)
+        return;
     struct log *before = enter(l);
     while (l->count && l->heap[0]->at <= now) {
         struct timer *t = l->heap[0];
@@ -210,8 +222,10 @@ void loop_set_idle(struct loop *l, bool (*before_sleep)(void *ctx), void *ctx)
 
 static bool more(struct loop *l)
 {
+    if (!l->before_sleep)
+        return false;
     struct log *before = enter(l);
-    bool yes = l->before_sleep && l->before_sleep(l->idle_ctx);
+    bool yes = l->before_sleep(l->idle_ctx);
     leave(l, before);
     return yes;
 }
@@ -224,19 +238,25 @@ bool loop_step(struct loop *l)
     return yes || l->delivered || l->fired != fired;
 }
 
-void loop_once(struct loop *l, int timeout_ms)
+static void deliver(struct loop *l)
 {
-    int n = epoll_wait(l->epfd, l->batch, BATCH, timeout_ms);
     struct log *before = enter(l);
-    l->batch_len = n > 0 ? n : 0;
     for (int i = 0; i < l->batch_len; i++) {
         struct loop_fd *f = l->batch[i].data.ptr;
         if (f)
             f->ready(f, l->batch[i].events);
     }
+    leave(l, before);
+}
+
+void loop_once(struct loop *l, int timeout_ms)
+{
+    int n = epoll_wait(l->epfd, l->batch, BATCH, timeout_ms);
+    l->batch_len = n > 0 ? n : 0;
+    if (l->batch_len)
+        deliver(l);
     l->delivered = l->batch_len;
     l->batch_len = 0;
-    leave(l, before);
     loop_run_timers(l);
 }
 

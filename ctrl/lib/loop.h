@@ -32,7 +32,13 @@ struct loop *loop_new(void); // NULL: errno says why
 void loop_free(struct loop *l);
 void loop_set_clock(struct loop *l, struct clock c); // before anything asks for the time
 void loop_set_log(struct loop *l, struct log *log);  // in use while its callbacks run
-uint64_t loop_now(const struct loop *l);             // ms
+struct loop_guard {
+    void (*begin)(void *ctx),
+        (*end)(void *ctx); // around all that the loop calls, whenever there is something
+    void *ctx;
+};
+void loop_set_guard(struct loop *l, struct loop_guard g);
+uint64_t loop_now(const struct loop *l); // ms
 uint64_t loop_now_us(const struct loop *l);
 int loop_add(struct loop *l, struct loop_fd *f);    // 0 or -errno
 int loop_modify(struct loop *l, struct loop_fd *f); // after changing f->events

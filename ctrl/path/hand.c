@@ -27,6 +27,13 @@ void hand_close(struct worker *w)
 
 // ---- whose
 
+// In threads of their own they are all but the first, which is control's.
+static struct worker *one_of(struct path *p, uint64_t bucket)
+{
+    unsigned from = p->crew.apart ? 1 : 0;
+    return &p->worker[from + bucket % (p->workers - from)];
+}
+
 // Eight bits of the inbound SPI, which is drawn at random, say it, so that who receives a packet can see it
 // in the packet. A card has one queue, which is the first worker's, and so are its SAs.
 struct worker *hand_owner(struct path *p, const struct child *c)
@@ -34,7 +41,7 @@ struct worker *hand_owner(struct path *p, const struct child *c)
     enum offload_mode mode;
     if (p->workers == 1 || (sadb_want_card(p, c, &mode) && path_card(p)))
         return p->worker;
-    return &p->worker[(c->c.spi_in & 0xff) % p->workers];
+    return one_of(p, c->c.spi_in & 0xff);
 }
 
 struct worker *hand_for_fragments(struct path *p, const struct fields *f)
@@ -46,14 +53,14 @@ struct worker *hand_for_fragments(struct path *p, const struct fields *f)
         memcpy(&some, f->dst + i, sizeof(some));
         h = hash_u64(h ^ some);
     }
-    return &p->worker[(h >> 32) % p->workers];
+    return one_of(p, h >> 32);
 }
 
 // ---- giving
 
 static void reclaim(struct worker *w, struct hand_ring *r)
 {
-    uint32_t taken = atomic_load_explicit(&r->taken, memory_order_acquire);
+    uint32_t taken = atomic_load(&r->taken); // after it was said that no packet is free
     while (r->back != taken)
         packet_release(w, r->slot[r->back++ & (HANDS - 1)].pkt);
 }
@@ -87,6 +94,7 @@ void hand_over(struct worker *w, struct worker *to, struct packet *pkt, const st
     r->slot[given & (HANDS - 1)] = (struct hand){pkt, f ? *f : look_at(w, pkt)};
     atomic_store_explicit(&r->given, given + 1, memory_order_release);
     w->handed_over++;
+    w->own.gave |= 1u << to->index;
 }
 
 // ---- taking
@@ -150,12 +158,13 @@ static unsigned copy_burst(struct worker *w, struct hand_ring *r, struct taken *
         else
             take_in(t, pkt);
     }
-    atomic_store_explicit(&r->taken, at + i, memory_order_release);
+    atomic_store(&r->taken, at + i); // before it is looked whether somebody waits for that
     return i;
 }
 
-static void take_from(struct worker *w, struct hand_ring *r)
+static void take_from(struct worker *w, struct worker *from)
 {
+    struct hand_ring *r = &w->hand[from->index];
     struct taken t;
     while (waiting(r) && copy_burst(w, r, &t)) {
         out_looked_at(w, t.pkt_out, t.l, t.out);
@@ -164,6 +173,8 @@ static void take_from(struct worker *w, struct hand_ring *r)
             packet_arrives(w, t.pkt_in[i]);
             queue_put(w, t.pkt_in[i]);
         }
+        if (atomic_load(&from->own.starved))
+            w->own.gave |= 1u << from->index; // its packets back
     }
 }
 
@@ -171,5 +182,5 @@ void hand_take(struct worker *w)
 {
     for (unsigned i = 0; w->hand && i < w->p->workers; i++)
         if (i != w->index)
-            take_from(w, &w->hand[i]);
+            take_from(w, &w->p->worker[i]);
 }

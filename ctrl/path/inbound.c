@@ -105,7 +105,7 @@ void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt, struct 
     }
     traffic_event(w, c);
     limit_count(&c->in, pkt->job.out_len, pkt->job.seq);
-    if (!c->aside)
+    if (!c->aside && c->out_after)
         c->out_after = 0; // its peer has it, and sends by it
     if (pkt->job.seq > c->in.last_seq) {
         c->in.last_seq = pkt->job.seq;

@@ -122,7 +122,8 @@ static void pump_engine(struct worker *w, struct esp_engine *e)
     do {
         while (finish(w, e))
             queue_drain(w, e);
-        events(w, e);
+        if (!w->own.apart)
+            events(w, e);
     } while (e == path_card(w->p) && path_card_failed(w->p) && finish(w, e)); // what FAILED gave back
 }
 
@@ -149,6 +150,18 @@ void io_pump(struct worker *w)
     pump_engine(w, path_soft(w->p));
 }
 
+// What a worker in a thread of its own leaves to control.
+static void look_after(struct worker *w)
+{
+    hand_reclaim(w);
+    if (w->own.farewells)
+        sadb_free_dying(w->p);
+    w->own.farewells = false;
+    if (w->own.gone)
+        tun_gone(w->p->worker);
+    w->own.gone = false;
+}
+
 // One worker's packets may be another one's to go on with.
 void path_pump(struct path *p)
 {
@@ -161,7 +174,7 @@ void path_pump(struct path *p)
             more |= hand_waits(&p->worker[i]);
     } while (more);
     for (unsigned i = 0; i < p->workers; i++)
-        hand_reclaim(&p->worker[i]);
+        look_after(&p->worker[i]);
     notes_forward(p);
 }
 
@@ -180,7 +193,7 @@ static bool before_sleep(void *ctx)
     if (path_card(p))
         more |= arm(p->worker, path_card(p));
     for (unsigned i = 0; i < p->workers; i++)
-        more |= arm(&p->worker[i], path_soft(p));
+        more |= !p->worker[i].own.apart && arm(&p->worker[i], path_soft(p));
     return more;
 }
 
@@ -190,7 +203,7 @@ static int add_fd(struct worker *w, struct loop_fd *f, int fd, void (*ready)(str
     *f = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = w};
     if (fd < 0)
         return 0;
-    int rc = loop_add(w->p->loop, f);
+    int rc = loop_add(crew_loop(w), f);
     return rc < 0 ? esp_fail(err, rc, what, "cannot watch: %s", strerror(-rc)) : 0;
 }
 
@@ -236,7 +249,8 @@ int io_open(struct worker *w, struct esp_error *err)
     list_init(&w->backlog[PATH_SOFT]);
     list_init(&w->backlog[PATH_CARD]);
     w->reading = true;
-    loop_set_idle(w->p->loop, before_sleep, w->p);
+    if (!w->own.apart)
+        loop_set_idle(w->p->loop, before_sleep, w->p);
     if ((rc = add_fd(w, &w->tun_fd, w->env->tun, out_ready, err, "TUN")) < 0 ||
         (rc = add_fd(w, &w->udp_fd, w->env->sock_esp_nat_t, in_udp, err, "UDP socket")) < 0 ||
         (rc = add_fd(w, &w->udp6_fd, w->env->sock_esp6_nat_t, in_udp6, err, "IPv6 UDP socket")) < 0 ||

@@ -108,6 +108,7 @@ void notes_take(struct notes *n)
 
 bool note_to_ike(struct worker *w, enum msg_type t, const void *m)
 {
+    w->own.noted = true;
     return notes_put(&w->notes, t, m, 0);
 }
 
@@ -118,6 +119,7 @@ bool note_kept(struct worker *w, enum msg_type t, const void *m)
 
 bool note_of_stranger(struct worker *w, enum msg_type t, const void *m)
 {
+    w->own.noted = true;
     return notes_put(&w->notes, t, m, NOTES_LEFT_BY_STRANGERS);
 }
 
@@ -127,6 +129,7 @@ void notes_forward(struct path *p)
     for (unsigned i = 0; i < p->workers; i++) {
         struct notes *n = &p->worker[i].notes;
         struct slice m;
+        p->worker[i].own.noted = false;
         while ((!p->ike || ipc_has_room(p->ike)) && (m = notes_next(n)).len) {
             (void)ipc_send_written(p->ike, m);
             notes_take(n);

@@ -13,14 +13,15 @@ static void note_acquire(struct worker *w, struct policy *pol, const struct fiel
 {
     uint64_t now = loop_now(w->p->loop);
     struct policy *base = policy_base(pol);
-    if (!base->trap || (base->whole->acquired_at && now - base->whole->acquired_at < 1000))
+    uint64_t before = atomic_load_explicit(&base->whole->acquired_at, memory_order_relaxed);
+    if (!base->trap || (before && now - before < 1000))
         return;
     struct msg_ACQUIRE m = {.policy_id = base->id};
     fields_selectors(f, &m.local_ts, &m.remote_ts);
     snprintf(m.conn, sizeof(m.conn), "%s", base->conn);
     snprintf(m.child, sizeof(m.child), "%s", base->child);
     if (note_to_ike(w, MSG_ACQUIRE, &m))
-        base->whole->acquired_at = now;
+        atomic_store_explicit(&base->whole->acquired_at, now, memory_order_relaxed);
 }
 
 static void protect(struct worker *w, struct packet *pkt, struct policy *pol, const struct fields *f)
@@ -108,6 +109,10 @@ void out_burst(struct worker *w, struct packet **pkt, unsigned n)
 
 void tun_gone(struct worker *w)
 {
+    if (w->own.apart) { // control's to say
+        w->own.gone = true;
+        return;
+    }
     if (!w->p->status)
         LOGF(NET, 0, "the TUN device is gone; what is protected stays blocked");
     w->p->status = 1;
@@ -245,6 +250,14 @@ static bool card_stopped_it(struct worker *w, struct half *h, const struct esp_e
     return true;
 }
 
+// The first packet that software has sent since a card failed.
+static void note_resumed(struct path *p)
+{
+    uint64_t from = atomic_load_explicit(&p->resume_from_us, memory_order_relaxed);
+    if (from && atomic_compare_exchange_strong(&p->resume_from_us, &from, 0))
+        p->failover_resume_us = loop_now_us(p->loop) - from;
+}
+
 void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
 {
     struct child *c = pkt->child;
@@ -278,10 +291,8 @@ void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
     h->last_seq = pkt->job.seq;
     n->packets_out++;
     n->bytes_out += pkt->inner_len;
-    if (w->p->resume_from_us && e == path_soft(w->p)) {
-        w->p->failover_resume_us = loop_now_us(w->p->loop) - w->p->resume_from_us;
-        w->p->resume_from_us = 0;
-    }
+    if (e == path_soft(w->p))
+        note_resumed(w->p);
     w->send_list[w->send_count++] = pkt;
     if (w->send_count == PATH_BURST)
         out_send(w);

@@ -56,12 +56,13 @@ static void watch(struct worker *w, bool on)
     if (w->reading == on)
         return;
     w->reading = on;
+    atomic_store(&w->own.starved, !on);
     struct loop_fd *all[] = {&w->tun_fd,  &w->udp_fd, &w->raw_fd, &w->udp6_fd,
                              &w->raw6_fd, &w->ah_fd,  &w->ah6_fd};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (all[i]->fd >= 0) {
             all[i]->events = on ? EPOLLIN : 0;
-            loop_modify(w->p->loop, all[i]);
+            loop_modify(crew_loop(w), all[i]);
         }
     }
 }
@@ -140,7 +141,10 @@ void packet_leave(struct worker *w, struct packet *pkt)
     packet_take_back(w, pkt);
     if (c) {
         c->in_flight--;
-        sadb_maybe_free(w->p, c);
+        if (!w->own.apart)
+            sadb_maybe_free(w->p, c);
+        else if (c->dying && !c->in_flight)
+            w->own.farewells = true;
     }
 }
 

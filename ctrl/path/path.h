@@ -13,6 +13,7 @@
 
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/child.h"
+#include "ctrl/path/crew.h"
 #include "ctrl/path/flow.h"
 #include "ctrl/path/gso.h"
 #include "ctrl/path/hand.h"
@@ -70,8 +71,8 @@ struct half { // one direction of a child SA; what a packet meets first
     bool queued;   // ADDING, but the engine had no room for the command yet
     bool homeward; // MOVING from software back to a card
     bool leasing;
-    bool spent; // there are no sequence numbers behind seq_limit
-    bool ended; // by a hard limit or its last number: it protects no packet any more
+    bool spent;        // there are no sequence numbers behind seq_limit
+    atomic_bool ended; // by a hard limit or its last number: it protects no packet any more. All workers look
     struct esp_engine *engine;
     struct esp_sa *sa;
     struct packet_list waiting; // for ADDING or MOVING to end, or for a lease
@@ -104,10 +105,10 @@ struct child {                 // what a packet meets first
     struct policy *policy;     // that it serves
     struct traffic *traffic;   // of its names; NULL: it is not installed yet
     struct child *serves_next, **serves_at;
-    struct worker *w;   // whose packets are its
-    unsigned in_flight; // packets that point here, and callers; freed only at 0
-    uint32_t out_after; // until then the child with this number sends for it; 0: it sends
-    bool aside;         // that is so whatever comes by it: it is on its way out
+    struct worker *w;           // whose packets are its
+    unsigned in_flight;         // packets that point here, and callers; freed only at 0
+    _Atomic uint32_t out_after; // until then the child with this number sends for it; 0: it sends
+    bool aside;                 // that is so whatever comes by it: it is on its way out
     bool reported, dying;
     bool installed;      // it was reported as such
     bool card_missing;   // it wants one, and there was none or no room or no longer
@@ -192,6 +193,7 @@ struct worker { // see README.md
     struct path *p;
     unsigned index;
     const struct child_env *env; // its descriptors
+    struct crew_member own;      // where it has a thread of its own
     struct path_net net;
     struct path_sockets sockets; // where net is theirs
     struct loop_fd tun_fd, udp_fd, raw_fd, udp6_fd, raw6_fd, ah_fd, ah6_fd;
@@ -267,9 +269,11 @@ struct path {
     uint32_t traffic_lists; // that ctl has asked for
     struct card_totals card_totals;
     unsigned workers;
+    struct crew crew;
     struct worker worker[PATH_WORKERS]; // the first one also has the card's packets
     uint64_t failovers, failover_moved, failover_detect_us, failover_resume_us; // of the last fail-over
-    uint64_t card_last_us, resume_from_us; // last completion; detection, until software has sent a packet
+    uint64_t card_last_us;                                                      // last completion
+    _Atomic uint64_t resume_from_us;             // detection, until software has sent a packet
     uint64_t busiest_at, busiest_in, idlest_out; // the last look, ms; SAs that have moved for that
     uint32_t card_error_logged;
 };
@@ -336,6 +340,7 @@ void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev
 void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char *reason);
 void sadb_clear(struct path *p);
 void sadb_maybe_free(struct path *p, struct child *c); // a dying one, once nothing refers to it
+void sadb_free_dying(struct path *p);                  // all that may go
 void sadb_forget_half(struct path *p, struct half *h); // its engine is gone
 void sadb_lease_low(struct path *p, struct half *h);
 void sadb_retry(struct path *p);                                           // what an engine had no room for

@@ -100,7 +100,10 @@ static void give_child(struct worker *w, struct packet *pkt, struct child *c)
     c->in_flight++;
     pkt->runs++;
     old->in_flight--;
-    sadb_maybe_free(w->p, old);
+    if (!w->own.apart)
+        sadb_maybe_free(w->p, old);
+    else if (old->dying && !old->in_flight)
+        w->own.farewells = true;
 }
 
 // It has no sequence number: it may leave by another SA of its policy.

@@ -96,6 +96,14 @@ void sadb_maybe_free(struct path *p, struct child *c)
         free_child(p, c);
 }
 
+void sadb_free_dying(struct path *p)
+{
+    for (struct child *c = p->children, *next; c; c = next) {
+        next = c->next;
+        sadb_maybe_free(p, c);
+    }
+}
+
 void sadb_forget_half(struct path *p, struct half *h)
 {
     (void)p;

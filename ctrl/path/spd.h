@@ -41,9 +41,9 @@ struct policy_whole {
     struct hash_node twin_node;    // by peer, action, mode and selectors
     struct policy_link *instances; // of it, by `among`
     uint64_t peer;                 // equal ones are for the same peer; 0: of nobody knows whom
-    uint64_t acquired_at;
-    struct traffic *traffic; // what its SAs carry; NULL: there were none
-    struct policy *pol;      // whose it is
+    _Atomic uint64_t acquired_at;  // by whichever worker
+    struct traffic *traffic;       // what its SAs carry; NULL: there were none
+    struct policy *pol;            // whose it is
 };
 
 struct policy {

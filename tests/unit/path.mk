@@ -22,3 +22,4 @@ $(eval $(call unit_test,test_net_receive,tests/unit/test_net_receive.c $(PATH_RI
 $(eval $(call unit_test,test_path_traffic,tests/unit/test_path_traffic.c tests/unit/spd_rig.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_notes,tests/unit/test_notes.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm -lpthread))
 $(eval $(call unit_test,test_workers,tests/unit/test_workers.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
+$(eval $(call unit_test,test_crew,tests/unit/test_crew.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm -lpthread))

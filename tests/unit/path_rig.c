@@ -103,18 +103,18 @@ static void open_worker(struct worker *w)
     assert_int_equal(io_open(w, &err), 0);
 }
 
-static void second_worker(struct rig *r)
+static void further_worker(struct rig *r, unsigned i)
 {
     int tun[2];
-    r->env2 = r->env;
+    r->env_of[i] = r->env;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, tun), 0);
-    r->tun2 = tun[0];
-    r->env2.tun = tun[1];
-    r->env2.sock_esp_nat_t = r->env2.sock_esp = -1;
-    r->p->worker[1].env = &r->env2;
+    r->tun_of[i] = tun[0];
+    r->env_of[i].tun = tun[1];
+    r->env_of[i].sock_esp_nat_t = r->env_of[i].sock_esp = -1;
+    r->p->worker[i].env = &r->env_of[i];
 }
 
-static int up(void **state, unsigned workers)
+static int up(void **state, unsigned workers, bool apart)
 {
     struct rig *r = calloc(1, sizeof(*r));
     struct esp_error err = {0};
@@ -142,10 +142,12 @@ static int up(void **state, unsigned workers)
     r->p->env = &r->env;
     r->p->set = r->settings;
     path_set_workers(r->p, workers);
-    if (workers == 2)
-        second_worker(r);
+    for (unsigned i = 1; i < workers; i++)
+        further_worker(r, i);
     r->p->loop = loop_new();
     loop_set_clock(r->p->loop, (struct clock){rig_now_us, r});
+    if (apart)
+        assert_int_equal(crew_open(r->p, &err), 0);
     r->p->keys = channel(r, &r->keys, ROOM_KEYS);
     r->p->ike = channel(r, &r->ike, ROOM_IKE);
     r->p->ctl = channel(r, &r->ctl, ROOM_CTL);
@@ -171,12 +173,17 @@ static int up(void **state, unsigned workers)
 
 int rig_up(void **state)
 {
-    return up(state, 1);
+    return up(state, 1, false);
 }
 
 int rig_up_two(void **state)
 {
-    return up(state, 2);
+    return up(state, 2, false);
+}
+
+int rig_up_apart(void **state)
+{
+    return up(state, 3, true);
 }
 
 void rig_card(struct rig *r)
@@ -200,6 +207,7 @@ int rig_down(void **state)
     struct rig *r = *state;
     struct path *p = r->p;
     r->card.hold_jobs = r->card.hold_events = false;
+    crew_end(p);
     for (struct child *c = p->children, *next; c; c = next) {
         next = c->next;
         sadb_delete(p, c->c.child_id);
@@ -222,12 +230,13 @@ int rig_down(void **state)
     ipc_close(p->keys);
     ipc_close(p->ike);
     ipc_close(p->ctl);
+    crew_close(p);
     loop_free(p->loop);
     for (unsigned i = 0; i < p->workers; i++)
         io_close(&p->worker[i]);
-    if (p->workers == 2) {
-        close(r->tun2);
-        close(r->env2.tun);
+    for (unsigned i = 1; i < p->workers; i++) {
+        close(r->tun_of[i]);
+        close(r->env_of[i].tun);
     }
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
@@ -242,6 +251,7 @@ int rig_down(void **state)
 
 void rig_turn(struct rig *r)
 {
+    crew_stop(r->p);
     for (int i = 0; i < 6; i++) {
         loop_once(r->p->loop, 0);
         path_pump(r->p);
@@ -250,6 +260,7 @@ void rig_turn(struct rig *r)
     for (unsigned i = 0; i < r->p->workers; i++)
         orphans_expire(&r->p->worker[i], loop_now(r->p->loop));
     path_pump(r->p);
+    crew_go(r->p);
 }
 
 // ---- child SAs

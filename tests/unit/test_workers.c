@@ -46,7 +46,7 @@ static unsigned expect_queues_in_order(struct rig *r)
 static void offer(struct rig *r, uint32_t from, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        int tun = (from + i) & 1 ? r->tun2 : r->tun;
+        int tun = (from + i) & 1 ? r->tun_of[1] : r->tun;
         while (!rig_write_to(tun, from + i))
             rig_turn(r);
         if (i % 97 == 0)
@@ -92,7 +92,7 @@ static void test_what_comes_in_is_opened_where_its_sa_is(void **state)
         rig_in(r, 0x1002, "10.2.0.1", 1000 + i);
     }
     for (uint32_t i = 0; i < 50; i++) {
-        assert_int_equal(read_from(r->tun2), i);
+        assert_int_equal(read_from(r->tun_of[1]), i);
         assert_int_equal(read_from(r->tun), 1000 + i);
     }
     assert_int_equal(r->p->worker[FIRST].handed_over, 50);
@@ -202,9 +202,9 @@ static void test_fragments_of_one_packet_meet_whichever_queue_they_come_by(void 
     rig_must_install_child(r, &c);
     for (uint32_t id = 1; id <= 40; id++) {
         bool first = id & 1;
-        put_fragment(id & 2 ? r->tun : r->tun2, id, first);
+        put_fragment(id & 2 ? r->tun : r->tun_of[1], id, first);
         rig_turn(r);
-        put_fragment(id & 2 ? r->tun2 : r->tun, id, !first);
+        put_fragment(id & 2 ? r->tun_of[1] : r->tun, id, !first);
         rig_turn(r);
     }
     assert_int_equal(r->sent_count, 80);
@@ -220,7 +220,7 @@ static void test_later_fragments_find_their_sa_when_the_first_one_found_none(voi
     struct msg_CHILD c = child_for_dns(r);
     rig_must_apply(r, "dns", &dns, 1);
     for (uint32_t id = 1; id <= 20; id++) {
-        put_fragment(id & 1 ? r->tun : r->tun2, id, true);
+        put_fragment(id & 1 ? r->tun : r->tun_of[1], id, true);
         rig_turn(r);
     }
     assert_int_equal(r->p->worker[FIRST].no_sa_out + r->p->worker[SECOND].no_sa_out, 20);
