@@ -58,6 +58,14 @@ struct worker *hand_for_fragments(struct path *p, const struct fields *f)
 
 // ---- giving
 
+// Of half a worker's packets: with none left it could take nothing either, and two that wait for each other's
+// packets would wait for ever.
+static uint32_t hand_room(const struct path *p)
+{
+    uint32_t each = PATH_JOBS / 2 / (p->workers - 1);
+    return each < HANDS ? each : HANDS;
+}
+
 static void reclaim(struct worker *w, struct hand_ring *r)
 {
     uint32_t taken = atomic_load(&r->taken); // after it was said that no packet is free
@@ -86,7 +94,7 @@ void hand_over(struct worker *w, struct worker *to, struct packet *pkt, const st
     uint32_t given = atomic_load_explicit(&r->given, memory_order_relaxed);
     reclaim(w, r);
     packet_leave(w, pkt);
-    if (given - r->back == HANDS || pkt->hops >= HAND_HOPS) {
+    if (given - r->back >= hand_room(w->p) || pkt->hops >= HAND_HOPS) {
         w->hand_full++;
         packet_release(w, pkt);
         return;

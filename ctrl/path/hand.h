@@ -12,7 +12,7 @@
 
 #include "ctrl/path/fields.h"
 
-enum { HANDS = 256, HAND_HOPS = 8 };
+enum { HANDS = 1024, HAND_HOPS = 8 };
 
 struct hand {
     struct packet *pkt;

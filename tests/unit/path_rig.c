@@ -181,6 +181,11 @@ int rig_up_two(void **state)
     return up(state, 2, false);
 }
 
+int rig_up_many(void **state)
+{
+    return up(state, PATH_WORKERS, false);
+}
+
 int rig_up_apart(void **state)
 {
     return up(state, 3, true);

@@ -20,10 +20,10 @@ struct ts_list rig_net(const char *lo, const char *hi);
 struct rig {
     struct path *p;
     struct settings settings;
-    struct child_env env, env_of[4]; // env_of: of further workers, where there are some
+    struct child_env env, env_of[PATH_WORKERS]; // env_of: of further workers, where there are some
     struct fake_card card;
     int tun, keys, ike, ctl;        // our ends
-    int tun_of[4];                  // the further workers' queues
+    int tun_of[PATH_WORKERS];       // the further workers' queues
     struct msg_UNKNOWN_SPI unknown; // the last that ike was told of, as rig_events finds them
     unsigned unknowns;
     int udp; // the peer's socket
@@ -50,6 +50,7 @@ struct rig {
 
 int rig_up(void **state);       // *state: the rig; without a card
 int rig_up_two(void **state);   // with two workers, each of which has a queue of the TUN
+int rig_up_many(void **state);  // with as many as there can be
 int rig_up_apart(void **state); // with two in threads of their own beside control's; crew_start starts them
 int rig_down(void **state);     // also checks that no packet and no child SA was lost sight of
 int rig_catch(struct rig *r, struct mmsghdr *m, unsigned n); // what path's net sends ends here

@@ -104,10 +104,11 @@ static void test_what_comes_in_is_opened_where_its_sa_is(void **state)
 // The other one does not get to it: what finds no room is dropped and counted, the rest goes on in order.
 static void test_full_ring_drops_and_counts(void **state)
 {
+    enum { OVER = 250 };
     struct rig *r = *state;
     struct worker *w = &r->p->worker[FIRST];
     install(r, 1, SECOND);
-    for (uint32_t i = 0; i < 500; i++) {
+    for (uint32_t i = 0; i < HANDS + OVER; i++) {
         while (!rig_write_to(r->tun, 2 * i + 2))
             out_ready(&w->tun_fd, 0);
         if (i % 50 == 49)
@@ -116,7 +117,7 @@ static void test_full_ring_drops_and_counts(void **state)
     out_ready(&w->tun_fd, 0);
     assert_int_equal(r->sent_count, 0);
     assert_int_equal(w->handed_over, HANDS);
-    assert_int_equal(w->hand_full, 500 - HANDS);
+    assert_int_equal(w->hand_full, OVER);
     rig_turn(r);
     assert_int_equal(r->sent_count, HANDS);
     expect_numbers_in_order(r, 1);
@@ -272,10 +273,36 @@ static void test_sa_of_the_second_worker_stays_in_software_when_a_card_comes(voi
     assert_int_equal(r->sent_count, 100);
 }
 
+// Whoever gave all of its packets away could take none from the others, who may wait for the same of it.
+static void test_half_of_a_workers_packets_are_never_in_rings(void **state)
+{
+    struct rig *r = *state;
+    struct worker *w = &r->p->worker[SECOND];
+    unsigned given = 0, left = 0;
+    for (unsigned i = 0; i < PATH_WORKERS; i++) {
+        uint64_t full = w->hand_full;
+        for (; i != w->index && w->hand_full == full; given++) {
+            struct packet *pkt = packet_get(w);
+            assert_non_null(pkt);
+            pkt->job.op = ESP_DECAP;
+            pkt->job.in_len = 0;
+            hand_over(w, &r->p->worker[i], pkt, NULL);
+        }
+    }
+    for (const struct packet *pkt = w->free; pkt; pkt = pkt->next)
+        left++;
+    assert_true(left >= PATH_JOBS / 2);
+    assert_true(given > PATH_JOBS / 3); // and yet it is of use
+    rig_turn(r);
+    assert_int_equal(w->handed_over, given - (PATH_WORKERS - 1));
+}
+
 int main(void)
 {
 #define TWO(f) cmocka_unit_test_setup_teardown(f, rig_up_two, rig_down)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_half_of_a_workers_packets_are_never_in_rings, rig_up_many,
+                                        rig_down),
         TWO(test_packets_of_both_queues_leave_by_one_sa_in_order),
         TWO(test_what_comes_in_is_opened_where_its_sa_is),
         TWO(test_full_ring_drops_and_counts),
