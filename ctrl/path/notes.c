@@ -123,6 +123,22 @@ bool note_of_stranger(struct worker *w, enum msg_type t, const void *m)
     return notes_put(&w->notes, t, m, NOTES_LEFT_BY_STRANGERS);
 }
 
+void note_log(struct worker *w, enum log_subsys s, int level, const char *text)
+{
+    struct msg_LOG m = {.room = ROOM_PATH, .subsys = (uint8_t)s, .level = (uint8_t)level};
+    snprintf(m.text, sizeof(m.text), "%s", text);
+    note_of_stranger(w, MSG_LOG, &m); // as much as those may cause
+}
+
+static void forward(struct path *p, struct slice m)
+{
+    struct reader r = reader_of(m);
+    if (rd_u16(&r) == MSG_LOG)
+        ipc_log_written(p->ctl, m);
+    else
+        (void)ipc_send_written(p->ike, m);
+}
+
 // Without ike there is nobody to be told.
 void notes_forward(struct path *p)
 {
@@ -131,7 +147,7 @@ void notes_forward(struct path *p)
         struct slice m;
         p->worker[i].own.noted = false;
         while ((!p->ike || ipc_has_room(p->ike)) && (m = notes_next(n)).len) {
-            (void)ipc_send_written(p->ike, m);
+            forward(p, m);
             notes_take(n);
         }
     }

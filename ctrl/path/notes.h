@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a worker has to tell ike. It sends nothing itself, as the channels are control's: messages go into a
-// ring, written as they will be sent, that the worker alone writes and control alone reads. The ring is
-// bounded, and waits where ike does not keep up. What finds no room is not told: of what strangers cause
-// (SPIs that there are not, IKE that came with ESP) that is a loss, which is counted; whoever asks for an SA
-// or says that traffic has come says it again with the next packet; and that an SA has come to a limit is
-// marked in the SA, where control finds it when there is room again (limits.c).
+// What a worker has to tell ike, and the lines of its log, which ctl gets where it has a thread of its own.
+// It sends nothing itself, as the channels are control's: messages go into a ring, written as they will be
+// sent, that the worker alone writes and control alone reads. The ring is bounded, and waits where ike does
+// not keep up. What finds no room is not told: of what strangers cause (SPIs that there are not, IKE that
+// came with ESP) that is a loss, which is counted; whoever asks for an SA or says that traffic has come says
+// it again with the next packet; and that an SA has come to a limit is marked in the SA, where control finds
+// it when there is room again (limits.c).
 #ifndef CTRL_PATH_NOTES_H
 #define CTRL_PATH_NOTES_H
 
@@ -32,8 +33,9 @@ void notes_take(struct notes *n);
 
 struct path;
 struct worker;
-bool note_to_ike(struct worker *w, enum msg_type t, const void *m);      // to ike
-bool note_of_stranger(struct worker *w, enum msg_type t, const void *m); // likewise
+bool note_to_ike(struct worker *w, enum msg_type t, const void *m);              // to ike
+bool note_of_stranger(struct worker *w, enum msg_type t, const void *m);         // likewise
+void note_log(struct worker *w, enum log_subsys s, int level, const char *text); // a line, to ctl
 bool note_kept(struct worker *w, enum msg_type t, const void *m); // without room whoever says it keeps it
 void notes_forward(struct path *p); // control sends what all workers have noted, as far as ike takes it
 
