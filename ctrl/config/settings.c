@@ -5,6 +5,7 @@
 #include "ctrl/config/options.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include "ctrl/config/values.h"
 #include "ctrl/lib/metrics_at.h"
 
-enum kind { K_U32, K_FRAGMENT, K_PORT, K_TIME, K_BOOL, K_DOUBLE, K_OFFLOAD, K_TEXT, K_METRICS };
+enum kind { K_U32, K_FRAGMENT, K_PORT, K_TIME, K_BOOL, K_DOUBLE, K_OFFLOAD, K_TEXT, K_METRICS, K_WORKERS };
 struct key {
     const char *name;
     enum kind kind;
@@ -62,6 +63,7 @@ static const struct key keys[] = {
     {"metrics_per_sa", K_BOOL, AT(metrics_per_sa), 0, 1, true, false},
     {"uid_base", K_U32, AT(uid_base), 0, UINT32_MAX - 256, true, true},
     {"seccomp", K_BOOL, AT(seccomp), 0, 1, true, true},
+    {"workers", K_WORKERS, AT(workers), 1, SETTINGS_MAX_WORKERS, true, true},
     {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true, false},
 };
 enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };
@@ -140,6 +142,26 @@ static int set_metrics(char *at, size_t size, const struct conf_entry *e, struct
     return 0;
 }
 
+// auto: one for each processor that the daemon may run on.
+static uint64_t processors(uint64_t most)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : CPU_COUNT(&set);
+    return n < 1 ? 1 : (uint64_t)n > most ? most : (uint64_t)n;
+}
+
+static int set_workers(uint32_t *at, const struct key *k, const struct conf_entry *e, struct esp_error *err)
+{
+    char expected[80];
+    uint64_t n = processors(k->max);
+    snprintf(expected, sizeof(expected), "auto or a number from %u to %u", (unsigned)k->min,
+             (unsigned)k->max);
+    if (strcmp(e->value, "auto") != 0 && !value_number(e->value, k->min, k->max, &n))
+        return bad_value(e, expected, err);
+    *at = (uint32_t)n;
+    return 0;
+}
+
 static int set_key(struct settings *s, const struct key *k, const struct conf_entry *e, struct esp_error *err)
 {
     void *at = (char *)s + k->offset;
@@ -150,6 +172,7 @@ static int set_key(struct settings *s, const struct key *k, const struct conf_en
     case K_OFFLOAD:
         return set_offload(at, e->value) ? 0 : bad_value(e, "no, auto, yes, crypto or packet", err);
     case K_METRICS: return set_metrics(at, k->max, e, err);
+    case K_WORKERS: return set_workers(at, k, e, err);
     case K_TEXT:
         snprintf(expected, sizeof(expected), "at most %u characters", (unsigned)k->max - 1);
         if (strlen(e->value) >= k->max)

@@ -35,6 +35,11 @@ static inline bool room_is_wanted(enum room r, const struct settings *s)
 #define ESPALIER_SO_MARK                                                                                     \
     0xe59 // on every socket of ours: the routing rule sends everything else through the tunnel table
 
+// Of path, where several carry packets: what each but the first has of its own.
+struct worker_fds {
+    int tun, esp_nat_t, esp6_nat_t; // as tun, sock_esp_nat_t and sock_esp6_nat_t; -1: none
+};
+
 struct child_env {
     const struct settings *settings;
     int chan[ROOM_COUNT];  // SOCK_SEQPACKET to each other room, -1: none
@@ -52,6 +57,7 @@ struct child_env {
     // The same of IPv6, -1: this machine has none. sock_esp6 delivers without the IP header, IPV6_RECVPKTINFO
     // set
     int sock_esp6_nat_t, sock_esp6, sock_send6;
+    struct worker_fds more[SETTINGS_MAX_WORKERS - 1]; // as many as settings say, less one
     int sock_ah, sock_ah6; // as sock_esp and sock_esp6, IPPROTO_AH; -1: where those are
     int sock_metrics;      // metrics: listens
     int sock_vici, kept;   // ctl: listens; what outlives it (ctrl/ctl/kept.h)

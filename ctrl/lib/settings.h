@@ -10,7 +10,8 @@
 
 enum offload_mode { OFFLOAD_DEFAULT, OFFLOAD_NO, OFFLOAD_AUTO, OFFLOAD_YES, OFFLOAD_CRYPTO, OFFLOAD_PACKET };
 
-#define SETTINGS_MAX_LISTEN 8
+#define SETTINGS_MAX_LISTEN  8
+#define SETTINGS_MAX_WORKERS 15
 struct settings {
     // options
     char vici_uri[128]; // unix:///var/run/charon.vici
@@ -61,6 +62,7 @@ struct settings {
     uint32_t uid_base;      // UID_BASE; of the processes' own users; 0: they have none
     bool seccomp;           // yes: each process has the system calls of its job alone
     bool metrics_per_sa;    // no: of connections and their children alone
+    uint32_t workers;       // 1: packets are carried by path's control; else by so many threads beside it
 };
 
 // A number that nobody else gives away: above what containers are given, below what signed numbers hold.

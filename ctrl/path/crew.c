@@ -5,9 +5,11 @@
 #include "ctrl/path/crew.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "ctrl/path/io.h"
@@ -157,6 +159,9 @@ static void tick(struct timer *t)
 static void *run(void *ctx)
 {
     struct worker *w = ctx;
+    char name[16];
+    snprintf(name, sizeof(name), "worker %u", w->index);
+    prctl(PR_SET_NAME, name);
     loop_run(w->own.loop);
     return NULL;
 }
@@ -169,6 +174,39 @@ static int open_bell(struct worker *w)
     return b->fd < 0 ? -errno : loop_add(crew_loop(w), b);
 }
 
+static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                   const char *text)
+{
+    (void)ike_name, (void)ike_id; // ike's
+    note_log(ctx, s, level, text);
+}
+
+static int open_log(struct worker *w)
+{
+    w->own.log = log_new();
+    if (!w->own.log)
+        return -ENOMEM;
+    struct log *before = log_use(w->own.log);
+    log_set_sink(to_ctl, w);
+    log_use(before);
+    loop_set_log(w->own.loop, w->own.log);
+    return 0;
+}
+
+// The first of them has what there is one of: raw ESP and AH, which it hands over.
+static void share(struct worker *w)
+{
+    const struct child_env *all = w->p->env;
+    struct child_env *own = &w->own.env;
+    const struct worker_fds *fds = &all->more[w->index - 2];
+    *own = *all;
+    own->tun = fds->tun;
+    own->sock_esp_nat_t = fds->esp_nat_t;
+    own->sock_esp6_nat_t = fds->esp6_nat_t;
+    own->sock_esp = own->sock_esp6 = own->sock_ah = own->sock_ah6 = -1;
+    w->env = own;
+}
+
 static int open_member(struct worker *w)
 {
     if (w->index) {
@@ -177,7 +215,12 @@ static int open_member(struct worker *w)
         if (!w->own.loop)
             return -errno;
         loop_set_guard(w->own.loop, (struct loop_guard){begin_burst, end_burst, w});
+        int rc = open_log(w);
+        if (rc < 0)
+            return rc;
     }
+    if (w->index > 1 && w->env == w->p->env)
+        share(w);
     return open_bell(w);
 }
 
@@ -211,7 +254,7 @@ static int start(struct worker *w)
 
 int crew_start(struct path *p, struct esp_error *err)
 {
-    for (unsigned i = 1; i < p->workers; i++) {
+    for (unsigned i = 1; p->crew.apart && i < p->workers; i++) {
         int rc = start(&p->worker[i]);
         if (rc < 0)
             return esp_fail(err, rc, "workers", "no thread for one: %s", strerror(-rc));
@@ -241,7 +284,13 @@ void crew_close(struct path *p)
         if (own->bell.fd >= 0)
             close(own->bell.fd);
         loop_free(own->loop);
+        log_free(own->log);
         own->loop = NULL;
+        own->log = NULL;
+    }
+    if (p->crew.apart) {
+        pthread_cond_destroy(&p->crew.change);
+        pthread_mutex_destroy(&p->crew.lock);
     }
     p->crew.apart = false;
 }

@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "ctrl/lib/child.h"
+#include "ctrl/lib/log.h"
 #include "ctrl/lib/loop.h"
 #include "espalier/error.h"
 
@@ -24,6 +26,8 @@ struct crew {       // all zero: there is none
 struct crew_member {
     bool apart;
     struct loop *loop;
+    struct log *log;      // its lines are notes to ctl
+    struct child_env env; // from the second on: with its own queue and sockets
     struct timer tick;
     struct loop_fd bell, queue;  // rung by others: look around; its queue in the software engine
     atomic_bool rung, busy;      // rung and not yet heard; in a burst

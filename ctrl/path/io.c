@@ -200,8 +200,9 @@ static bool before_sleep(void *ctx)
 static int add_fd(struct worker *w, struct loop_fd *f, int fd, void (*ready)(struct loop_fd *, uint32_t),
                   struct esp_error *err, const char *what)
 {
-    *f = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = w};
-    if (fd < 0)
+    bool ours = fd >= 0 && (w->index || !w->p->crew.apart); // beside the others control takes nothing
+    *f = (struct loop_fd){.fd = ours ? fd : -1, .events = EPOLLIN, .ready = ready, .ctx = w};
+    if (!ours)
         return 0;
     int rc = loop_add(crew_loop(w), f);
     return rc < 0 ? esp_fail(err, rc, what, "cannot watch: %s", strerror(-rc)) : 0;

@@ -21,7 +21,7 @@ static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name
 // Everything stays out of swap where that is allowed without a limit that later memory would meet.
 static void lock_memory(void)
 {
-#ifndef __SANITIZE_ADDRESS__ // its shadow is far larger than any memory
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // whose shadow is larger than any memory
     struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY}, now = {0};
     if (setrlimit(RLIMIT_MEMLOCK, &all) == 0 && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
         return;
@@ -46,6 +46,8 @@ static int run(struct path *p, const struct child_env *env)
     }
     log_set_sink(to_ctl, p);
     p->threads = true;
+    if (p->set.workers > 1) // beside control
+        path_set_workers(p, p->set.workers + 1);
     int rc = path_open(p, NULL, &err);
     if (rc < 0) {
         LOGF(ESP, 0, "%s: %s", err.field, err.text);

@@ -157,13 +157,23 @@ static int open_soft(struct path *p, struct esp_error *err)
     return 0;
 }
 
+// Control writes and sends by what is another one's, who stands still meanwhile; nothing comes to it.
+static struct path_net net_of(struct worker *w)
+{
+    struct worker *of = w->p->crew.apart && !w->index ? w + 1 : w;
+    struct path_net net = path_net_sockets(&of->sockets, of->env);
+    if (of != w)
+        net.lost = NULL; // the other one says so
+    return net;
+}
+
 static int open_workers(struct path *p, const struct path_net *net, struct esp_error *err)
 {
     struct esp_engine *soft = path_soft(p);
     int rc = 0;
     for (unsigned i = 0; i < p->workers && rc >= 0; i++) {
         struct worker *w = &p->worker[i];
-        w->net = net ? *net : path_net_sockets(&w->sockets, w->env);
+        w->net = net ? *net : net_of(w);
         rc = io_open(w, err);
         if (rc >= 0)
             rc = soft->ops->attach_pool(soft, w->pool, err);
@@ -173,8 +183,8 @@ static int open_workers(struct path *p, const struct path_net *net, struct esp_e
 
 int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
 {
-    int rc;
-    if ((rc = kernel_watch_open(p, err)) < 0 || (rc = open_soft(p, err)) < 0 ||
+    int rc = p->workers > 1 && p->threads ? crew_open(p, err) : 0;
+    if (rc < 0 || (rc = kernel_watch_open(p, err)) < 0 || (rc = open_soft(p, err)) < 0 ||
         (rc = open_workers(p, net, err)) < 0)
         return rc;
     card_scan(p);
@@ -183,11 +193,12 @@ int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
     p->scan = (struct timer){.fire = scan, .ctx = p};
     timer_set(p->loop, &p->tick, loop_now(p->loop) + TICK_MS);
     timer_set(p->loop, &p->scan, loop_now(p->loop) + SCAN_MS);
-    return 0;
+    return crew_start(p, err);
 }
 
 void path_close(struct path *p)
 {
+    crew_end(p);
     timer_stop(p->loop, &p->tick);
     timer_stop(p->loop, &p->scan);
     loop_set_idle(p->loop, NULL, NULL);
@@ -199,6 +210,7 @@ void path_close(struct path *p)
     sadb_clear(p);
     for (unsigned i = 0; i < p->workers; i++)
         io_close(&p->worker[i]);
+    crew_close(p);
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
     kernel_watch_close(p);

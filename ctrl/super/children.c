@@ -115,6 +115,8 @@ struct child_env children_env(enum room room, const struct channels *c, const st
                             .kept = -1,
                             .run_lock = s->run_lock};
     memcpy(env.chan, c->fd[room], sizeof(env.chan));
+    for (size_t i = 0; i < SETTINGS_MAX_WORKERS - 1; i++)
+        env.more[i] = (struct worker_fds){-1, -1, -1};
     if (room == ROOM_IKE) {
         env.sock_ike = s->ike;
         env.sock_ike_nat_t = s->ike_nat_t;
@@ -137,6 +139,8 @@ struct child_env children_env(enum room room, const struct channels *c, const st
         env.sock_send6 = s->send6;
         env.sock_ah = s->ah;
         env.sock_ah6 = s->ah6;
+        for (unsigned i = 0; i + 1 < settings->workers; i++)
+            env.more[i] = s->more[i];
     }
     return env;
 }
@@ -154,8 +158,8 @@ static int close_from_to(unsigned from, unsigned to)
 // What is kept, apart from the program's own descriptor, also outlives the exec.
 static int close_all_but(const struct child_env *env, int program)
 {
-    int keep[ROOM_COUNT + 24] = {STDIN_FILENO,  STDOUT_FILENO,   STDERR_FILENO,
-                                 ROOM_START_FD, FILTER_WORDS_FD, program};
+    int keep[ROOM_COUNT + 24 + 3 * SETTINGS_MAX_WORKERS] = {STDIN_FILENO,  STDOUT_FILENO,   STDERR_FILENO,
+                                                            ROOM_START_FD, FILTER_WORDS_FD, program};
     size_t n = 6;
     for (int i = 0; i < ROOM_COUNT; i++)
         keep[n++] = env->chan[i];
@@ -166,6 +170,11 @@ static int close_all_but(const struct child_env *env, int program)
                        env->run_lock};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
+    for (size_t i = 0; i < SETTINGS_MAX_WORKERS - 1; i++) {
+        keep[n++] = env->more[i].tun;
+        keep[n++] = env->more[i].esp_nat_t;
+        keep[n++] = env->more[i].esp6_nat_t;
+    }
     qsort(keep, n, sizeof(keep[0]), by_number);
     unsigned from = 1; // standard input is kept
     int rc = 0;

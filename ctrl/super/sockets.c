@@ -36,18 +36,28 @@ static int missing(struct esp_error *err, const char *what, const char *step)
     return esp_fail(err, -e, what, "%s: %s", step, strerror(e));
 }
 
-int sockets_attach_demux(int fd)
+int sockets_attach_demux(int fd, unsigned workers)
 {
     // A load beyond the datagram's end ends the program with 0. The second word is the length that the IKE
     // header behind the marker tells (RFC 7296 section 3.1).
     struct sock_filter code[] = {
-        {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},      {BPF_JMP | BPF_JEQ | BPF_K, 0, 6, 0},
-        {BPF_LD | BPF_W | BPF_LEN, 0, 0, 0},      {BPF_MISC | BPF_TAX, 0, 0, 0},
-        {BPF_LD | BPF_W | BPF_ABS, 0, 0, 4 + 24}, {BPF_ALU | BPF_ADD | BPF_K, 0, 0, 4},
-        {BPF_JMP | BPF_JGE | BPF_X, 0, 1, 0},     {BPF_RET | BPF_K, 0, 0, DEMUX_IKE},
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 0},
+        {BPF_LD | BPF_W | BPF_LEN, 0, 0, 0},
+        {BPF_MISC | BPF_TAX, 0, 0, 0},
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, 4 + 24},
+        {BPF_ALU | BPF_ADD | BPF_K, 0, 0, 4},
+        {BPF_JMP | BPF_JGE | BPF_X, 0, 1, 0},
+        {BPF_RET | BPF_K, 0, 0, DEMUX_IKE},
         {BPF_RET | BPF_K, 0, 0, DEMUX_ESP},
+        {BPF_LD | BPF_B | BPF_ABS, 0, 0, 3},
+        {BPF_ALU | BPF_MOD | BPF_K, 0, 0, workers},
+        {BPF_ALU | BPF_ADD | BPF_K, 0, 0, DEMUX_ESP},
+        {BPF_RET | BPF_A, 0, 0, 0},
     };
-    struct sock_fprog prog = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+    enum { FIRST_WORD = 1, ALL_TO_ONE = 8, BY_SPI, LENGTH = sizeof(code) / sizeof(code[0]) };
+    struct sock_fprog prog = {.len = workers == 1 ? BY_SPI : LENGTH, .filter = code};
+    code[FIRST_WORD].jf = (workers == 1 ? ALL_TO_ONE : BY_SPI) - FIRST_WORD - 1;
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog)) < 0 ? -errno : 0;
 }
 
@@ -216,6 +226,19 @@ static void take_together(int fd)
     (void)set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
 }
 
+// After the first: in their order in the group.
+static int further_open(const struct opening *o, struct socket_set *s)
+{
+    int r = 0;
+    for (unsigned i = 0; i + 1 < o->st->workers && r == 0; i++) {
+        int *fd = o->family == AF_INET ? &s->more[i].esp_nat_t : &s->more[i].esp6_nat_t;
+        r = udp_open(o, fd, o->st->port_nat_t, true);
+        if (r == 0)
+            take_together(*fd);
+    }
+    return r;
+}
+
 static int nat_t_open(const struct opening *o, int *ike, int *esp)
 {
     uint16_t port = o->st->port_nat_t;
@@ -223,7 +246,7 @@ static int nat_t_open(const struct opening *o, int *ike, int *esp)
     if (r == 0)
         r = udp_open(o, ike, port, true);
     if (r == 0) {
-        errno = -sockets_attach_demux(*ike);
+        errno = -sockets_attach_demux(*ike, o->st->workers);
         if (errno)
             r = missing(o->err, "UDP port 4500", "attaching the filter that parts IKE from ESP");
     }
@@ -299,20 +322,31 @@ static bool wanted(const struct settings *st, int family)
     return family == AF_INET || fd >= 0;
 }
 
-static int tun_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
+static int tun_queue_open(int *out, const struct settings *st, struct esp_error *err)
 {
     struct ifreq ifr = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
-    s->tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    if (s->tun < 0)
+    if (st->workers > 1)
+        ifr.ifr_flags |= IFF_MULTI_QUEUE;
+    int fd = *out = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
         return missing(err, "/dev/net/tun", "opening it");
     if (strlen(st->tun) >= sizeof(ifr.ifr_name))
         return esp_fail(err, -EINVAL, "--tun", "longer than %zu characters", sizeof(ifr.ifr_name) - 1);
     memcpy(ifr.ifr_name, st->tun, strlen(st->tun));
-    if (ioctl(s->tun, TUNSETIFF, &ifr) < 0)
+    if (ioctl(fd, TUNSETIFF, &ifr) < 0)
         return missing(err, st->tun,
                        errno == EBUSY ? "creating the TUN device (another program has it)"
                                       : "creating the TUN device");
     return 0;
+}
+
+// A queue for each worker; the kernel gives a flow's packets to the one that the other direction's came by.
+static int tun_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
+{
+    int r = tun_queue_open(&s->tun, st, err);
+    for (unsigned i = 0; i + 1 < st->workers && r == 0; i++)
+        r = tun_queue_open(&s->more[i].tun, st, err);
+    return r;
 }
 
 static int family_open(struct socket_set *s, const struct settings *st, int family, struct esp_error *err)
@@ -325,6 +359,8 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
     if (r == 0)
         r = nat_t_open(&o, four ? &s->ike_nat_t : &s->ike6_nat_t, four ? &s->esp_nat_t : &s->esp6_nat_t);
     if (r == 0)
+        r = further_open(&o, s);
+    if (r == 0)
         r = raw_open(&o, four ? &s->send : &s->send6, four ? &s->esp : &s->esp6, four ? &s->ah : &s->ah6);
     if (r == 0 && !four) {
         sizes_open(&o, &s->esp6_sizes, IPPROTO_ESP);
@@ -335,8 +371,10 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
 
 int sockets_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
-    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-                             -1, -1, -1, -1, -1, "", -1, -1, -1, ""};
+    *s = (struct socket_set){-1, -1, -1,    -1, -1, -1, -1, -1, -1, -1, -1,
+                             -1, -1, {{0}}, -1, -1, -1, "", -1, -1, -1, ""};
+    for (unsigned i = 0; i < SETTINGS_MAX_WORKERS - 1; i++)
+        s->more[i] = (struct worker_fds){-1, -1, -1};
     int r = family_open(s, st, AF_INET, err);
     if (r == 0)
         r = family_open(s, st, AF_INET6, err);
@@ -349,15 +387,24 @@ int sockets_open(struct socket_set *s, const struct settings *st, struct esp_err
     return r;
 }
 
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 void sockets_close(struct socket_set *s)
 {
     int *all[] = {&s->ike,  &s->ike_nat_t,  &s->esp_nat_t,  &s->esp,       &s->send,  &s->tun,
                   &s->ike6, &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,      &s->send6, &s->ah,
                   &s->ah6,  &s->metrics,    &s->esp6_sizes, &s->ah6_sizes, &s->vici,  &s->kept};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        if (*all[i] >= 0)
-            close(*all[i]);
-        *all[i] = -1;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        close_one(all[i]);
+    for (size_t i = 0; i < sizeof(s->more) / sizeof(s->more[0]); i++) {
+        close_one(&s->more[i].tun);
+        close_one(&s->more[i].esp_nat_t);
+        close_one(&s->more[i].esp6_nat_t);
     }
     if (s->metrics_path[0])
         unlink(s->metrics_path);

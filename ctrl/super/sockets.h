@@ -4,16 +4,18 @@
 #ifndef CTRL_SUPER_SOCKETS_H
 #define CTRL_SUPER_SOCKETS_H
 
+#include "ctrl/lib/child.h"
 #include "ctrl/lib/settings.h"
 #include "espalier/error.h"
 
 struct socket_set {
-    int ike, ike_nat_t, esp_nat_t, esp, send, tun; // -1: not open
-    int ike6, ike6_nat_t, esp6_nat_t, esp6, send6; // IPv6
-    int ah, ah6;                                   // raw, AH
-    int esp6_sizes, ah6_sizes;                     // nobody's: see sockets.c
-    int metrics;                                   // listens
-    char metrics_path[108];                        // its file, where it is one
+    int ike, ike_nat_t, esp_nat_t, esp, send, tun;    // -1: not open
+    int ike6, ike6_nat_t, esp6_nat_t, esp6, send6;    // IPv6
+    int ah, ah6;                                      // raw, AH
+    struct worker_fds more[SETTINGS_MAX_WORKERS - 1]; // of further workers, -1: not open
+    int esp6_sizes, ah6_sizes;                        // nobody's: see sockets.c
+    int metrics;                                      // listens
+    char metrics_path[108];                           // its file, where it is one
     int run_lock; // the run directory's, -1: none; the caller's to set and to close
     // Of ctl, which may die and come again: where it serves, and what it keeps (ctrl/ctl/kept.h)
     int vici, kept;
@@ -35,10 +37,12 @@ void sockets_end_vici(struct socket_set *s); // its file goes, and whoever asks 
 // file system is, by name or number; "": the daemon's own.
 int metrics_socket_open(struct socket_set *s, const char *text, const char *group, struct esp_error *err);
 
-// The socket of a reuseport group (0: IKE, 1: ESP) that the classic BPF program below picks; in C for tests.
+// The socket of a reuseport group (0: IKE, from 1 on: ESP, of as many workers) that the classic BPF program
+// below picks; in C for tests. ESP goes to the worker that the SPI's last eight bits say (as in
+// ctrl/path/hand.c); what is not one SA's, to the first.
 #define DEMUX_IKE 0
 #define DEMUX_ESP 1
-int sockets_attach_demux(int fd); // 0 or -errno; fd: the group's first socket
+int sockets_attach_demux(int fd, unsigned workers); // 0 or -errno; fd: the group's first socket
 
 void sockets_room(int fd); // as much as we may have
 

@@ -496,7 +496,7 @@ int swanctl(struct site *s, char *buf, size_t size, const char *fmt, ...)
 bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o,
                      char *const extra[])
 {
-    char program[600], vici[200], run_dir[200], log[200], client[200];
+    char program[600], vici[200], run_dir[200], log[200], client[200], workers[32];
     char *argv[32] = {program, "--vici", vici, "--run-dir", run_dir};
     int n = 5;
     (void)l;
@@ -508,6 +508,11 @@ bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, con
     snprintf(client, sizeof(client), "%s/client.conf", s->dir);
     if (!write_swanctl(s, peer, o) || !write_file(client, "swanctl { }\n"))
         return false;
+    if (getenv("ESPALIER_WORKERS")) {
+        snprintf(workers, sizeof(workers), "workers=%.20s", getenv("ESPALIER_WORKERS"));
+        argv[n++] = "-o";
+        argv[n++] = workers;
+    }
     for (int i = 0; extra && extra[i] && n < 31; i++)
         argv[n++] = extra[i];
     s->daemon = spawn(log, s->ns, argv);

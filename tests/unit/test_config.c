@@ -132,6 +132,9 @@ static void test_file_bad_values_are_named_with_what_was_expected(void **state)
         {"espalierd { metrics = localhost:9909 }", "espalierd.metrics", "ADDRESS:PORT"},
         {"espalierd { metrics_per_sa = some }", "espalierd.metrics_per_sa", "yes or no"},
         {"espalierd { seccomp = strict }", "espalierd.seccomp", "yes or no"},
+        {"espalierd { workers = 0 }", "espalierd.workers", "auto or a number from 1 to 15"},
+        {"espalierd { workers = 16 }", "espalierd.workers", "auto or a number from 1 to 15"},
+        {"espalierd { workers = all }", "espalierd.workers", "auto or a number from 1 to 15"},
         {"espalierd { uid_base = nobody }", "espalierd.uid_base", "a number from 0 to 4294967039"},
         {"charon { filelog { x { ike = 9 } } }", "charon.filelog.x.ike", "a level from -1 to 4"},
         {"charon { filelog { x { path = a.log } } }", "charon.filelog.x.path", "an absolute path"},
@@ -166,6 +169,22 @@ static void test_metrics_are_served_nowhere_unless_a_place_is_named(void **state
     assert_string_equal(c.settings.metrics, "");
     assert_int_equal(from_text("charon { metrics = 9909 }", &c, &err), 0); // ours alone
     assert_string_equal(c.settings.metrics, "");
+}
+
+static void test_one_worker_unless_more_are_asked_for(void **state)
+{
+    (void)state;
+    struct daemon_config c;
+    struct esp_error err;
+    long there = sysconf(_SC_NPROCESSORS_ONLN);
+    settings_default(&c.settings);
+    assert_int_equal(c.settings.workers, 1);
+    assert_int_equal(from_text("espalierd { workers = 15 }", &c, &err), 0);
+    assert_int_equal(c.settings.workers, SETTINGS_MAX_WORKERS);
+    assert_int_equal(from_text("espalierd { workers = auto }", &c, &err), 0);
+    assert_in_range(c.settings.workers, 1, there < SETTINGS_MAX_WORKERS ? there : SETTINGS_MAX_WORKERS);
+    assert_int_equal(from_text("charon { workers = 2 }", &c, &err), 0); // ours alone
+    assert_int_equal(c.settings.workers, 1);
 }
 
 #define TEN(x) x x x x x x x x x x
@@ -540,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_file_what_we_always_do_is_said_where_it_is_not_wanted),
         cmocka_unit_test(test_file_bad_values_are_named_with_what_was_expected),
         cmocka_unit_test(test_metrics_are_served_nowhere_unless_a_place_is_named),
+        cmocka_unit_test(test_one_worker_unless_more_are_asked_for),
         cmocka_unit_test(test_file_syntax_errors_name_file_and_line),
         cmocka_unit_test(test_file_with_a_zero_octet_names_its_line),
         cmocka_unit_test(test_file_deep_nesting_is_bounded),

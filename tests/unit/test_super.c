@@ -82,7 +82,9 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
                                  .ah6 = 113,
                                  .metrics = 114,
                                  .vici = 115,
-                                 .kept = 116};
+                                 .kept = 116,
+                                 .more = {{201, 202, 203}, {204, 205, 206}, {207, 208, 209}}};
+    st.workers = 3;
     assert_int_equal(channels_open(&c, &err), 0);
     for (int r = ROOM_CTL; r < ROOM_COUNT; r++) {
         struct child_env e = children_env((enum room)r, &c, &s, &st);
@@ -100,6 +102,11 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
         assert_int_equal(e.sock_send6, path ? 111 : -1);
         assert_int_equal(e.sock_ah, path ? 112 : -1);
         assert_int_equal(e.sock_ah6, path ? 113 : -1);
+        for (int i = 0; i < 4; i++) { // two beside the first are wanted
+            assert_int_equal(e.more[i].tun, path && i < 2 ? 201 + 3 * i : -1);
+            assert_int_equal(e.more[i].esp_nat_t, path && i < 2 ? 202 + 3 * i : -1);
+            assert_int_equal(e.more[i].esp6_nat_t, path && i < 2 ? 203 + 3 * i : -1);
+        }
         assert_int_equal(e.sock_metrics, r == ROOM_METRICS ? 114 : -1);
         assert_int_equal(e.sock_vici, r == ROOM_CTL ? 115 : -1);
         assert_int_equal(e.kept, r == ROOM_CTL ? 116 : -1);
@@ -277,7 +284,7 @@ static void test_demux_ike_by_non_esp_marker_esp_otherwise(void **state)
     uint16_t port = 0;
     int group[2];
     group[DEMUX_IKE] = bound(&port);
-    assert_int_equal(sockets_attach_demux(group[DEMUX_IKE]), 0);
+    assert_int_equal(sockets_attach_demux(group[DEMUX_IKE], 1), 0);
     group[DEMUX_ESP] = bound(&port);
     int from = socket(AF_INET, SOCK_DGRAM, 0);
     for (int i = 0; i < 20; i++) { // the choice does not depend on a hash of the sender
@@ -303,6 +310,33 @@ static void test_demux_ike_by_non_esp_marker_esp_otherwise(void **state)
     close(group[1]);
 }
 
+// Of several workers: as ctrl/path/hand.c says whose an SA is. What is not one SA's the first one takes
+// apart.
+static void test_demux_esp_goes_to_the_worker_that_its_spi_says(void **state)
+{
+    (void)state;
+    uint8_t m[64];
+    uint16_t port = 0;
+    enum { WORKERS = 3 };
+    int group[1 + WORKERS], from = socket(AF_INET, SOCK_DGRAM, 0);
+    group[DEMUX_IKE] = bound(&port);
+    assert_int_equal(sockets_attach_demux(group[DEMUX_IKE], WORKERS), 0);
+    for (int i = 0; i < WORKERS; i++)
+        group[DEMUX_ESP + i] = bound(&port);
+    for (unsigned i = 0; i < 256; i++) {
+        const uint8_t esp[8] = {0xc0, (uint8_t)(i * 7), (uint8_t)(i * 31), (uint8_t)i};
+        assert_goes(group, from, port, esp, sizeof(esp), DEMUX_ESP + (int)(i % WORKERS));
+    }
+    assert_goes(group, from, port, "\0\0\0\0IKE", 7, DEMUX_IKE);
+    assert_goes(group, from, port, "\xff", 1, DEMUX_IKE);
+    ike_message(m, 60);
+    assert_goes(group, from, port, m, 60, DEMUX_IKE);
+    assert_goes(group, from, port, m, 61, DEMUX_ESP);
+    close(from);
+    for (int i = 0; i < 1 + WORKERS; i++)
+        close(group[i]);
+}
+
 static void send_together(int from, uint16_t port, uint8_t *p, size_t len, uint16_t size)
 {
     _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(size))] = {0};
@@ -326,7 +360,7 @@ static void test_demux_ike_in_front_of_esp_takes_none_of_it_along(void **state)
     uint16_t port = 0;
     int group[2], on = 1, from = socket(AF_INET, SOCK_DGRAM, 0);
     group[DEMUX_IKE] = bound(&port);
-    assert_int_equal(sockets_attach_demux(group[DEMUX_IKE]), 0);
+    assert_int_equal(sockets_attach_demux(group[DEMUX_IKE], 1), 0);
     group[DEMUX_ESP] = bound(&port);
     if (setsockopt(group[DEMUX_ESP], IPPROTO_UDP, UDP_GRO, &on, sizeof(on)) < 0) {
         print_message("skip: this kernel puts no UDP together\n");
@@ -671,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_room_takes_only_a_sealed_file_of_its_own_program),
         cmocka_unit_test(test_demux_ike_by_non_esp_marker_esp_otherwise),
         cmocka_unit_test(test_demux_ike_in_front_of_esp_takes_none_of_it_along),
+        cmocka_unit_test(test_demux_esp_goes_to_the_worker_that_its_spi_says),
         cmocka_unit_test(test_listen_takes_the_addresses_of_the_list_only),
         cmocka_unit_test(test_sockets_have_room_without_rights_too),
         cmocka_unit_test(test_vici_socket_that_was_shut_down_is_made_anew),
