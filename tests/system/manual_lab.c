@@ -35,13 +35,32 @@ static bool machine_up(struct manual_lab *m, struct site *s, int n)
            complain("%s has no /etc/swanctl of its own", s->name);
 }
 
+// scp copies from one machine's /etc/swanctl to the other's, sudo is root already.
+static bool helpers(const struct manual_lab *m)
+{
+    const char *d = m->lab.dir;
+    char path[160];
+    if (sh("mkdir %s/bin && printf '#!/bin/sh\\nexec \"$@\"\\n' >%s/bin/sudo && chmod +x %s/bin/sudo", d, d,
+           d))
+        return complain("cannot make %s/bin", d);
+    snprintf(path, sizeof(path), "%s/bin/scp", d);
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return complain("cannot write %s", path);
+    fprintf(f,
+            "#!/bin/sh\nset -eu\nfor a; do shift; case $a in west:/etc/swanctl/*|east:/etc/swanctl/*)\n"
+            "a=%s/${a%%%%:*}/etc/${a#*:/etc/swanctl/} ;; esac; set -- \"$@\" \"$a\"; done\nexec cp \"$@\"\n",
+            d);
+    return fclose(f) == 0 && chmod(path, 0755) == 0;
+}
+
 bool manual_lab_up(struct manual_lab *m)
 {
     memset(m, 0, sizeof(*m));
     if (!lab_up(&m->lab, "espman"))
         return false;
     snprintf(m->pcap, sizeof(m->pcap), "%s/wire.pcap", m->lab.dir);
-    return machine_up(m, &m->lab.west, 0) && machine_up(m, &m->lab.east, 1) &&
+    return helpers(m) && machine_up(m, &m->lab.west, 0) && machine_up(m, &m->lab.east, 1) &&
            capture_start(&m->lab, &m->lab.west, m->pcap);
 }
 
@@ -69,11 +88,12 @@ static const char *enter(const struct manual_lab *m, const struct site *s, char 
     char cwd[400];
     if (!getcwd(cwd, sizeof(cwd)))
         return NULL;
-    snprintf(buf, size,
-             "nsenter --net=%s --mount=/proc/%d/ns/mnt sh -c 'cd %s && PATH=%s:/usr/sbin:/sbin:$PATH && "
-             "export PATH && "
-             "exec \"$@\"' sh",
-             s->ns, (int)m->mounts[s == &m->lab.east], cwd, bin_dir());
+    snprintf(
+        buf, size,
+        "nsenter --net=%s --mount=/proc/%d/ns/mnt sh -c 'cd %s && PATH=%s/bin:%s:/usr/sbin:/sbin:$PATH && "
+        "export PATH && "
+        "exec \"$@\"' sh",
+        s->ns, (int)m->mounts[s == &m->lab.east], cwd, m->lab.dir, bin_dir());
     return buf;
 }
 
@@ -118,6 +138,27 @@ static bool run_shell(struct manual_lab *m, struct site *s, const struct page *p
     return wrong(p, b, text);
 }
 
+// The steps of a job for CI but `make …`, which installs and builds, in a folder with what is built.
+static bool run_job(struct manual_lab *m, struct site *s, const struct page *p, const struct block *b)
+{
+    static const char step[] = "- run: ";
+    char line[400], machine[1200];
+    if (sh("ln -sfn %s/.. %s/build", bin_dir(), s->dir) || !enter(m, s, machine, sizeof(machine)))
+        return complain("cannot make the job's folder");
+    for (const char *at = strstr(b->text, step); at; at = strstr(at, step)) {
+        at += sizeof(step) - 1;
+        snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, "\n"), at);
+        if (strncmp(line, "make ", 5) == 0)
+            continue;
+        printf("%s# %s\n", s->name, line);
+        int rc = sh_read(m->out, sizeof(m->out), "%s sh -c 'cd %s && %s' 2>&1", machine, s->dir, line);
+        fputs(m->out, stdout);
+        if (rc)
+            return complain("%s", m->out), wrong(p, b, "a step of the job fails");
+    }
+    return true;
+}
+
 struct serving {
     struct manual_lab *m;
     struct site *s;
@@ -158,7 +199,8 @@ static bool run_charon(struct manual_lab *m, struct site *s, const struct page *
         return complain("cannot write %s", path);
     fprintf(
         f,
-        "charon {\n  load = random nonce pem pkcs1 pkcs8 pubkey x509 revocation constraints openssl kdf drbg "
+        "charon {\n  load = random nonce pem pkcs1 pkcs8 pubkey x509 md4 md5 des eap-identity eap-mschapv2 "
+        "revocation constraints openssl kdf drbg "
         "gcm "
         "aes sha1 sha2 hmac curve25519 kernel-libipsec kernel-netlink socket-default vici updown counters\n"
         "  filelog { main { path = %s/charon.log\n default = 1\n flush_line = yes } }\n}\n",
@@ -177,6 +219,29 @@ static bool run_charon(struct manual_lab *m, struct site *s, const struct page *
     return wait_for(serves, &(struct serving){m, s}, PATIENCE_MS) || wrong(p, b, "charon does not serve");
 }
 
+static bool card_is_there(void *ctx)
+{
+    struct serving *w = ctx;
+    char machine[1200];
+    return enter(w->m, w->s, machine, sizeof(machine)) &&
+           sh("%s test -S /run/pci/devices/0000:01:00.0/vfio-user.sock", machine) == 0;
+}
+
+static bool run_card(struct manual_lab *m, struct site *s, const struct page *p, const struct block *b)
+{
+    char path[160], machine[1200], cmd[1500], log[200];
+    if (!write_text(s, path, "exec ", b) || !enter(m, s, machine, sizeof(machine)))
+        return false;
+    printf("%s# %s", s->name, b->text);
+    snprintf(log, sizeof(log), "%s/card.log", s->dir);
+    snprintf(cmd, sizeof(cmd), "exec %s sh %s", machine, path);
+    char *argv[] = {"sh", "-c", cmd, NULL};
+    pid_t *card = &m->card[s == &m->lab.east];
+    stop(card, SIGTERM, 4000);
+    *card = spawn(log, NULL, argv);
+    return wait_for(card_is_there, &(struct serving){m, s}, PATIENCE_MS) || wrong(p, b, "no card appears");
+}
+
 static bool run_daemon(struct manual_lab *m, struct site *s, const struct page *p, const struct block *b,
                        const char *daemon)
 {
@@ -184,6 +249,8 @@ static bool run_daemon(struct manual_lab *m, struct site *s, const struct page *
         return run_espalierd(m, s, p, b);
     if (strcmp(daemon, "charon") == 0)
         return run_charon(m, s, p, b);
+    if (strcmp(daemon, "card") == 0)
+        return run_card(m, s, p, b);
     return wrong(p, b, "daemon= names none that is known");
 }
 
@@ -194,6 +261,8 @@ static bool run_at(struct manual_lab *m, struct site *s, const struct page *p, c
         return run_file(m, s, p, b, value);
     if (block_label(b, "daemon", value, sizeof(value)))
         return run_daemon(m, s, p, b, value);
+    if (block_label(b, "job", value, sizeof(value)))
+        return run_job(m, s, p, b);
     return run_shell(m, s, p, b);
 }
 
