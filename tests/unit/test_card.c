@@ -606,6 +606,80 @@ static void test_sleeping_until_the_interrupt(void **state)
     assert_int_equal(sleep_on(f->e, 20), 0); // nothing to do: no spinning
 }
 
+enum { CHURN = 10000, AT_ONCE = 8, ROUNDS = 10, CPU_NS = 20000 };
+enum { EACH_ROUND = 2 * CHURN / ROUNDS };
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void await(struct fixture *f, enum esp_event_type type)
+{
+    for (unsigned n = 0; n < AT_ONCE;) {
+        struct esp_event ev[AT_ONCE];
+        unsigned got = f->e->ops->events(f->e, ev, AT_ONCE);
+
+        for (unsigned i = 0; i < got; i++)
+            assert_int_equal(ev[i].type, type);
+        n += got;
+        if (n < AT_ONCE && !esp_arm(f->e))
+            assert_int_equal(sleep_on(f->e, PATIENCE_MS), 1);
+    }
+}
+
+static void add_and_delete(struct fixture *f)
+{
+    struct esp_sa *sa[AT_ONCE];
+    struct esp_error err = {0};
+
+    for (uint32_t i = 0; i < AT_ONCE; i++) {
+        struct esp_sa_params p = card_params(i & 1 ? ESP_IN : ESP_OUT, 100 + i);
+        if (f->e->ops->sa_add(f->e, &p, NULL, &sa[i], &err))
+            fail_msg("sa_add: %s: %s", err.field, err.text);
+    }
+    await(f, ESP_EVENT_SA_ADDED);
+    for (unsigned i = 0; i < AT_ONCE; i++)
+        assert_int_equal(f->e->ops->sa_delete(f->e, sa[i]), 0);
+    await(f, ESP_EVENT_SA_DELETED);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+// All that the host's thread does for them: blobs, commands, doorbells, sleeping, answers. Beside it packets
+// of another SA go.
+static void test_adds_and_deletes_cost_the_host_little(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t round[ROUNDS] = {0}, all = 0;
+
+    add_pair(f);
+    for (unsigned r = 0; r < ROUNDS; r++) {
+        for (unsigned done = 0; done < CHURN / ROUNDS; done += AT_ONCE) {
+            uint64_t from = cpu_ns();
+            add_and_delete(f);
+            round[r] += cpu_ns() - from;
+            if (done % (4 * AT_ONCE) == 0)
+                there_and_back(f, 2);
+        }
+        all += round[r];
+    }
+    qsort(round, ROUNDS, sizeof(round[0]), by_size);
+    print_message("%u adds and as many deletes: %.1f us of CPU time each, in the median round %.1f\n", CHURN,
+                  (double)all / (2 * CHURN) / 1e3, (double)round[ROUNDS / 2] / EACH_ROUND / 1e3);
+#ifndef __SANITIZE_ADDRESS__
+    assert_true(round[ROUNDS / 2] / EACH_ROUND <= CPU_NS);
+#endif
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 int main(void)
 {
@@ -632,6 +706,7 @@ int main(void)
         T(test_an_sa_leaves_a_healthy_card_where_it_stands),
         cmocka_unit_test(test_a_lie_about_the_last_number_fails_the_card),
         T(test_sleeping_until_the_interrupt),
+        T(test_adds_and_deletes_cost_the_host_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
