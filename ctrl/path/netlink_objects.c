@@ -139,8 +139,9 @@ static void put_route(const struct netlink_kernel *n, struct nlmsghdr *h, const 
     m->rtm_dst_len = o->dst_len;
     m->rtm_table = RT_TABLE_UNSPEC;
     m->rtm_protocol = NETLINK_PROTOCOL;
-    // one is taken away by its place, whatever is in it
-    m->rtm_scope = !add ? RT_SCOPE_NOWHERE : o->action == KROUTE_TUN ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+    // One is taken away by its place, whatever is in it. None is of RT_SCOPE_LINK: a gateway that somebody
+    // names without its link would be looked for on the TUN, where a policy names its address.
+    m->rtm_scope = add ? RT_SCOPE_UNIVERSE : RT_SCOPE_NOWHERE;
     m->rtm_type = add ? types[o->action] : RTN_UNSPEC;
     if (o->dst_len)
         mnl_attr_put(h, RTA_DST, addr_len(o), o->dst);

@@ -465,6 +465,28 @@ static void test_kernel_ipv6_forwarded_passes_by_the_tun_alone(void **state)
     close(wan);
 }
 
+// The peer is a router too: what goes by it and not to it stays on its link, however the route was made.
+static void test_kernel_gateway_that_a_policy_names_is_found_on_its_link(void **state)
+{
+    struct kernel_lab l;
+    struct pol p;
+    (void)state;
+    assert_int_equal(
+        lab_shell("ip link add gw0 type veth peer name gw1; ip link set gw0 up; ip link set gw1 up; ip "
+                  "addr add 10.99.0.1/24 dev gw0"),
+        0);
+    lab_open(&l, "/run/a", "esp0");
+    memset(&p, 0, sizeof(p));
+    pol_net(&p.l, 4, (uint8_t[]){10, 99, 0, 1}, 32, 0, 0, 65535);
+    pol_net(&p.r, 4, (uint8_t[]){10, 99, 0, 2}, 32, 0, 0, 65535);
+    pol_finish(&p, POLICY_PROTECT, 5);
+    lab_take(&l, &p);
+    assert_int_equal(lines("ip route get 10.99.0.2 | grep 'dev esp0'"), 1);
+    assert_int_equal(lab_shell("ip route add 10.98.0.0/16 via 10.99.0.2"), 0);
+    assert_int_equal(lines("ip route show 10.98.0.0/16 | grep 'dev gw0'"), 1);
+    lab_close(&l);
+}
+
 // ---- fragments
 
 enum { WHOLE, FIRST, LAST, PARTS };
@@ -685,6 +707,7 @@ int main(void)
         cmocka_unit_test_setup(test_kernel_says_how_the_tun_is_where_notices_were_lost, lab_namespace),
         cmocka_unit_test_setup(test_kernel_tells_what_the_tun_had_no_room_for, lab_namespace),
         cmocka_unit_test_setup(test_kernel_ipv6_forwarded_passes_by_the_tun_alone, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_gateway_that_a_policy_names_is_found_on_its_link, lab_namespace),
         cmocka_unit_test_setup(test_kernel_fragments_of_selected_ports_reach_the_tun, lab_namespace),
         cmocka_unit_test_setup(test_kernel_opaque_ports_take_fragments_alone, lab_namespace),
         cmocka_unit_test_setup(test_kernel_thousand_policies_in_one_transaction_quick, lab_namespace),
