@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #define EAST_CHILD                                                                                           \
-    "{ local_ts = 10.2.0.0/16,fd02::/64\n remote_ts = 10.1.0.0/16,fd01::/64\n esp_proposals = aes256gcm16 }"
+    "e { local_ts = 10.2.0.0/16,fd02::/64\n remote_ts = 10.1.0.0/16,fd01::/64," WEST_OUTER                   \
+    "/32\n esp_proposals = aes256gcm16 }\n f { remote_ts = 10.1.0.0/16\n esp_proposals = aes256gcm16 }\n x " \
+    "{ mode = transport\n esp_proposals = aes256gcm16 }"
 #define SECRET                                                                                               \
     "secrets { ike-1 { id-1 = west.example\n id-2 = east.example\n secret = \"a shared secret of the lab\" " \
     "} }\n"
@@ -38,27 +40,42 @@ int in_east(struct test *t, const char *commands)
 
 // ---- files
 
-// One connection leaves its own address out, as swanctl's default is: the way to the peer says which it is.
-enum { LEFT_TO_THE_SYSTEM = 2 };
+const char *const east_children[EAST_CHILDREN] = {"e", "f", "x"};
 
-static void write_conn(FILE *f, int i, const struct child *c, bool renamed)
+static void write_side(FILE *f, const char *key, bool left_out, const char *text, const char *kind)
 {
-    static const char *const modes[] = {"tunnel", "pass", "drop"};
+    if (left_out && !kind[0]) // as swanctl's default is
+        return;
+    fprintf(f, "  %s = %s%s\n", key, left_out ? "dynamic" : text, kind);
+}
+
+static void write_child(FILE *f, const char *name, const struct child *c)
+{
+    static const char *const modes[] = {"tunnel", "pass", "drop", "transport"};
+    fprintf(f, " %s { mode = %s\n", name, modes[c->mode]);
+    write_side(f, "local_ts", local_left_out(c), local_text(c), local_kind(c));
+    write_side(f, "remote_ts", remote_left_out(c), remote_text(c), remote_kind(c));
+    fprintf(f, "  start_action = %s\n esp_proposals = aes256gcm16 }\n", c->trap ? "trap" : "none");
+}
+
+// Where the own address is left out the way to the peer says which it is.
+static void write_conn(FILE *f, int i, const struct file *file, bool renamed)
+{
+    const struct child *c = file->child[i];
     if (!c[0].there && !c[1].there)
         return;
     fprintf(f,
-            "connections { %s%d { version = 2\n%s remote_addrs = 10.10.0.2\n unique = "
+            "connections { %s%d { version = 2\n%s remote_addrs = " EAST_OUTER "\n unique = "
             "no\n proposals = aes256gcm16-prfsha384-x25519\n local { auth = psk\n id = west.example }\n"
             " remote { auth = psk\n id = east.example }\n children {\n",
             renamed ? "d" : "c", i,
-            i == LEFT_TO_THE_SYSTEM ? " mobike = no\n" : " local_addrs = 10.10.0.1\n");
-    for (int k = 0; k < CONN_CHILDREN; k++)
+            file->own_left_out[i] ? " mobike = no\n" : " local_addrs = " WEST_OUTER "\n");
+    for (int k = 0; k < CONN_CHILDREN; k++) {
+        char name[8];
+        snprintf(name, sizeof(name), "%s%d%d", renamed ? "m" : "k", i, k);
         if (c[k].there)
-            fprintf(f,
-                    "  %s%d%d { mode = %s\n local_ts = %s%s\n remote_ts = %s%s\n start_action = %s\n "
-                    "esp_proposals = aes256gcm16 }\n",
-                    renamed ? "m" : "k", i, k, modes[c[k].mode], local_text(&c[k]), local_kind(&c[k]),
-                    remote_text(&c[k]), remote_kind(&c[k]), c[k].trap ? "trap" : "none");
+            write_child(f, name, &c[k]);
+    }
     fputs(" } } }\n", f);
 }
 
@@ -77,7 +94,7 @@ int lab_load(struct test *t, const struct file *file, const char *more)
     char out[8192];
     FILE *f = swanctl_conf(&t->lab.west);
     for (int i = 0; i < CONNS; i++)
-        write_conn(f, i, file->child[i], t->renamed >> i & 1);
+        write_conn(f, i, file, t->renamed >> i & 1);
     fputs(more, f);
     fputs(SECRET, f);
     fclose(f);
@@ -96,7 +113,7 @@ static bool start_east(struct test *t)
     fputs(
         "connections { e { local_addrs = 10.10.0.2\n remote_addrs = 10.10.0.1\n unique = no\n proposals = "
         "aes256gcm16-prfsha384-x25519\n local { auth = psk\n id = east.example }\n remote { auth = psk\n id "
-        "= west.example }\n children { e " EAST_CHILD " } } }\n" SECRET,
+        "= west.example }\n children { " EAST_CHILD " } } }\n" SECRET,
         f);
     fclose(f);
     return swanctl(&t->lab.east, out, sizeof(out), "--load-all --noprompt") == 0 || complain("%s", out);
@@ -156,6 +173,6 @@ bool lab_prepare(struct test *t)
            w->dir, w->dir, w->dir, w->dir))
         return complain("cannot prepare west");
     // the neighbours know each other before anything is judged by its time
-    in_west(t, "ping -c 1 -W 2 10.10.0.2; ping -c 1 -W 4 fd10::2");
+    in_west(t, "ping -c 1 -W 1 10.10.0.2; ping -c 1 -W 4 fd10::2");
     return lab_start_west(t) && lab_load(t, &t->naive.loaded, "") == 0;
 }

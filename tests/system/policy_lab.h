@@ -30,10 +30,13 @@ __attribute__((format(printf, 2, 3))) void note(struct test *t, const char *fmt,
 bool lab_prepare(struct test *t); // with nothing loaded yet
 bool lab_start_west(struct test *t);
 int lab_load(struct test *t, const struct file *file, const char *more);
+enum { EAST_CHILDREN = 3 };
+extern const char *const east_children[EAST_CHILDREN];
 int in_west(struct test *t, const char *commands);
 int in_east(struct test *t, const char *commands);
 
-enum way { WAY_UP, WAY_CLEAR, WAY_DOWN }; // SAs bring what they protect; what is in clear comes; nothing can
+// SAs bring what they protect; what is in clear comes; but for what is of the outer addresses; nothing can.
+enum way { WAY_UP, WAY_CLEAR, WAY_AWAY, WAY_DOWN };
 bool probe_out(struct test *t, enum way way);
 bool probe_in(struct test *t);
 bool probe_errors(struct test *t); // what west says about what an SA has brought

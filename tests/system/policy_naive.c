@@ -12,7 +12,7 @@
 // Of the last one west has no address.
 static const char *const locals[] = {"10.1.0.0/16", "10.1.0.0/24", "10.1.0.1/32", "10.1.7.0/24"};
 static const char *const locals6[] = {"fd01::/64", "fd01::1/128", "fd01::/64", "fd01::7:0/112"};
-enum { LOCALS = 4, BEHIND = 3 };
+enum { LOCALS = 4, BEHIND = 3, REMOTES = 6, LEFT_OUT = 9 };
 static const char *const remotes[] = {"10.2.0.0/16", "10.2.0.0/24", "10.2.1.0/24",
                                       "10.2.0.1/32", "fd02::/64",   "fd02::1/128"};
 // of pass and drop: only these
@@ -31,11 +31,27 @@ static const struct {
              {"[icmp]", "[icmp]", NAIVE_ICMP, 0, 65535}};
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
+bool protects(const struct child *c)
+{
+    return c->mode == TUNNEL || c->mode == TRANSPORT;
+}
+
+bool local_left_out(const struct child *c)
+{
+    return c->local == LEFT_OUT;
+}
+
+bool remote_left_out(const struct child *c)
+{
+    return c->remote == LEFT_OUT;
+}
+
 const char *remote_text(const struct child *c)
 {
-    return c->mode == PASS   ? open_remotes[c->remote % 3]
-           : c->mode == DROP ? shut_remotes[c->remote % 3]
-                             : remotes[c->remote];
+    return remote_left_out(c) ? EAST_OUTER "/32"
+           : c->mode == PASS  ? open_remotes[c->remote % 3]
+           : c->mode == DROP  ? shut_remotes[c->remote % 3]
+                              : remotes[c->remote];
 }
 
 bool six(const struct child *c)
@@ -45,7 +61,7 @@ bool six(const struct child *c)
 
 const char *local_text(const struct child *c)
 {
-    return six(c) ? locals6[c->local] : locals[c->local];
+    return local_left_out(c) ? WEST_OUTER "/32" : six(c) ? locals6[c->local] : locals[c->local];
 }
 
 bool local_is_wests(const struct child *c)
@@ -159,7 +175,7 @@ bool naive_tunnelled(const struct naive *n, const struct probe_kind *p)
     bool named = false;
     for (int i = 0; i < CONNS * CONN_CHILDREN; i++) {
         const struct child *c = &n->loaded.child[i / CONN_CHILDREN][i % CONN_CHILDREN];
-        if (names_addresses(c, p) && c->mode != TUNNEL)
+        if (names_addresses(c, p) && !protects(c))
             return false;
         named |= names(c, p);
     }
@@ -177,7 +193,7 @@ bool naive_delivered(const struct naive *n, const struct probe_kind *p)
         bool held = false;
         if (!names_addresses(c, p))
             continue;
-        if (c->mode != TUNNEL)
+        if (!protects(c) || (c->mode == TRANSPORT && p->cut != WHOLE)) // RFC 4303 3.3.4: no pieces
             return false;
         if (!names(c, p))
             continue;
@@ -193,7 +209,12 @@ bool naive_delivered(const struct naive *n, const struct probe_kind *p)
 
 // ---- packets
 
-struct probe_kind naive_probe(struct rng *r)
+bool naive_of_the_ends(const struct probe_kind *p)
+{
+    return !strcmp(p->near, WEST_OUTER) || !strcmp(p->far, EAST_OUTER);
+}
+
+struct probe_kind naive_probe(struct rng *r, bool ends)
 {
     static const char *const near[] = {"10.1.0.1", "10.1.1.1", "10.1.0.9"};
     static const char *const far[] = {"10.2.0.1", "10.2.1.1", "10.2.9.1", "10.2.3.1", "10.2.4.1", "10.2.4.7"};
@@ -207,6 +228,11 @@ struct probe_kind naive_probe(struct rng *r)
                            .behind = rng_chance(r, 400),
                            .proto = protos[rng_below(r, 5)],
                            .port = ports[rng_below(r, 8)]};
+    if (ends && !v6 && rng_chance(r, 300))
+        p.near = WEST_OUTER;
+    if (ends && !v6 && rng_chance(r, 300))
+        p.far = EAST_OUTER;
+    p.behind &= strcmp(p.near, WEST_OUTER) != 0;
     if (p.proto != 6 && rng_chance(r, 400))
         p.cut = rng_chance(r, 500) ? LATER : SPLIT;
     p.behind |= p.cut == LATER; // nobody sends one alone from here
@@ -231,16 +257,43 @@ struct probe_kind naive_error_probe(struct rng *r)
 
 static void print_child(char *to, size_t size, const struct child *c)
 {
-    static const char *const modes[] = {"tunnel", "pass", "drop"};
+    static const char *const modes[] = {"tunnel", "pass", "drop", "transport"};
     if (c->there)
-        snprintf(to, size, "%s %s > %s%s%s", modes[c->mode], local_text(c), remote_text(c), remote_kind(c),
-                 c->trap ? " trap" : "");
+        snprintf(to, size, "%s %s%s > %s%s%s%s", modes[c->mode], local_text(c),
+                 local_left_out(c) ? " (left out)" : "", remote_text(c),
+                 remote_left_out(c) ? " (left out)" : "", remote_kind(c), c->trap ? " trap" : "");
     else
         snprintf(to, size, "gone");
 }
 
-void naive_edit(struct rng *r, struct file *next, void (*say)(void *ctx, const char *text), void *ctx)
+// Where both sides are left out it is the two gateways that speak: in transport mode.
+static void leave_out(struct rng *r, struct child *c)
 {
+    bool local = rng_chance(r, 600), remote = rng_chance(r, 500) && c->mode == TUNNEL;
+    if (local && (remote || !six(c)))
+        c->local = LEFT_OUT;
+    if (remote)
+        c->remote = LEFT_OUT;
+    if (local_left_out(c) && remote)
+        c->mode = TRANSPORT;
+}
+
+static void leave_own_address_out(struct rng *r, struct file *next, void (*say)(void *ctx, const char *text),
+                                  void *ctx)
+{
+    int i = (int)rng_below(r, CONNS);
+    char line[100];
+    next->own_left_out[i] = !next->own_left_out[i];
+    snprintf(line, sizeof(line), "load: c%d %s its own address", i,
+             next->own_left_out[i] ? "leaves out" : "names");
+    say(ctx, line);
+}
+
+void naive_edit(struct rng *r, struct file *next, bool ends, void (*say)(void *ctx, const char *text),
+                void *ctx)
+{
+    if (ends && rng_chance(r, 250))
+        leave_own_address_out(r, next, say, ctx);
     for (uint64_t n = rng_between(r, 1, 3); n; n--) {
         int i = (int)rng_below(r, CONNS), k = (int)rng_below(r, CONN_CHILDREN);
         struct child *c = &next->child[i][k];
@@ -250,9 +303,11 @@ void naive_edit(struct rng *r, struct file *next, void (*say)(void *ctx, const c
                                     : rng_chance(r, 200) ? DROP
                                                          : TUNNEL,
                             .local = (int)rng_below(r, LOCALS),
-                            .remote = (int)rng_below(r, 6),
+                            .remote = (int)rng_below(r, REMOTES),
                             .kind = (int)rng_below(r, KINDS),
                             .trap = rng_chance(r, 250)};
+        if (ends && rng_chance(r, 400))
+            leave_out(r, c);
         print_child(what, sizeof(what), c);
         snprintf(line, sizeof(line), "load: k%d%d %s", i, k, what);
         say(ctx, line);
@@ -271,7 +326,7 @@ void naive_loaded(struct naive *n, const struct file *next)
     for (int i = 0; i < CONNS * CONN_CHILDREN; i++) { // what a packet has asked for lives on
         const struct child *was = &n->loaded.child[i / CONN_CHILDREN][i % CONN_CHILDREN];
         bool changed = !same_child(was, &next->child[i / CONN_CHILDREN][i % CONN_CHILDREN]);
-        if (was->there && was->mode == TUNNEL && was->trap && changed)
+        if (was->there && protects(was) && was->trap && changed)
             hold(n, i / CONN_CHILDREN, i % CONN_CHILDREN, was, true);
     }
     for (unsigned i = 0; i < n->held_count; i++) // traffic may bring a newer one up

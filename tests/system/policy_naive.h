@@ -12,7 +12,10 @@
 #include "tests/world/rng.h"
 
 enum { CONNS = 3, CONN_CHILDREN = 2, HELD_MAX = 256, NAIVE_ICMP = 1 };
-enum mode { TUNNEL, PASS, DROP };
+enum mode { TUNNEL, PASS, DROP, TRANSPORT };
+// The outer addresses of west and of east, which selectors that a file leaves out are.
+#define WEST_OUTER "10.10.0.1"
+#define EAST_OUTER "10.10.0.2"
 enum cut { WHOLE, LATER, SPLIT }; // LATER: the second half alone
 
 struct child {
@@ -23,6 +26,7 @@ struct child {
 };
 struct file { // a swanctl.conf
     struct child child[CONNS][CONN_CHILDREN];
+    bool own_left_out[CONNS]; // local_addrs is, as swanctl's default has it
 };
 struct held_up { // a CHILD SA keeps the policy that it was made for
     int conn, child;
@@ -44,6 +48,9 @@ struct probe_kind {
 };
 enum expected { MUST_PASS, NEVER_CLEAR, EITHER };
 
+bool protects(const struct child *c);
+bool local_left_out(const struct child *c); // local_ts is: the outer address of west; remote_ts: of east
+bool remote_left_out(const struct child *c);
 bool six(const struct child *c);
 const char *local_text(const struct child *c);
 const char *remote_text(const struct child *c);
@@ -57,15 +64,18 @@ struct child_kind {
 struct child_kind child_kind(const struct child *c);
 bool same_child(const struct child *a, const struct child *b);
 
-bool local_is_wests(const struct child *c); // west itself has an address in it
-struct probe_kind naive_probe(struct rng *r);
+bool local_is_wests(const struct child *c);              // west itself has an address in it
+bool naive_of_the_ends(const struct probe_kind *p);      // from or to an outer address
+struct probe_kind naive_probe(struct rng *r, bool ends); // ends: of these too
 struct probe_kind naive_error_probe(struct rng *r);
 enum expected naive_expect(const struct naive *n, const struct probe_kind *p);
 bool naive_tunnelled(const struct naive *n,
                      const struct probe_kind *p); // a tunnel of the file names it, nothing else
 bool naive_delivered(const struct naive *n, const struct probe_kind *p); // what protects it has an SA
 
-void naive_edit(struct rng *r, struct file *next, void (*say)(void *ctx, const char *text), void *ctx);
+// ends: the outer addresses are among the selectors, and left out.
+void naive_edit(struct rng *r, struct file *next, bool ends, void (*say)(void *ctx, const char *text),
+                void *ctx);
 void naive_loaded(struct naive *n, const struct file *next);
 void naive_up(struct naive *n, int conn, int child);
 void naive_unsure(struct naive *n, int conn, int child); // one SA of several is gone

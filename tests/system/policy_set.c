@@ -59,7 +59,7 @@ static void three_ways(struct set *s, const struct child *c, const char *proto, 
 {
     const char *l = local_text(c), *r = remote_text(c), *action = c->mode == PASS ? "allow" : "block";
     put(s, "out %s > %s%s%s%s %s", l, r, proto, near_port, far_port,
-        six(c) && c->mode == TUNNEL && hooks ? "hold" : action);
+        six(c) && protects(c) && hooks ? "hold" : action);
     // the peer's ports are where it sends from
     char turned[24] = "";
     if (*far_port)
@@ -148,7 +148,7 @@ static void one(struct set *s, const struct child *c, bool hooks)
     if (!c->there)
         return;
     policies(s, c, hooks);
-    if (c->mode != TUNNEL)
+    if (!protects(c))
         return;
     rules(s, c);
     if (hooks) {

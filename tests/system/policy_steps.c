@@ -21,7 +21,7 @@ static void say(void *ctx, const char *text)
 static bool step_load(struct test *t)
 {
     struct file next = t->naive.loaded;
-    naive_edit(&t->rng, &next, say, t);
+    naive_edit(&t->rng, &next, true, say, t);
     if (lab_load(t, &next, "") != 0)
         return complain("a good file is refused");
     naive_loaded(&t->naive, &next);
@@ -65,9 +65,9 @@ static bool step_initiate(struct test *t)
     char out[8192];
     int i, k, tries = 0;
     const struct child *c = any_child(t, &i, &k);
-    while ((!c->there || c->mode != TUNNEL) && tries++ < 20)
+    while ((!c->there || !protects(c)) && tries++ < 20)
         c = any_child(t, &i, &k);
-    if (!c->there || c->mode != TUNNEL)
+    if (!c->there || !protects(c))
         return true;
     int rc =
         swanctl(&t->lab.west, out, sizeof(out), "--initiate --child k%d%d --timeout %d", i, k, INITIATE_S);
@@ -125,7 +125,8 @@ static bool step_peer_deletes(struct test *t)
 {
     char out[8192];
     note(t, "the peer deletes its CHILD SAs");
-    swanctl(&t->lab.east, out, sizeof(out), "--terminate --child e --timeout 4");
+    for (int i = 0; i < EAST_CHILDREN; i++)
+        swanctl(&t->lab.east, out, sizeof(out), "--terminate --child %s --timeout 4", east_children[i]);
     naive_down(&t->naive, -1, -1);
     return true;
 }
@@ -179,6 +180,16 @@ static bool ikes_are_others(void *ctx)
     return true;
 }
 
+// False: there is none.
+static bool peer_rekeys(struct test *t, bool ike)
+{
+    char out[8192];
+    bool any = false;
+    for (int i = 0; i < EAST_CHILDREN && !ike; i++)
+        any |= swanctl(&t->lab.east, out, sizeof(out), "--rekey --child %s", east_children[i]) == 0;
+    return ike ? swanctl(&t->lab.east, out, sizeof(out), "--rekey --ike e") == 0 : any;
+}
+
 static bool step_rekey(struct test *t)
 {
     struct rekeying r = {.t = t};
@@ -189,14 +200,12 @@ static bool step_rekey(struct test *t)
     snprintf(name, sizeof(name), ike ? "c%d" : "k%d%d", i, k);
     if (!list(&t->lab.west, &r.before))
         return complain("list-sas is not answered");
-    if (by_peer)
-        snprintf(name, sizeof(name), "e");
-    else
+    if (!by_peer)
         r.name = name;
-    if (swanctl(by_peer ? &t->lab.east : &t->lab.west, out, sizeof(out), "--rekey --%s %s",
-                ike ? "ike" : "child", name))
+    if (by_peer ? !peer_rekeys(t, ike)
+                : swanctl(&t->lab.west, out, sizeof(out), "--rekey --%s %s", ike ? "ike" : "child", name))
         return true; // there is none
-    note(t, "rekey %s%s", name, by_peer ? " of the peer" : "");
+    note(t, "rekey %s", !by_peer ? name : ike ? "of the peer's IKE SAs" : "of the peer's CHILD SAs");
     return wait_for(ike ? ikes_are_others : children_are_others, &r, PATIENCE_MS) ||
            complain("%s is not rekeyed", name);
 }
@@ -211,7 +220,7 @@ static bool step_rename(struct test *t)
     t->renamed = 1u << i;
     note(t, "load: c%d is d%d, its children m%d0 and m%d1", i, i, i, i);
     bool good = lab_load(t, &t->naive.loaded, "") == 0 && probe_out(t, WAY_UP) && probe_in(t);
-    if (good && c->there && c->mode == TUNNEL && rng_chance(&t->rng, 500)) {
+    if (good && c->there && protects(c) && rng_chance(&t->rng, 500)) {
         int rc = swanctl(&t->lab.west, out, sizeof(out), "--initiate --child m%d%d --timeout %d", i, k,
                          INITIATE_S);
         note(t, "initiate m%d%d: %s", i, k, rc ? "refused" : "up");
@@ -309,7 +318,7 @@ static bool step_address_flap(struct test *t)
     note(t, "the outer address goes and comes back");
     if (in_west(t, "ip addr del 10.10.0.1/24 dev outer; ip -6 addr del fd10::1/64 dev outer"))
         return complain("cannot take the address away");
-    if (!probe_out(t, WAY_CLEAR))
+    if (!probe_out(t, WAY_AWAY))
         return false;
     return in_west(t, "ip addr add 10.10.0.1/24 dev outer; ip -6 addr add fd10::1/64 dev outer "
                       "nodad; " ROUTES_WEST) == 0 ||

@@ -36,7 +36,8 @@ static void explain(struct test *t, const char *program, unsigned seconds)
     for (unsigned i = t->log_count > LOG_LINES ? t->log_count - LOG_LINES : 0; i < t->log_count; i++)
         fprintf(stderr, "  %3u %s\n", i + 1, t->log[i % LOG_LINES]);
     sh_read(out, sizeof(out),
-            "nsenter --net=%s sh -c 'ip rule; ip -6 rule; ip route show table all proto 89; ip -6 route show "
+            "nsenter --net=%s sh -c 'ip addr show outer; ip route; ip neigh; ip rule; ip -6 rule; ip route "
+            "show table all proto 89; ip -6 route show "
             "table "
             "all proto 89; ip xfrm policy | grep -v socket | head -400'",
             t->lab.west.ns);
@@ -54,7 +55,7 @@ int main(int argc, char **argv)
         puts("skip: swanctl is not installed");
         return 3;
     }
-    bool ok = run(&t, seconds * 1000ull);
+    bool ok = run(&t, seconds * 1000ull) && (t.steps || complain("no time for a step"));
     if (!ok)
         explain(&t, argv[0], seconds);
     lab_down(&t.lab);
