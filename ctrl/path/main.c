@@ -19,18 +19,19 @@ static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name
 }
 
 // Everything stays out of swap where that is allowed without a limit that later memory would meet.
-static void lock_memory(void)
+static bool lock_memory(void)
 {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // whose shadow is larger than any memory
     struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY}, now = {0};
     if (setrlimit(RLIMIT_MEMLOCK, &all) == 0 && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
-        return;
+        return true;
     int e = errno;
     (void)getrlimit(RLIMIT_MEMLOCK, &now);
     LOGF(DMN, 0,
          "memory with traffic keys may be swapped out: it cannot be locked (%s; RLIMIT_MEMLOCK is %llu KiB)",
          strerror(e), (unsigned long long)now.rlim_cur / 1024);
 #endif
+    return false;
 }
 
 static int run(struct path *p, const struct child_env *env)
@@ -67,7 +68,7 @@ int path_main(const struct child_env *env)
         loop_free(l);
         return 1;
     }
-    lock_memory();
+    p->locked = lock_memory();
     int status = run(p, env);
     path_close(p);
     ipc_send(p->super, MSG_SHUTDOWN_DONE, &(struct msg_SHUTDOWN_DONE){ROOM_PATH});

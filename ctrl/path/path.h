@@ -257,6 +257,7 @@ struct path {
     bool leaving; // see spd_leave_closed
     bool orderly; // the daemon ends as somebody has asked it to, and nothing has failed
     bool threads; // a card may be opened, and looked after, in threads of its own
+    bool locked;  // all memory is, and what will be, page by page as it is first used
     bool retry;   // a half waits for room in an engine
     int status;   // of the process at its end
     // By card_close: the process ends beneath a thread that still opens a card.

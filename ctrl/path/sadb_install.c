@@ -119,7 +119,8 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m,
     struct child *c = calloc(1, size);
     if (!c)
         return NULL;
-    mlock(c, size); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
+    if (!p->locked)
+        mlock(c, size); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
     c->size = (uint32_t)size;
     c->seen_words = (uint8_t)words;
     c->idle = idle ? (struct child_idle *)(void *)(c->seen + words) : NULL;
