@@ -10,7 +10,7 @@ rtl_includes = $(patsubst +incdir+%,-I%,$(filter +incdir+%,$(call rtl_words,$(1)
 # Warnings are for `make lint`: a Verilator younger than ours may have new ones, and a user's build goes on.
 VERILATOR_FLAGS := --cc -Wno-fatal -Wno-lint -Wno-style -O3 --x-assign fast --x-initial fast --noassert
 VERILATOR_ROOT := $(shell $(VERILATOR) --getenv VERILATOR_ROOT 2>/dev/null)
-RTL_CXXFLAGS := -O2 -g -Wall -isystem $(VERILATOR_ROOT)/include -isystem $(VERILATOR_ROOT)/include/vltstd
+RTL_CXXFLAGS := -O2 -g -Wall -isystem $(VERILATOR_ROOT)/include -isystem $(VERILATOR_ROOT)/include/vltstd $(PREFIX_MAP)
 RTL_OBJCACHE := $(shell command -v ccache 2>/dev/null)
 
 # $(eval $(call verilated,NAME,TOP,SOURCES,FLAGS)): $(BUILD)/vl/NAME/libNAME.a with class NAME; beside it

@@ -69,6 +69,21 @@ done
 bash -n "$root/usr/share/bash-completion/completions/espalier" || bad "bash completion"
 ok "unit, settings, the example and completions are whole"
 
+# every file of an installation is in one package, or is said to be in none
+(cd "$root" && find . -type f | sed 's|^\./||; s|^usr/lib/|usr/lib/any/|; s|any/systemd/|systemd/|; s|zsh/site-functions|zsh/vendor-completions|' | sort) >"$here/files"
+(cd "$here" && mkdir -p packed && cd packed && xargs -d '\n' dirname <../files | xargs -d '\n' mkdir -p && xargs -d '\n' touch <../files)
+for list in ctrl/pack/debian/*.install ctrl/pack/debian/not-installed; do
+    while read -r pattern _; do
+        # shellcheck disable=SC2086 # the patterns are the shell's
+        (cd "$here/packed" && find $pattern -type f) || bad "$list: there is no $pattern"
+    done <"$list"
+done | sort >"$here/packed-files"
+echo usr/lib/systemd/system/espalierd.service | sort - "$here/packed-files" | diff "$here/files" - >&2 || bad "a file is in no package, or in two"
+sed -n 's/^Package: //p' ctrl/pack/debian/control | while IFS= read -r p; do
+    [ -s "ctrl/pack/debian/$p.install" ] || bad "$p has no list of files"
+done
+ok "each file is in one Debian package"
+
 # what is listed there may be had less of, and no more
 if command -v systemd-analyze >/dev/null; then
     timeout 60 systemd-analyze security --offline=yes --no-pager --threshold=30 "$unit" >"$here/security" || bad "$(tail -n 1 "$here/security")"
