@@ -2,6 +2,7 @@
 // The manual's text: links lead somewhere, blocks say what is done with them, messages that it quotes are the
 // programs' own. That the examples do what they say is system_manual's.
 #include <ctype.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -162,12 +163,111 @@ static void test_what_is_shown_is_compared_line_by_line(void **state)
     assert_false(shows("one\n", "two"));
 }
 
+// ---- messages
+
+struct source {
+    char *text; // one file, with adjacent literals made one
+};
+static struct source *sources;
+static size_t source_count;
+
+// "abc "  "def" on the next line is "abc def".
+static void join_literals(char *text)
+{
+    char *to = text;
+    for (const char *at = text; *at; at++) {
+        if (*at == '"' && at[1] == '\n') {
+            const char *next = at + 1 + strspn(at + 1, " \t\n");
+            if (*next == '"') {
+                at = next;
+                continue;
+            }
+        }
+        *to++ = *at;
+    }
+    *to = 0;
+}
+
+static int keep_source(const char *path, const struct stat *st, int flag, struct FTW *f)
+{
+    size_t len = strlen(path);
+    (void)st;
+    (void)f;
+    if (flag != FTW_F || len < 3 || path[len - 2] != '.' || (path[len - 1] != 'c' && path[len - 1] != 'h'))
+        return 0;
+    struct source *more = realloc(sources, (source_count + 1) * sizeof(*more));
+    if (!more)
+        return -1;
+    sources = more;
+    char *text = file_text(path);
+    if (!text)
+        return -1;
+    join_literals(text);
+    sources[source_count++].text = text;
+    return 0;
+}
+
+// The literal around `at` shows the message.
+static bool literal_shows(const char *text, const char *at, const char *message)
+{
+    char literal[1000];
+    const char *begin = at, *end = strpbrk(at, "\"\n");
+    while (begin > text && begin[-1] != '"' && begin[-1] != '\n')
+        begin--;
+    snprintf(literal, sizeof(literal), "%.*s", end ? (int)(end - begin) : 0, begin);
+    return begin > text && begin[-1] == '"' && shows(literal, message);
+}
+
+static bool is_said(const char *message)
+{
+    char piece[300] = "", now[300];
+    for (const char *at = message; *at;) { // the longest piece, to look for
+        const char *gap = strstr(at, "…");
+        snprintf(now, sizeof(now), "%.*s", gap ? (int)(gap - at) : (int)strlen(at), at);
+        if (strlen(now) > strlen(piece))
+            memcpy(piece, now, sizeof(piece));
+        at = gap ? gap + strlen("…") : at + strlen(at);
+    }
+    for (size_t i = 0; i < source_count; i++) {
+        for (const char *at = strstr(sources[i].text, piece); at; at = strstr(at + 1, piece)) {
+            if (literal_shows(sources[i].text, at, message))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void test_every_message_is_one_of_the_programs(void **state)
+{
+    static const char mark[] = "\n### `";
+    char message[300];
+    struct page p;
+    unsigned messages = 0;
+    (void)state;
+    assert_true(page_read(&p, "troubleshooting"));
+    assert_int_equal(nftw("ctrl", keep_source, 16, FTW_PHYS), 0);
+    assert_int_equal(nftw("driver", keep_source, 16, FTW_PHYS), 0);
+    for (const char *at = strstr(p.text, mark); at; at = strstr(at + 1, mark), messages++) {
+        snprintf(message, sizeof(message), "%.*s", (int)strcspn(at + sizeof(mark) - 1, "`\n"),
+                 at + sizeof(mark) - 1);
+        if (!is_said(message))
+            fail_msg("troubleshooting.md: no program says \"%s\"", message);
+    }
+    assert_true(messages > 20);
+    assert_false(is_said("establishing IKE_SA failed, peer is not responding"));
+    page_free(&p);
+    while (source_count > 0)
+        free(sources[--source_count].text);
+    free(sources);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_link_leads_somewhere),
         cmocka_unit_test(test_every_page_is_in_the_index),
         cmocka_unit_test(test_every_block_is_run_or_says_why_not),
+        cmocka_unit_test(test_every_message_is_one_of_the_programs),
         cmocka_unit_test(test_what_is_shown_is_compared_line_by_line),
     };
     return cmocka_run_group_tests(tests, up, down);
