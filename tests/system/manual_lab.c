@@ -8,7 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/system/pluto.h"
 #include "tests/system/steps.h"
+
+const char *manual_peers(void)
+{
+    return getenv("ESPALIER_PEERS");
+}
 
 // ---- a machine of its own for each site
 
@@ -107,6 +113,29 @@ static bool write_text(const struct site *s, char path[160], const char *before,
     return fclose(f) == 0;
 }
 
+static bool write_named(const struct site *s, const char *name, const char *text)
+{
+    char path[240];
+    snprintf(path, sizeof(path), "%s/page-%s", s->dir, name);
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return complain("cannot write %s", path);
+    fputs(text, f);
+    return fclose(f) == 0;
+}
+
+static bool read_named(const struct site *s, const char *name, char *buf, size_t size)
+{
+    char path[240];
+    snprintf(path, sizeof(path), "%s/page-%s", s->dir, name);
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return complain("the page has not written %s", name);
+    buf[fread(buf, 1, size - 1, f)] = 0;
+    fclose(f);
+    return true;
+}
+
 static bool run_file(struct manual_lab *m, struct site *s, const struct page *p, const struct block *b,
                      const char *file)
 {
@@ -117,6 +146,11 @@ static bool run_file(struct manual_lab *m, struct site *s, const struct page *p,
         return wrong(p, b, "file= needs an absolute path");
     *end = 0;
     printf("%s# cat >%s\n%s", s->name, file, b->text);
+    if (strncmp(file, "/etc/ipsec.", 11) == 0) // libreswan's, which the machine itself may have
+        return write_named(s, strrchr(file, '/') + 1, b->text);
+    if (strncmp(file, "/etc/swanctl/", 13) != 0 && strncmp(file, "/run/", 5) != 0)
+        return wrong(p, b,
+                     "file= is in /etc/swanctl, /run or one of /etc/ipsec.*: nothing else is the site's own");
     return write_text(s, path, "", b) && enter(m, s, machine, sizeof(machine)) &&
            (sh("%s sh -c 'mkdir -p %s && cat %s >%s && chmod 600 %s'", machine, dir, path, file, file) == 0 ||
             wrong(p, b, "the file cannot be written"));
@@ -219,6 +253,31 @@ static bool run_charon(struct manual_lab *m, struct site *s, const struct page *
     return wait_for(serves, &(struct serving){m, s}, PATIENCE_MS) || wrong(p, b, "charon does not serve");
 }
 
+// What the harness says itself of a connection of pluto's goes.
+static void drop_lines(char *text, const char *word)
+{
+    for (char *at = strstr(text, word); at; at = strstr(at, word))
+        memmove(at, strchrnul(at + 1, '\n'), strlen(strchrnul(at + 1, '\n')) + 1);
+}
+
+// libreswan, unpacked beside this machine's programs: what stands in its two files is the harness' connection
+// `site`, which nothing is to start by itself, and there are SAs and no ESP (pluto.h).
+static bool run_pluto(struct site *s, const struct page *p, const struct block *b)
+{
+    char conf[2000], secrets[400];
+    printf("%s# %s", s->name, b->text);
+    if (!read_named(s, "west.conf", conf, sizeof(conf)) ||
+        !read_named(s, "ipsec.secrets", secrets, sizeof(secrets)))
+        return wrong(p, b, "libreswan's files are not there");
+    drop_lines(conf, "\n  ikev2=insist");
+    drop_lines(conf, "\n  auto=");
+    const char *lines = strchr(conf, '\n');
+    if (strncmp(conf, "conn ", 5) != 0 || !lines)
+        return wrong(p, b, "its file does not begin with conn");
+    return (pluto_files(manual_peers(), s) && pluto_start(manual_peers(), s, lines + 1, secrets)) ||
+           wrong(p, b, "pluto does not start");
+}
+
 static bool card_is_there(void *ctx)
 {
     struct serving *w = ctx;
@@ -251,6 +310,8 @@ static bool run_daemon(struct manual_lab *m, struct site *s, const struct page *
         return run_charon(m, s, p, b);
     if (strcmp(daemon, "card") == 0)
         return run_card(m, s, p, b);
+    if (strcmp(daemon, "pluto") == 0)
+        return run_pluto(s, p, b);
     return wrong(p, b, "daemon= names none that is known");
 }
 
@@ -281,6 +342,19 @@ static bool was_shown(struct manual_lab *m, const struct page *p, const struct b
     return true;
 }
 
+// What the command has shown of its only CHILD SA is what pluto has on the other machine.
+static bool pluto_agrees(struct manual_lab *m, const struct page *p, const struct block *b)
+{
+    unsigned long spi[2] = {0};
+    static const char *const names[] = {"\"spi-in\": \"", "\"spi-out\": \""};
+    for (int i = 0; i < 2; i++) {
+        const char *at = strstr(m->out, names[i]);
+        spi[i] = at ? strtoul(at + strlen(names[i]), NULL, 16) : 0;
+    }
+    return (spi[0] && pluto_has(manual_peers(), &m->lab.east, (uint32_t)spi[0], (uint32_t)spi[1])) ||
+           wrong(p, b, "libreswan does not have these SPIs");
+}
+
 bool block_run(struct manual_lab *m, const struct page *p, const struct block *b)
 {
     char at[16];
@@ -294,5 +368,6 @@ bool block_run(struct manual_lab *m, const struct page *p, const struct block *b
         return run_at(m, &m->lab.west, p, b) && run_at(m, &m->lab.east, p, b);
     if (strcmp(at, "west") != 0 && strcmp(at, "east") != 0)
         return wrong(p, b, "at= is west, east or both");
-    return run_at(m, at[0] == 'w' ? &m->lab.west : &m->lab.east, p, b);
+    return run_at(m, at[0] == 'w' ? &m->lab.west : &m->lab.east, p, b) &&
+           (!block_label(b, "pluto-agrees", at, sizeof(at)) || pluto_agrees(m, p, b));
 }

@@ -18,6 +18,7 @@ struct manual_lab {
 // Skips the test where a machine of its own cannot be made; why is said.
 bool manual_lab_up(struct manual_lab *m);
 void manual_lab_down(struct manual_lab *m);
+const char *manual_peers(void); // the folder with libreswan (peers/get.sh), or NULL
 // One block, as its label says. false: it was said what came instead.
 bool block_run(struct manual_lab *m, const struct page *p, const struct block *b);
 
