@@ -31,7 +31,7 @@
 #define CONN_KEYS(K)                                                                                                              \
     K(CONN, version, ONLY, NOTHING, version_choices, "0", "only IKEv2 (2, or 0 for any) is supported")                           \
     K(CONN, local_addrs, ITEMS, ITEM(conn_local_addr), 0, "%any", "our addresses; none or `%any`: as routed")                    \
-    K(CONN, remote_addrs, ITEMS, ITEM(conn_remote_addr), 0, "%any", "the peer's addresses, tried in turn")                       \
+    K(CONN, remote_addrs, ITEMS, ITEM(conn_remote_addr), 0, "%any", "the peer's addresses; as initiator the first that there is a way to") \
     K(CONN, local_port, ITEMS, ITEM(conn_local_port), 0, "500", "500 is --port, 4500 --port-nat-t (with a `remote_port` other than 500)") \
     K(CONN, remote_port, PORT, IN_CONN(remote_port), 0, "500", "the peer's port at the first message")                             \
     K(CONN, proposals, ITEMS, ITEM(conn_ike_proposal), 0, "default", "for the IKE SA")                                           \

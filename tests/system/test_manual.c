@@ -23,6 +23,7 @@ static const struct example {
     uint64_t least; // ESP packets on the link
 } examples[] = {
     {"ci", true, 0},
+    {"cloud", false, 8},
     {"fleet", false, 6},
     {"getting-started", true, 6},
     {"libreswan", false, 0},
