@@ -274,7 +274,7 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
         spd_release(p, c);
         rc = esp_fail(&err, -ENOMEM, "child", "out of memory");
     }
-    if (rc < 0) {
+    if (rc != 0) {
         ipc_result(p->keys, m->req, false, "%s: %s", err.field, err.text);
         OPENSSL_cleanse(c, c->size);
         free(c);

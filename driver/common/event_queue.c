@@ -18,13 +18,19 @@ void event_queue_clear(struct event_queue *q)
         event_node_free(n);
 }
 
+struct node_with_event {
+    struct event_node n; // first: event_node_free
+    struct esp_event ev;
+};
+
 struct event_node *event_node_new(void)
 {
-    struct event_node *n = calloc(1, sizeof(*n) + sizeof(n->room[0]));
+    struct node_with_event *w = calloc(1, sizeof(*w));
 
-    if (n)
-        n->ev = n->room;
-    return n;
+    if (!w)
+        return NULL;
+    w->n.ev = &w->ev;
+    return &w->n;
 }
 
 void event_node_free(struct event_node *n)

@@ -9,11 +9,9 @@
 #include "espalier/engine.h"
 
 struct event_node {
-    struct esp_event
-        *ev;        // in `room`; NULL: its owner, which it is a part of, makes the event when it is taken
-    uint64_t after; // deliver once this many jobs have been returned in all
+    struct esp_event *ev; // NULL: its owner, which it is a part of, makes the event when it is taken
+    uint64_t after;       // deliver once this many jobs have been returned in all
     struct event_node *next;
-    struct esp_event room[];
 };
 
 struct event_queue {

@@ -79,7 +79,7 @@ static void enter(const char *ns, pid_t pid)
 static int lab(void **state)
 {
     (void)state;
-    struct settings st = {.port = 500, .port_nat_t = 4500, .tun = "gro0"};
+    struct settings st = {.port = 500, .port_nat_t = 4500, .workers = 1, .tun = "gro0"};
     struct esp_error err = {0};
     char command[200];
     if (unshare(CLONE_NEWNET) < 0)

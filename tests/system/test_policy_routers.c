@@ -90,7 +90,7 @@ static void hears_routers(bool six)
         skip();
     protect_host(&g, six);
     lab_take(&g.l, &g.p);
-    const struct settings st = {.port = 500, .port_nat_t = 4500, .tun = "own0"};
+    const struct settings st = {.port = 500, .port_nat_t = 4500, .workers = 1, .tun = "own0"};
     struct socket_set ours;
     struct esp_error err = {0};
     if (sockets_open(&ours, &st, &err) < 0)
@@ -172,7 +172,7 @@ static bool router_is_answered(struct gateway *g, uint8_t type, uint8_t hops)
 // and so is what it asks.
 static void test_router_of_a_global_address_is_found_by_a_host_that_protects_everything(void **state)
 {
-    const struct settings st = {.port = 500, .port_nat_t = 4500, .tun = "own0"};
+    const struct settings st = {.port = 500, .port_nat_t = 4500, .workers = 1, .tun = "own0"};
     const struct in6_addr asked = ip6("ff02::1:ff00:2");
     struct sockaddr_in6 peer = {
         .sin6_family = AF_INET6, .sin6_port = htons(500), .sin6_addr = ip6("2001:db8::20")};
