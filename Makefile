@@ -70,7 +70,7 @@ check: ## every test that CI runs; installs what it needs
 	@BUILD=$(BUILD) tests/check.sh $(AGAIN)
 
 # Each has namespaces and folders of its own, and waits more than it computes.
-SYSTEM_JOBS ?= 2
+SYSTEM_JOBS ?= 3
 check-system: programs system-tests ## tests with real daemons in network namespaces (root)
 	@tests/need.sh lab
 	@BUILD=$(BUILD) JOBS=$(SYSTEM_JOBS) tests/run.sh $(foreach t,$(SYSTEM_TESTS),"tests/as_root.sh $(t)")

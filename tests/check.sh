@@ -38,7 +38,7 @@ stage lint-verilog 300 1 "" "nice $m -j1 JOBS=1 lint-verilog"
 # what is left of it at the end has both cores
 stage lint-c 400 1 "build-c" "nice $m -j1 JOBS=2 lint-c"
 stage rootless 15 1 "build-rtl system?" "$m check-rootless"
-stage install 15 1 "build-rtl system?" "$m check-install"
+stage install 15 1 "build-rtl" "nice $m check-install"
 stage demo 60 2 "build-rtl system? rootless?" "tests/as_root.sh $build/tests/demo"
 
 index() {
