@@ -94,7 +94,7 @@ void expiry_unasked(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
         lifetime_ike_arm(sa);
     } else if (c && kind == TASK_REKEY_CHILD) {
         child_retry_rekey(c);
-    } else if (c && kind == TASK_DELETE_CHILD) {
+    } else if (c && kind == TASK_DELETE_CHILD && c->state != CHILD_DELETING && c->state != CHILD_DELETED) {
         c->undeleted = true;
         lifetime_child_arm(c);
     }

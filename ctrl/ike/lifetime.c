@@ -27,6 +27,8 @@ static void child_due(struct timer *t)
 void lifetime_child_arm(struct child_sa *c)
 {
     struct loop *l = c->sa->ike->loop;
+    if (c->state == CHILD_DELETED) // its timer says how long it lingers
+        return;
     uint64_t at = c->rekey_at && c->state != CHILD_REKEYED ? c->rekey_at : c->life_at;
     if (c->life_at && c->life_at < at)
         at = c->life_at;
@@ -34,7 +36,7 @@ void lifetime_child_arm(struct child_sa *c)
         c->out_at = 0; // its successor sends, or is about to
     if (c->out_at && (!at || c->out_at < at))
         at = c->out_at;
-    if (c->undeleted && c->state != CHILD_DELETED)
+    if (c->undeleted)
         at = loop_now(l) + MEMORY_MS;
     c->timer.fire = child_due;
     c->timer.ctx = c;

@@ -186,6 +186,89 @@ static void test_a_rekeying_that_finds_no_memory_is_asked_for_again(void **state
     pair_free(p);
 }
 
+static void tune_ends(struct conn_config *c, int side)
+{
+    (void)side;
+    c->dpd_delay = 30;
+}
+
+static bool has_child(struct pair *p, int side, uint32_t id)
+{
+    const struct child_sa *c = sa_of(p, side)->children;
+    while (c && c->id != id)
+        c = c->next;
+    return c != NULL;
+}
+
+static void test_what_lingers_goes_in_time_where_its_delete_finds_no_memory(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, tune_restart);
+    struct child_sa *old = child_of(p);
+    uint32_t id = old->id;
+    expiry_rekey(old);
+    pair_run(p);
+    assert_int_equal(old->state, CHILD_DELETED);
+    pair_wait(p, 2000);
+    no_memory_from(1);
+    exchange_queue(old->sa, TASK_DELETE_CHILD, id);
+    assert_true(no_memory_end());
+    pair_wait(p, 2000);
+    assert_true(has_child(p, 0, id));
+    pair_wait(p, 2000);
+    assert_false(has_child(p, 0, id));
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+static int hold_own_install(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)number;
+    if (d->to == 0 && d->data[18] == EX_CREATE_CHILD && (d->data[19] & FLAG_RESPONSE))
+        p->s[0].hold_install = true;
+    return 1;
+}
+
+// Both ends rekey at once, and a DELETE of the old one, which has reached a limit of the peer's where ours is
+// to stay, comes before the answer to our own rekeying is worked off.
+static struct pair *whose_peer_was_quicker(uint32_t *old)
+{
+    struct pair *p = pair_established(UNIQUE_NO, tune_ends);
+    struct child_sa *c = child_of(p);
+    *old = c->id;
+    p->filter = hold_own_install;
+    expiry_rekey(c);
+    expiry_rekey(sa_of(p, 1)->children);
+    pair_run(p);
+    p->filter = NULL;
+    if (c->state != CHILD_DELETED)
+        exchange_queue(sa_of(p, 1), TASK_DELETE_CHILD, sa_of(p, 1)->children->id);
+    pair_run(p);
+    assert_int_equal(c->state, CHILD_DELETED);
+    return p;
+}
+
+// Whose rekeying counts is left to chance: both do.
+static void test_old_one_of_a_crossing_goes_in_time_whatever_finds_no_memory(void **state)
+{
+    enum { CHANCES = 12, SETTLED = 20000 };
+    uint32_t old;
+    (void)state;
+    for (unsigned chance = 0; chance < CHANCES; chance++) {
+        bool hit = true;
+        for (unsigned n = 1; hit; n++) {
+            struct pair *p = whose_peer_was_quicker(&old);
+            no_memory_at(n);
+            pair_release(&p->s[0]);
+            pair_run(p);
+            hit = no_memory_end();
+            pair_wait(p, SETTLED);
+            assert_false(sa_of(p, 0) && has_child(p, 0, old));
+            pair_free(p);
+        }
+    }
+}
+
 static void tune_mobike(struct conn_config *c, int side)
 {
     (void)side;
@@ -207,12 +290,6 @@ static void test_another_address_that_finds_no_memory_is_told_later(void **state
     pair_wait(p, 3000);
     assert_false(sa->mobike.untold);
     pair_free(p);
-}
-
-static void tune_ends(struct conn_config *c, int side)
-{
-    (void)side;
-    c->dpd_delay = 30;
 }
 
 // Whichever allocation it is: the operator is told that it failed, or the CHILD SA goes, at both ends.
@@ -447,6 +524,8 @@ int main(void)
         cmocka_unit_test(test_what_is_lost_without_memory_comes_back_with_it),
         cmocka_unit_test(test_a_limit_met_without_memory_ends_the_child_and_it_comes_back),
         cmocka_unit_test(test_a_rekeying_that_finds_no_memory_is_asked_for_again),
+        cmocka_unit_test(test_what_lingers_goes_in_time_where_its_delete_finds_no_memory),
+        cmocka_unit_test(test_old_one_of_a_crossing_goes_in_time_whatever_finds_no_memory),
         cmocka_unit_test(test_another_address_that_finds_no_memory_is_told_later),
         cmocka_unit_test(test_ending_a_child_without_memory),
         cmocka_unit_test(test_tickets_and_resumption),
