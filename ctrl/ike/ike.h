@@ -120,6 +120,8 @@ struct ike {
     struct timer reaper, shutdown, missed; // missed: what there was no memory to bring up
     struct timer unjudged;                 // or to hold against a CRL
     struct timer starving;                 // ends the IKE SAs that it wanted in (without_memory, ends_soon)
+    unsigned starving_count;
+    struct ike_sa *starving_at; // the next one to look at, while it does
     bool stopping;
     struct fragment_pool fragments[2]; // of peers, and of those that have not said who they are
     uint8_t secrets[2][32];            // cookies: the current one and the one before

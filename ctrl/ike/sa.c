@@ -274,6 +274,11 @@ static void free_dead(struct timer *t)
     }
 }
 
+static bool starves(const struct ike_sa *sa)
+{
+    return sa->without_memory || sa->ends_soon;
+}
+
 static void unlink_sa(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
@@ -290,6 +295,10 @@ static void unlink_sa(struct ike_sa *sa)
         ike->sas = sa->next;
     if (sa->next)
         sa->next->prev = sa->prev;
+    if (ike->starving_at == sa)
+        ike->starving_at = sa->next;
+    if (starves(sa))
+        ike->starving_count--;
     ike->sa_count--;
 }
 
@@ -337,26 +346,41 @@ void sa_destroy(struct ike_sa *sa)
     ike->events->sa_over(sa);
 }
 
+static void end_starved(struct ike_sa *sa)
+{
+    log_set_context(sa->conn->cfg.name, sa->id);
+    if (!sa->ends_soon) {
+        sa_why(sa, "no memory for its exchange");
+        LOGF(IKE, 0, "%s ends: no memory for its exchange", sa_label(sa));
+    }
+    sa_destroy(sa);
+    log_set_context("", 0);
+}
+
+// With one others may go, the next too, and others may come to starve: those that it has passed already have
+// it begin again.
 static void end_starving(struct timer *t)
 {
     struct ike *ike = t->ctx;
-    for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
-        next = sa->next;
-        if (!sa->without_memory && !sa->ends_soon)
-            continue;
-        log_set_context(sa->conn->cfg.name, sa->id);
-        if (!sa->ends_soon) {
-            sa_why(sa, "no memory for its exchange");
-            LOGF(IKE, 0, "%s ends: no memory for its exchange", sa_label(sa));
-        }
-        sa_destroy(sa);
-        log_set_context("", 0);
-        next = ike->sas; // with it others may have gone
+    ike->starving_at = ike->sas;
+    while (ike->starving_at && ike->starving_count) {
+        struct ike_sa *sa = ike->starving_at;
+        ike->starving_at = sa->next;
+        if (starves(sa))
+            end_starved(sa);
     }
+    ike->starving_at = NULL;
 }
 
-static void arm_starving(struct ike *ike)
+static void starve(struct ike_sa *sa, bool *why)
 {
+    struct ike *ike = sa->ike;
+    bool linked = sa->state != SA_DEAD;
+    if (linked && !starves(sa))
+        ike->starving_count++;
+    *why = true;
+    if (!linked)
+        return;
     ike->starving.fire = end_starving;
     ike->starving.ctx = ike;
     timer_set(ike->loop, &ike->starving, loop_now(ike->loop));
@@ -364,16 +388,12 @@ static void arm_starving(struct ike *ike)
 
 void sa_out_of_memory(struct ike_sa *sa)
 {
-    sa->without_memory = true;
-    if (sa->state != SA_DEAD)
-        arm_starving(sa->ike);
+    starve(sa, &sa->without_memory);
 }
 
 void sa_end_soon(struct ike_sa *sa)
 {
-    sa->ends_soon = true;
-    if (sa->state != SA_DEAD)
-        arm_starving(sa->ike);
+    starve(sa, &sa->ends_soon);
 }
 
 static void end_now(struct timer *t)

@@ -24,6 +24,7 @@ $(eval $(call unit_test,test_ike_matching,tests/unit/test_ike_matching.c tests/u
 # What compares proposals counts its basic blocks (tests/bench/bench.mk).
 PROPOSAL_COUNTED := ctrl/ike/proposal.c ctrl/ike/transform_set.c
 $(eval $(call unit_test,test_proposal_cost,tests/unit/test_proposal_cost.c $(patsubst %.c,$(BUILD)/obj/counted/%.o,$(PROPOSAL_COUNTED)) $(filter-out $(PROPOSAL_COUNTED),$(IKE_ROOM_SRCS)),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_starving,tests/unit/test_ike_starving.c tests/unit/ike_pair.c tests/unit/no_memory.c $(BUILD)/obj/counted/ctrl/ike/sa.o $(filter-out ctrl/ike/sa.c,$(IKE_ROOM_SRCS)),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_ike_revive,tests/unit/test_ike_revive.c tests/unit/ike_revive_rig.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_replaced,tests/unit/test_ike_replaced.c tests/unit/ike_revive_rig.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_pages,tests/unit/test_pages.c tests/unit/ike_pair.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))
