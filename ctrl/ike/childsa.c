@@ -271,6 +271,11 @@ bool child_is_up(const struct child_sa *c)
     return (c->state == CHILD_INSTALLED || c->state == CHILD_REKEYING) && !c->replaced && !c->undeleted;
 }
 
+bool child_is_to_go(const struct child_sa *c)
+{
+    return c->job || c->undeleted || task_is_asked(c->sa, TASK_DELETE_CHILD, c->id);
+}
+
 // Selectors that stay as long as the CHILD SA does take as much as there are of them; without memory for that
 // they keep what they have.
 static void settle_ts(struct ts_list **l)

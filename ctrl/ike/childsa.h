@@ -62,6 +62,7 @@ struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi);
 void child_install(struct child_sa *c, struct task *t, bool initiator, struct kex *k, reply_fn fn);
 void child_installed(struct child_sa *c, uint32_t old); // old: the one whose place it takes, 0: none
 bool child_is_up(const struct child_sa *c);             // it carries traffic and has no successor
+bool child_is_to_go(const struct child_sa *c);          // its DELETE is wanted: it needs no successor
 void child_use_outbound(struct child_sa *c);            // our packets go into it from now on
 void child_send_no_more(struct child_sa *c);            // ... and never again
 void child_step_aside(struct child_sa *c, struct child_sa *other); // other sends in its place

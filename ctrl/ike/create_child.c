@@ -213,7 +213,7 @@ static void rekey_start(struct task *t)
 {
     struct ike_sa *sa = t->sa;
     struct child_sa *old = child_by_id(sa->ike, t->child_id);
-    if (!old || old->state != CHILD_INSTALLED || sa->state != SA_ESTABLISHED) {
+    if (!old || old->state != CHILD_INSTALLED || child_is_to_go(old) || sa->state != SA_ESTABLISHED) {
         exchange_done(sa); // replaced, or on its way out
         return;
     }
@@ -537,7 +537,7 @@ static const char *busy(const struct ike_sa *sa, const struct child_sa *old)
         return "the IKE_SA is being rekeyed";
     if (old && old->state != CHILD_INSTALLED && old->state != CHILD_REKEYING)
         return "the CHILD_SA is being made, replaced or deleted";
-    if (old && old->job)
+    if (old && child_is_to_go(old))
         return "the CHILD_SA is about to be deleted";
     return NULL;
 }

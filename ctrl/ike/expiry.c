@@ -21,6 +21,8 @@ void expiry_rekey(struct child_sa *c)
 {
     struct ike_sa *sa = c->sa;
     c->rekey_at = 0;
+    if (child_is_to_go(c)) // and nothing is to come in its place
+        return;
     if (child_is_up(c) && edition_is_over(c) && sa->state == SA_ESTABLISHED) {
         exchange_queue(sa, TASK_DELETE_CHILD, c->id);
         return;

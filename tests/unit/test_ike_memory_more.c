@@ -292,6 +292,112 @@ static void test_another_address_that_finds_no_memory_is_told_later(void **state
     pair_free(p);
 }
 
+static int lose_informational(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    return d->data[18] != EX_INFORMATIONAL;
+}
+
+// ---- what is to go has no successor
+
+static unsigned declined;
+static void count_declined(void *ctx, enum log_subsys s, int level, const char *name, unsigned id,
+                           const char *text)
+{
+    (void)ctx, (void)s, (void)level, (void)name, (void)id;
+    declined += strstr(text, "about to be deleted, sending TEMPORARY_FAILURE") != NULL;
+}
+
+static void count_declines(bool on)
+{
+    declined = 0;
+    log_set_output(on ? -1 : 2);
+    log_set_all(on ? 1 : -1);
+    log_set_sink(on ? count_declined : NULL, NULL);
+}
+
+static void event(struct pair *p, enum child_event e)
+{
+    struct msg_CHILD_EVENT m = {.child_id = child_of(p)->id, .event = e};
+    ipc_send(p->s[0].path_ike, MSG_CHILD_EVENT, &m);
+    pair_run(p);
+}
+
+static void idle_without_memory(struct pair *p)
+{
+    struct msg_CHILD_EVENT m = {.child_id = child_of(p)->id, .event = CHILD_EVENT_IDLE};
+    ipc_send(p->s[0].path_ike, MSG_CHILD_EVENT, &m);
+    no_memory_from(1);
+    pair_run(p);
+    assert_true(no_memory_end());
+    assert_true(child_of(p)->undeleted);
+}
+
+static void assert_gone(struct pair *p)
+{
+    pair_wait(p, REST);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pair_live(&p->s[i]), 0);
+        assert_int_equal(p->s[i].sa_count, 1);
+    }
+}
+
+static void test_what_waits_for_memory_to_be_deleted_is_not_rekeyed(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, tune_ends);
+    count_declines(true);
+    idle_without_memory(p);
+    rekey_of_the_peer(p);
+    pair_run(p);
+    assert_int_equal(declined, 1);
+    event(p, CHILD_EVENT_SOFT_LIMIT);
+    event(p, CHILD_EVENT_MOVED);
+    assert_true(child_of(p)->undeleted);
+    assert_int_equal(p->s[0].sa_count, 1);
+    pair_wait(p, 1100);
+    assert_gone(p);
+    count_declines(false);
+    pair_free(p);
+}
+
+static void ask_in_vain(struct pair *p)
+{
+    p->filter = lose_informational;
+    exchange_queue(sa_of(p, 0), TASK_LIVENESS, 0);
+    pair_run(p);
+}
+
+static void test_what_waits_for_its_turn_to_be_deleted_is_not_rekeyed(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, tune_ends);
+    count_declines(true);
+    ask_in_vain(p);
+    event(p, CHILD_EVENT_IDLE);
+    rekey_of_the_peer(p);
+    pair_run(p);
+    assert_int_equal(declined, 1);
+    p->filter = NULL;
+    assert_gone(p);
+    count_declines(false);
+    pair_free(p);
+}
+
+static void test_rekeying_that_waits_for_its_turn_is_not_begun_for_what_is_to_go(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, tune_ends);
+    ask_in_vain(p);
+    event(p, CHILD_EVENT_SOFT_LIMIT);
+    assert_true(task_is_asked(sa_of(p, 0), TASK_REKEY_CHILD, child_of(p)->id));
+    idle_without_memory(p);
+    p->filter = NULL;
+    assert_gone(p);
+    pair_free(p);
+}
+
 // Whichever allocation it is: the operator is told that it failed, or the CHILD SA goes, at both ends.
 static void terminated_without_memory(bool force)
 {
@@ -456,13 +562,6 @@ static void test_child_sa_of_the_peer_on_an_ike_sa_that_replaces_another_one(voi
     each_allocation_fails(that_replaces_with_one, rekey_of_the_peer);
 }
 
-static int lose_informational(struct pair *p, unsigned number, struct datagram *d)
-{
-    (void)p;
-    (void)number;
-    return d->data[18] != EX_INFORMATIONAL;
-}
-
 static struct ike_sa *established(struct pair *p, int side)
 {
     struct ike_sa *sa = sa_of(p, side);
@@ -527,6 +626,9 @@ int main(void)
         cmocka_unit_test(test_what_lingers_goes_in_time_where_its_delete_finds_no_memory),
         cmocka_unit_test(test_old_one_of_a_crossing_goes_in_time_whatever_finds_no_memory),
         cmocka_unit_test(test_another_address_that_finds_no_memory_is_told_later),
+        cmocka_unit_test(test_what_waits_for_memory_to_be_deleted_is_not_rekeyed),
+        cmocka_unit_test(test_what_waits_for_its_turn_to_be_deleted_is_not_rekeyed),
+        cmocka_unit_test(test_rekeying_that_waits_for_its_turn_is_not_begun_for_what_is_to_go),
         cmocka_unit_test(test_ending_a_child_without_memory),
         cmocka_unit_test(test_tickets_and_resumption),
         cmocka_unit_test(test_two_rounds_with_a_ppk),
