@@ -74,11 +74,6 @@ static bool may_leave(struct path *p, const struct child *c)
     return has_stayed(p, c) && sadb_want_card(p, c, &mode) && mode == OFFLOAD_AUTO && sadb_is_home(p, c);
 }
 
-static bool takes_slot(const struct path *p, const struct half *h)
-{
-    return h->homeward || (h->engine && h->engine == path_card(p));
-}
-
 static void look_at(struct path *p, struct child *c, struct look *l)
 {
     uint32_t now = carried(c), since = now - c->carried;
@@ -92,36 +87,49 @@ static void look_at(struct path *p, struct child *c, struct look *l)
         rank(&l->idlest, c, false);
 }
 
-uint32_t card_room(struct path *p)
+static bool any_must(const struct path *p)
+{
+    enum offload_mode all = p->set.offload_default;
+    return p->of_mode[OFFLOAD_YES] || p->of_mode[OFFLOAD_PACKET] ||
+           (p->of_mode[OFFLOAD_DEFAULT] && (all == OFFLOAD_YES || all == OFFLOAD_PACKET));
+}
+
+static uint32_t free_slots(const struct path *p)
 {
     struct esp_capabilities caps;
-    uint32_t in = 0, out = 0, used;
+    const uint32_t *n = p->card_slots;
+    uint32_t used = n[ESP_IN] > n[ESP_OUT] ? n[ESP_IN] : n[ESP_OUT];
     path_card(p)->ops->capabilities(path_card(p), &caps);
-    for (const struct child *c = p->children; c; c = c->next) {
-        in += takes_slot(p, &c->in);
-        out += takes_slot(p, &c->out);
-    }
-    used = in > out ? in : out;
     return caps.sas > used ? caps.sas - used : 0;
 }
 
+// One that must be on the card cannot be rekeyed without a slot for its successor: while there is any, one
+// slot is kept from those that may be in software too.
+uint32_t card_room(const struct path *p, bool must)
+{
+    uint32_t slots = free_slots(p), kept = !must && any_must(p);
+    return slots > kept ? slots - kept : 0;
+}
+
+bool card_keeps_last(const struct path *p)
+{
+    return any_must(p) && free_slots(p) == 1;
+}
+
 // Whatever kept it from the card when it was installed may be true still.
-static bool go(struct path *p, struct child *c)
+static void go(struct path *p, struct child *c)
 {
     struct esp_error why = {0};
     c->declined =
         sadb_capable(path_card(p), &c->in, &why) < 0 || sadb_capable(path_card(p), &c->out, &why) < 0;
     if (c->declined)
-        return false;
+        return;
     c->card_missing = true;
-    sadb_return(p, c);
-    p->busiest_in++;
-    return true;
+    p->busiest_in += sadb_return(p, c);
 }
 
-static void leave(struct path *p, struct child *c)
+static void leave(struct path *p, struct child *c, const char *why)
 {
-    static const char why[] = "busier SAs have the card's slots";
     LOGF(ESP, 1, "child %s{%u}: %s; on in software", c->c.name, c->c.child_id, why);
     if (!sadb_let_leave(&c->in) || !sadb_let_leave(&c->out))
         return; // a failed card: FAILED comes and moves it
@@ -137,15 +145,16 @@ static bool outdoes(const struct child *soft, const struct child *card)
 
 static void act(struct path *p, const struct look *l)
 {
-    uint32_t room = l->busiest.count ? card_room(p) : 0;
     unsigned gone = 0;
     for (unsigned i = 0; i < l->busiest.count; i++) {
         struct child *c = l->busiest.c[i];
-        if (room)
-            room -= go(p, c);
+        if (card_room(p, sadb_must_card(p, c)))
+            go(p, c);
         else if (gone < l->idlest.count && outdoes(c, l->idlest.c[gone]))
-            leave(p, l->idlest.c[gone++]);
+            leave(p, l->idlest.c[gone++], "busier SAs have the card's slots");
     }
+    if (!gone && l->idlest.count && any_must(p) && !free_slots(p))
+        leave(p, l->idlest.c[0], CARD_KEEPS_LAST);
 }
 
 void busiest_look(struct path *p)

@@ -81,9 +81,8 @@ static void return_sas(struct path *p)
     if (en->returned || loop_now(p->loop) - en->ready_at < WELL_FOR_SAS * en->backoff)
         return;
     en->returned = true;
-    uint32_t room = card_room(p); // the others go when others leave (busiest.c)
-    for (struct child *c = p->children; c && room; c = c->next)
-        room -= sadb_return(p, c);
+    for (struct child *c = p->children; c && card_room(p, false); c = c->next)
+        (void)sadb_return(p, c); // the others go when others leave (busiest.c)
 }
 
 static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)

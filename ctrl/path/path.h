@@ -72,6 +72,7 @@ struct half { // one direction of a child SA; what a packet meets first
     bool homeward; // MOVING from software back to a card
     bool leasing;
     bool spent;        // there are no sequence numbers behind seq_limit
+    bool slot;         // it has one of the card, or is on its way to one; counted in card_slots
     atomic_bool ended; // by a hard limit or its last number: it protects no packet any more. All workers look
     struct esp_engine *engine;
     struct esp_sa *sa;
@@ -276,6 +277,8 @@ struct path {
     uint64_t card_last_us;                                                      // last completion
     _Atomic uint64_t resume_from_us;             // detection, until software has sent a packet
     uint64_t busiest_at, busiest_in, idlest_out; // the last look, ms; SAs that have moved for that
+    uint32_t card_slots[2];                      // by enum esp_dir
+    uint32_t of_mode[OFFLOAD_PACKET + 1];        // children, by what their own hw_offload says
     uint32_t card_error_logged;
 };
 
@@ -406,8 +409,10 @@ void card_leave(struct path *p); // then, once it has given everything back: let
 void card_close(struct path *p); // at exit
 
 // busiest.c: of more SAs than the card has room for the busiest are there
-void busiest_look(struct path *p);  // now and then, while there is a card
-uint32_t card_room(struct path *p); // child SAs that it has room for
+void busiest_look(struct path *p); // now and then, while there is a card
+#define CARD_KEEPS_LAST "its last free slot is for those that must be in a card"
+bool card_keeps_last(const struct path *p);          // from those that need not be there
+uint32_t card_room(const struct path *p, bool must); // child SAs that it has room for, see there
 
 // virtual_ip.c
 void virtual_add(struct path *p, const struct msg_VIRTUAL_ADD *m); // ike says so; it is answered

@@ -59,9 +59,20 @@ void sadb_set_offload(struct path *p, struct child *c, bool on_card, const char 
     c->path_since = loop_now(p->loop);
 }
 
+void sadb_slot(struct path *p, struct half *h, bool takes)
+{
+    uint32_t *count = &p->card_slots[half_dir(h)];
+    if (h->slot != takes)
+        *count = takes ? *count + 1 : *count - 1;
+    h->slot = takes;
+}
+
 static void unlink_child(struct path *p, struct child *c)
 {
     idle_stop(p, c);
+    sadb_slot(p, &c->in, false);
+    sadb_slot(p, &c->out, false);
+    p->of_mode[c->c.hw_offload]--;
     *c->at = c->next;
     if (c->next)
         c->next->at = c->at;
@@ -106,7 +117,7 @@ void sadb_free_dying(struct path *p)
 
 void sadb_forget_half(struct path *p, struct half *h)
 {
-    (void)p;
+    sadb_slot(p, h, false);
     h->state = HALF_NONE;
     h->sa = NULL;
     h->engine = NULL;
@@ -254,6 +265,7 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
     bool was_card = h->engine == path_card(p);
     h->state = HALF_FAILED;
     h->sa = NULL;
+    sadb_slot(p, h, false);
     sadb_want_card(p, c, &mode);
     c->declined |= was_card;
     if (was_card && (mode == OFFLOAD_AUTO || c->card_missing) && // missing: it was in software before

@@ -18,12 +18,18 @@ static struct child_algs algs_of(const struct child_facts *m)
     return child_algs(m->encr, m->encr_bits, m->integ);
 }
 
-bool sadb_want_card(struct path *p, const struct child *c, enum offload_mode *mode)
+bool sadb_want_card(const struct path *p, const struct child *c, enum offload_mode *mode)
 {
     *mode = (enum offload_mode)c->c.hw_offload;
     if (*mode == OFFLOAD_DEFAULT)
         *mode = p->set.offload_default;
     return *mode == OFFLOAD_AUTO || *mode == OFFLOAD_YES || *mode == OFFLOAD_PACKET;
+}
+
+bool sadb_must_card(const struct path *p, const struct child *c)
+{
+    enum offload_mode mode;
+    return sadb_want_card(p, c, &mode) && mode != OFFLOAD_AUTO;
 }
 
 // What may be inside: the families of its selectors.
@@ -183,12 +189,15 @@ static int link_child(struct path *p, struct child *c)
     if (c->next)
         c->next->at = &c->next;
     p->children = c;
+    p->of_mode[c->c.hw_offload]++;
     return 0;
 }
 
 static int check(const struct child *c, const struct msg_CHILD_INSTALL *m, struct esp_error *err)
 {
     size_t want = child_algs_keymat(algs_of(&c->c));
+    if (c->c.hw_offload > OFFLOAD_PACKET)
+        return esp_fail(err, -EINVAL, "hw_offload", "%u is no mode", c->c.hw_offload);
     if (!want)
         return esp_fail(
             err, -EOPNOTSUPP, "esp_proposals",
@@ -216,6 +225,13 @@ static int add_both(struct path *p, struct child *c, struct esp_engine *e, struc
     return sadb_add_half(p, &c->out, e, err);
 }
 
+static int add_to_card(struct path *p, struct child *c, enum offload_mode mode, struct esp_error *err)
+{
+    if (mode == OFFLOAD_AUTO && card_keeps_last(p))
+        return esp_fail(err, -ENOSPC, path_card(p)->name, "%s", CARD_KEEPS_LAST);
+    return add_both(p, c, path_card(p), err);
+}
+
 // Why there is no card for a new SA: a failure before its time is told as such.
 static void no_card(const struct path_engine *en, char *out, size_t size)
 {
@@ -231,7 +247,7 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
         return esp_fail(err, -EOPNOTSUPP, "hw_offload",
                         "crypto needs the kernel engine, which this build does not have");
     if (card && path_card(p)) {
-        int rc = add_both(p, c, path_card(p), err);
+        int rc = add_to_card(p, c, mode, err);
         if (rc == 0) {
             sadb_set_offload(p, c, true, "");
             return 0;

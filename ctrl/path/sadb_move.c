@@ -38,6 +38,7 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
     if (rc == 0) {
         h->engine = e;
         h->state = HALF_ADDING;
+        sadb_slot(p, h, e == path_card(p));
     }
     return rc;
 }
@@ -105,6 +106,7 @@ static void go_home(struct path *p, struct half *h)
     if (h->engine == path_soft(p) && h->engine->ops->sa_delete(h->engine, h->sa) == 0) {
         h->state = HALF_MOVING;
         h->homeward = true;
+        sadb_slot(p, h, true);
     }
 }
 

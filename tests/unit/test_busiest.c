@@ -133,6 +133,47 @@ static void test_one_that_must_be_on_the_card_is_not_moved_for_another(void **st
     is_in(r, 1, "card");
 }
 
+static void rekeys(struct rig *r, uint32_t old, uint32_t new)
+{
+    rig_must_install(r, new, OFFLOAD_YES, "card");
+    sadb_delete(r->p, old);
+    rig_turn(r);
+}
+
+static void test_one_that_must_be_on_the_card_finds_a_slot_for_its_successor(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    r->card.slots = 2;
+    rig_pass(r, 0);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    rig_must_install(r, 2, OFFLOAD_AUTO, "software");
+    assert_string_equal(child_reason(sadb_by_id(r->p, 2)), CARD_KEEPS_LAST);
+    seconds(r, 30, 0, 50);
+    rekeys(r, 1, 3);
+    for (unsigned i = 0; i < 30; i++)
+        half_a_second(r, 0, 0); // nor does it go there while it carries nothing
+    is_in(r, 2, "software");
+    rekeys(r, 3, 4);
+}
+
+// Those that are there before it make room.
+static void test_one_that_must_be_on_the_card_gets_a_slot_for_its_successor_back(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    r->card.slots = 3;
+    rig_pass(r, 0);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_must_install(r, 2, OFFLOAD_AUTO, "card");
+    rig_must_install(r, 3, OFFLOAD_YES, "card");
+    seconds(r, 15, 20, 1);
+    is_in(r, 1, "card");
+    is_in(r, 2, "software");
+    assert_int_equal(moves(r), 1);
+    rekeys(r, 3, 4);
+}
+
 // Nor is one that must not be there brought to it.
 static void test_one_that_wants_no_card_gets_none(void **state)
 {
@@ -207,6 +248,8 @@ int main(void)
         WITH(test_loads_that_alternate_move_nobody_all_the_time),
         WITH(test_a_slot_that_is_free_again_goes_to_one_in_software),
         WITH(test_one_that_must_be_on_the_card_is_not_moved_for_another),
+        WITH(test_one_that_must_be_on_the_card_finds_a_slot_for_its_successor),
+        WITH(test_one_that_must_be_on_the_card_gets_a_slot_for_its_successor_back),
         WITH(test_one_that_wants_no_card_gets_none),
         WITH(test_one_that_the_card_has_refused_is_not_tried_again),
         WITH(test_one_that_the_card_cannot_do_stays_in_software),
