@@ -36,15 +36,19 @@ static bool rests(const struct child *c)
     return c->installed && !c->dying && c->in.state == HALF_READY && c->out.state == HALF_READY;
 }
 
-static bool better(const struct child *a, const struct child *b, bool busy)
+// One that must be on the card goes there before any other.
+static bool better(const struct path *p, const struct child *a, const struct child *b, bool busy)
 {
+    bool must = sadb_must_card(p, a);
+    if (must != sadb_must_card(p, b))
+        return must;
     return busy ? a->load > b->load : a->load < b->load;
 }
 
-static void rank(struct ranked *r, struct child *c, bool busy)
+static void rank(const struct path *p, struct ranked *r, struct child *c, bool busy)
 {
     unsigned at = r->count;
-    while (at && better(c, r->c[at - 1], busy))
+    while (at && better(p, c, r->c[at - 1], busy))
         at--;
     if (at == MOVES)
         return;
@@ -82,9 +86,9 @@ static void look_at(struct path *p, struct child *c, struct look *l)
     if (!rests(c))
         return;
     if (may_go(p, c))
-        rank(&l->busiest, c, true);
+        rank(p, &l->busiest, c, true);
     else if (may_leave(p, c))
-        rank(&l->idlest, c, false);
+        rank(p, &l->idlest, c, false);
 }
 
 static bool any_must(const struct path *p)
@@ -137,10 +141,10 @@ static void leave(struct path *p, struct child *c, const char *why)
     p->idlest_out++;
 }
 
-// What is in software carries enough more.
-static bool outdoes(const struct child *soft, const struct child *card)
+// What is in software carries enough more, or must be on the card.
+static bool outdoes(const struct path *p, const struct child *soft, const struct child *card)
 {
-    return soft->load > NEAR_NOTHING && soft->load / 2 > card->load;
+    return sadb_must_card(p, soft) || (soft->load > NEAR_NOTHING && soft->load / 2 > card->load);
 }
 
 static void act(struct path *p, const struct look *l)
@@ -150,8 +154,9 @@ static void act(struct path *p, const struct look *l)
         struct child *c = l->busiest.c[i];
         if (card_room(p, sadb_must_card(p, c)))
             go(p, c);
-        else if (gone < l->idlest.count && outdoes(c, l->idlest.c[gone]))
-            leave(p, l->idlest.c[gone++], "busier SAs have the card's slots");
+        else if (gone < l->idlest.count && outdoes(p, c, l->idlest.c[gone]))
+            leave(p, l->idlest.c[gone++],
+                  sadb_must_card(p, c) ? CARD_KEEPS_LAST : "busier SAs have the card's slots");
     }
     if (!gone && l->idlest.count && any_must(p) && !free_slots(p))
         leave(p, l->idlest.c[0], CARD_KEEPS_LAST);

@@ -75,14 +75,22 @@ static void not_opened(struct path *p, const struct esp_error *err)
     snprintf(en->reason, sizeof(en->reason), "%s", why);
 }
 
+// First those that must be in a card; others as far as there is room, and when others leave (busiest.c).
+static void return_those(struct path *p, bool must)
+{
+    for (struct child *c = p->children; c && card_room(p, must); c = c->next)
+        if (sadb_must_card(p, c) == must)
+            (void)sadb_return(p, c);
+}
+
 static void return_sas(struct path *p)
 {
     struct path_engine *en = &p->engines[PATH_CARD];
     if (en->returned || loop_now(p->loop) - en->ready_at < WELL_FOR_SAS * en->backoff)
         return;
     en->returned = true;
-    for (struct child *c = p->children; c && card_room(p, false); c = c->next)
-        (void)sadb_return(p, c); // the others go when others leave (busiest.c)
+    return_those(p, true);
+    return_those(p, false);
 }
 
 static void opened(struct path *p, struct esp_engine *e, struct esp_error *err)

@@ -353,7 +353,8 @@ void sadb_give_up(struct path *p, struct child *c,
                   const char *why); // an installed one: deleted, and ike is told
 // In order: from what the engine says once it has let go of the SA. To software; and, of an SA that a failed
 // card had, from software to a card that has come back.
-bool sadb_return(struct path *p, struct child *c); // false: it stays
+bool sadb_return(struct path *p, struct child *c);                // false: it stays
+bool sadb_must_card(const struct path *p, const struct child *c); // hw_offload is yes or packet
 void sadb_leave(struct path *p, struct half *h, const char *why);
 
 // limits.c

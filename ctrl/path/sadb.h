@@ -15,7 +15,6 @@ void sadb_slot(struct path *p, struct half *h, bool takes); // one of the card's
 
 // sadb_install.c
 bool sadb_want_card(const struct path *p, const struct child *c, enum offload_mode *mode);
-bool sadb_must_card(const struct path *p, const struct child *c);
 
 // sadb_move.c
 // Software has let go of it: into the card, or back where that has gone again or has no room.

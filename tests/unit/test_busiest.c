@@ -174,6 +174,54 @@ static void test_one_that_must_be_on_the_card_gets_a_slot_for_its_successor_back
     rekeys(r, 3, 4);
 }
 
+// Whatever the others carry, and in whatever order they have come.
+static void test_one_that_must_be_on_the_card_comes_back_before_the_others(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_pass(r, 0);
+    rig_must_install(r, 1, OFFLOAD_YES, "card");
+    rig_must_install(r, 2, OFFLOAD_AUTO, "card");
+    rig_must_install(r, 3, OFFLOAD_AUTO, "card");
+    fake_fail(&r->card);
+    rig_turn(r);
+    is_in(r, 1, "software");
+    r->now_us = (r->p->engines[PATH_CARD].retry_at + 1) * 1000;
+    fake_init(&r->card);
+    r->card.slots = 2;
+    fake_plug(&r->card);
+    card_scan(r->p);
+    rig_turn(r);
+    is_in(r, 1, "card");
+    seconds(r, 30, 0, 15);
+    is_in(r, 1, "card");
+    assert_int_equal(fake_live(&r->card), 2); // its successor's slot is free
+}
+
+// By its configuration as it is now; however many in software carry more.
+static void test_one_that_must_be_on_the_card_takes_the_idlests_place(void **state)
+{
+    enum { ALL = 12 };
+    struct rig *r = *state;
+    rig_card(r);
+    r->card.slots = 1;
+    rig_pass(r, 0);
+    r->p->set.offload_default = OFFLOAD_AUTO;
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_must_install(r, 2, OFFLOAD_DEFAULT, "software");
+    for (uint32_t id = 3; id <= ALL; id++)
+        rig_must_install(r, id, OFFLOAD_AUTO, "software");
+    r->p->set.offload_default = OFFLOAD_YES;
+    for (unsigned i = 0; i < 30; i++) {
+        for (uint32_t id = 3; id <= ALL; id++)
+            carry(r, id, 10);
+        half_a_second(r, 30, 0);
+    }
+    is_in(r, 1, "software");
+    is_in(r, 2, "card");
+    assert_int_equal(moves(r), 2);
+}
+
 // Nor is one that must not be there brought to it.
 static void test_one_that_wants_no_card_gets_none(void **state)
 {
@@ -250,6 +298,8 @@ int main(void)
         WITH(test_one_that_must_be_on_the_card_is_not_moved_for_another),
         WITH(test_one_that_must_be_on_the_card_finds_a_slot_for_its_successor),
         WITH(test_one_that_must_be_on_the_card_gets_a_slot_for_its_successor_back),
+        WITH(test_one_that_must_be_on_the_card_comes_back_before_the_others),
+        WITH(test_one_that_must_be_on_the_card_takes_the_idlests_place),
         WITH(test_one_that_wants_no_card_gets_none),
         WITH(test_one_that_the_card_has_refused_is_not_tried_again),
         WITH(test_one_that_the_card_cannot_do_stays_in_software),
