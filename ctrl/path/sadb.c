@@ -228,9 +228,22 @@ static void added_to_die(struct path *p, struct half *h)
     sadb_let_go(p, c);
 }
 
+// Of one that had moved to the card as a whole the other half has not been taken: with it to software, where
+// that may wait for another try, or be one SA less that takes a slot.
+static void follow_refused(struct path *p, struct half *h)
+{
+    if (h->engine == path_card(p) && h->state == HALF_READY) {
+        (void)sadb_let_leave(h);
+    } else if (h->homeward) {
+        h->homeward = false;
+        sadb_slot(p, h, false);
+    } // ADDING: once it is there
+}
+
 static void added(struct path *p, struct half *h, struct esp_sa *sa)
 {
     struct child *c = h->child;
+    bool unwanted = c->installed && c->declined && !c->dying;
     h->sa = sa;
     h->state = HALF_READY;
     if (c->dying) {
@@ -251,6 +264,8 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
         LOGF(ESP, 1, "child %s{%u} is in card %s", c->c.name, c->c.child_id, p->engines[PATH_CARD].name);
     }
     sadb_endpoint_added(p, h);
+    if (unwanted)
+        follow_refused(p, h);
     if (h->state == HALF_READY)
         io_flush_waiting(c->w, h);
 }
@@ -276,6 +291,8 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
         LOGF(ESP, 1, "child %s{%u}: %s; in software", c->c.name, c->c.child_id, why);
         if (sadb_add_half(p, h, path_soft(p), &err) == 0) {
             sadb_set_offload(p, c, false, why);
+            if (c->installed && !c->dying)
+                follow_refused(p, h == &c->in ? &c->out : &c->in);
             return;
         }
     }

@@ -253,6 +253,41 @@ static void test_one_that_the_card_has_refused_is_not_tried_again(void **state)
     assert_int_equal(r->card.sa_count, 2);
 }
 
+// The other half does not stay there alone: it would keep a slot that nobody gets back.
+static void half_is_refused(struct rig *r, enum esp_dir dir)
+{
+    one_slot(r);
+    seconds(r, 11, 10, 0);
+    r->card.refuse[dir] = ESP_STATUS_BUCKET_FULL;
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_true(rig_write(r, 100 + i)); // its packets go on
+        half_a_second(r, 0, 1);
+        rig_expect(r, 100 + i, 1);
+    }
+    struct child *c = sadb_by_id(r->p, 2);
+    assert_ptr_equal(c->in.engine, path_soft(r->p));
+    assert_ptr_equal(c->out.engine, path_soft(r->p));
+    assert_int_equal(c->in.state, HALF_READY);
+    assert_int_equal(c->out.state, HALF_READY);
+    is_in(r, 2, "software");
+    assert_int_equal(fake_live(&r->card), 0);
+    r->card.refuse[dir] = 0;
+    rig_must_install(r, 3, OFFLOAD_AUTO, "card");
+    rig_unique(r);
+}
+
+static void test_one_whose_inbound_half_the_card_refuses_leaves_as_a_whole(void **state)
+{
+    half_is_refused(*state, ESP_IN);
+}
+
+static void test_one_whose_outbound_half_the_card_refuses_leaves_as_a_whole(void **state)
+{
+    half_is_refused(*state, ESP_OUT);
+}
+
 static void test_one_that_the_card_cannot_do_stays_in_software(void **state)
 {
     struct rig *r = *state;
@@ -302,6 +337,8 @@ int main(void)
         WITH(test_one_that_must_be_on_the_card_takes_the_idlests_place),
         WITH(test_one_that_wants_no_card_gets_none),
         WITH(test_one_that_the_card_has_refused_is_not_tried_again),
+        WITH(test_one_whose_inbound_half_the_card_refuses_leaves_as_a_whole),
+        WITH(test_one_whose_outbound_half_the_card_refuses_leaves_as_a_whole),
         WITH(test_one_that_the_card_cannot_do_stays_in_software),
         WITH(test_nobody_goes_to_a_card_that_flaps),
     };
