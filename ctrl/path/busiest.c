@@ -162,6 +162,28 @@ static void act(struct path *p, const struct look *l)
         leave(p, l->idlest.c[0], CARD_KEEPS_LAST);
 }
 
+static const struct child *whose_place(struct path *p, const struct child *c)
+{
+    const struct child *old = c->out_after ? sadb_by_id(p, c->out_after) : NULL;
+    for (const struct child *s = policy_now(c->policy)->sas; s && !old; s = s->serves_next)
+        if (s != c && s->installed && !s->dying)
+            old = s; // the newest of them
+    return old;
+}
+
+// It will carry what that one carries: a rekey is no reason to wait, or to leave the card to idle ones.
+void busiest_follows(struct path *p, struct child *c)
+{
+    const struct child *old = whose_place(p, c);
+    if (!old)
+        return;
+    c->load = old->load;
+    if (c->on_card == old->on_card)
+        c->path_since = old->path_since;
+    else if (old->on_card)
+        c->path_since = 0; // it may have that one's slot as soon as it is free
+}
+
 void busiest_look(struct path *p)
 {
     uint64_t now = loop_now(p->loop), every = LOOK_MS + p->by_id.count / SAS_PER_MS;

@@ -410,7 +410,8 @@ void card_leave(struct path *p); // then, once it has given everything back: let
 void card_close(struct path *p); // at exit
 
 // busiest.c: of more SAs than the card has room for the busiest are there
-void busiest_look(struct path *p); // now and then, while there is a card
+void busiest_follows(struct path *p, struct child *c); // it is installed: what it takes the place of
+void busiest_look(struct path *p);                     // now and then, while there is a card
 #define CARD_KEEPS_LAST "its last free slot is for those that must be in a card"
 bool card_keeps_last(const struct path *p);          // from those that need not be there
 uint32_t card_room(const struct path *p, bool must); // child SAs that it has room for, see there

@@ -256,6 +256,7 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
         c->installed = true;
         heir_serves(p, c);
         idle_start(p, c);
+        busiest_follows(p, c);
         sadb_report(p, c, true, "");
     }
     if (c->card_missing && sadb_is_home(p, c)) {

@@ -84,6 +84,33 @@ static void test_the_busiest_takes_the_idlests_place_without_loss(void **state)
     assert_int_equal(moves(r), 2);
 }
 
+static void one_rekey(struct rig *r, uint32_t old, uint32_t new)
+{
+    uint64_t was = moves(r);
+    rig_must_install(r, new, OFFLOAD_AUTO, "software");
+    sadb_delete(r->p, old);
+    rig_turn(r);
+    for (unsigned half = 0; half < 6; half++) { // 3 s
+        carry(r, new, 40);
+        half_a_second(r, 0, 0);
+    }
+    is_in(r, new, "card");
+    is_in(r, 2, "software");
+    assert_int_equal(moves(r) - was, 1);
+}
+
+// An idle one in software has waited longer than it.
+static void test_the_successor_of_a_busy_one_is_on_the_card_at_once(void **state)
+{
+    struct rig *r = *state;
+    one_slot(r);
+    seconds(r, 15, 40, 0);
+    is_in(r, 1, "card");
+    one_rekey(r, 1, 3);
+    one_rekey(r, 3, 4); // who has come a moment ago has a successor too
+    rig_unique(r);
+}
+
 static void test_two_that_carry_about_the_same_stay_where_they_are(void **state)
 {
     struct rig *r = *state;
@@ -327,6 +354,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH(test_the_busiest_takes_the_idlests_place_without_loss),
+        WITH(test_the_successor_of_a_busy_one_is_on_the_card_at_once),
         WITH(test_two_that_carry_about_the_same_stay_where_they_are),
         WITH(test_loads_that_alternate_move_nobody_all_the_time),
         WITH(test_a_slot_that_is_free_again_goes_to_one_in_software),
