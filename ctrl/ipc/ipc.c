@@ -453,16 +453,6 @@ void ipc_log(struct ipc_chan *c, enum log_subsys s, int level, const char *ike_n
     ipc_send(c, MSG_LOG, &m);
 }
 
-void ipc_log_written(struct ipc_chan *c, struct slice m)
-{
-    if (!c || c->no_logs)
-        return;
-    if (c->logs_dropped != c->logs_told && c->queued <= IPC_LOG_BYTES / 2)
-        tell_dropped(c);
-    if (!c->failed && !c->broken && log_fits(c, m.len))
-        (void)send_bytes(c, m, -1);
-}
-
 int ipc_send_channel(struct ipc_chan *c, enum room of, int fd)
 {
     int rc = send_with(c, MSG_CHANNEL, &(struct msg_CHANNEL){.room = (uint8_t)of}, fd);

@@ -80,7 +80,6 @@ int ipc_take_fd(struct ipc_chan *c);
 // A line of this room's log, to ctl where somebody takes it.
 void ipc_log(struct ipc_chan *c, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
              const char *text);
-void ipc_log_written(struct ipc_chan *c, struct slice m); // the same of what msg_write has written
 bool ipc_takes_events(const struct ipc_chan *c); // whether somebody takes what comes unasked; NULL: nobody
 uint64_t ipc_logs_dropped(const struct ipc_chan *c); // LOG messages that it had no room for, ever; NULL: 0
 const char *ipc_peer(const struct ipc_chan *c);

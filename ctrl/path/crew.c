@@ -174,8 +174,8 @@ static int open_bell(struct worker *w)
     return b->fd < 0 ? -errno : loop_add(crew_loop(w), b);
 }
 
-static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
-                   const char *text)
+static void to_control(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
+                       const char *text)
 {
     (void)ike_name, (void)ike_id; // ike's
     note_log(ctx, s, level, text);
@@ -187,7 +187,8 @@ static int open_log(struct worker *w)
     if (!w->own.log)
         return -ENOMEM;
     struct log *before = log_use(w->own.log);
-    log_set_sink(to_ctl, w);
+    log_set_sink(to_control, w);
+    log_set_output(-1); // a write may wait for its reader, and control waits for a burst: control writes it
     log_use(before);
     loop_set_log(w->own.loop, w->own.log);
     return 0;

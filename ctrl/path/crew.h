@@ -26,7 +26,7 @@ struct crew {       // all zero: there is none
 struct crew_member {
     bool apart;
     struct loop *loop;
-    struct log *log;      // its lines are notes to ctl
+    struct log *log;      // its lines are notes, which control writes
     struct child_env env; // from the second on: with its own queue and sockets
     struct timer tick;
     struct loop_fd bell, queue;  // rung by others: look around; its queue in the software engine

@@ -130,11 +130,19 @@ void note_log(struct worker *w, enum log_subsys s, int level, const char *text)
     note_of_stranger(w, MSG_LOG, &m); // as much as those may cause
 }
 
+// A worker's line becomes one of control's: on stderr, and to ctl.
+static void write_line(struct slice note)
+{
+    union msg m;
+    if (msg_read(note, &m) == MSG_LOG)
+        log_line((enum log_subsys)m.LOG.subsys, m.LOG.level, "%s", m.LOG.text);
+}
+
 static void forward(struct path *p, struct slice m)
 {
     struct reader r = reader_of(m);
     if (rd_u16(&r) == MSG_LOG)
-        ipc_log_written(p->ctl, m);
+        write_line(m);
     else
         (void)ipc_send_written(p->ike, m);
 }

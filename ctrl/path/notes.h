@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a worker has to tell ike, and the lines of its log, which ctl gets where it has a thread of its own.
-// It sends nothing itself, as the channels are control's: messages go into a ring, written as they will be
-// sent, that the worker alone writes and control alone reads. The ring is bounded, and waits where ike does
-// not keep up. What finds no room is not told: of what strangers cause (SPIs that there are not, IKE that
-// came with ESP) that is a loss, which is counted; whoever asks for an SA or says that traffic has come says
-// it again with the next packet; and that an SA has come to a limit is marked in the SA, where control finds
-// it when there is room again (limits.c).
+// What a worker has to tell ike, and the lines of its log, which control writes where it has a thread of its
+// own. It sends nothing itself, as the channels are control's: messages go into a ring, written as they will
+// be sent, that the worker alone writes and control alone reads. The ring is bounded, and waits where ike
+// does not keep up. What finds no room is not told: of what strangers cause (SPIs that there are not, IKE
+// that came with ESP) that is a loss, which is counted; whoever asks for an SA or says that traffic has come
+// says it again with the next packet; and that an SA has come to a limit is marked in the SA, where control
+// finds it when there is room again (limits.c).
 #ifndef CTRL_PATH_NOTES_H
 #define CTRL_PATH_NOTES_H
 

@@ -4,6 +4,7 @@
 // counted, no number is used twice or out of order, and none of it under a packet (SAN=thread says so too).
 #include "tests/unit/path_rig.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -201,12 +202,50 @@ static void test_who_is_stopped_stands_still(void **state)
     assert_true(sent[1].count + sent[2].count > 0);
 }
 
+static unsigned lines_in(int fd)
+{
+    char buf[4096];
+    unsigned n = 0;
+    ssize_t got = read(fd, buf, sizeof(buf));
+    for (ssize_t i = 0; i < got; i++)
+        n += buf[i] == '\n';
+    return n;
+}
+
+static void log_as(struct worker *w)
+{
+    struct log *before = log_use(w->own.log);
+    LOGF(NET, 0, "a line of a worker's");
+    log_use(before);
+}
+
+// It would wait in the midst of its burst where nobody reads, and control for it.
+static void test_a_worker_writes_no_line_itself(void **state)
+{
+    struct rig *r = *state;
+    int ends[2], kept = dup(STDERR_FILENO);
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    dup2(ends[1], STDERR_FILENO);
+    for (unsigned i = 1; i < r->p->workers; i++)
+        log_as(&r->p->worker[i]);
+    unsigned own = lines_in(ends[0]);
+    notes_forward(r->p);
+    unsigned controls = lines_in(ends[0]);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(own, 0);
+    assert_int_equal(controls, QUEUES);
+}
+
 int main(void)
 {
 #define APART(f) cmocka_unit_test_setup_teardown(f, rig_up_apart, rig_down)
     const struct CMUnitTest tests[] = {
         APART(test_control_changes_everything_while_packets_come),
         APART(test_who_is_stopped_stands_still),
+        APART(test_a_worker_writes_no_line_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
