@@ -114,7 +114,9 @@ bool note_to_ike(struct worker *w, enum msg_type t, const void *m)
 
 bool note_kept(struct worker *w, enum msg_type t, const void *m)
 {
-    return put(&w->notes, t, m, 0);
+    bool there = put(&w->notes, t, m, 0);
+    w->own.noted |= there;
+    return there;
 }
 
 bool note_of_stranger(struct worker *w, enum msg_type t, const void *m)

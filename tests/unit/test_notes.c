@@ -180,6 +180,17 @@ static void test_limit_is_told_once_though_there_was_no_room(void **state)
     assert_int_equal(at_ike(r, MSG_CHILD_EVENT), 1);
 }
 
+// Control sleeps where nobody rings.
+static void test_control_has_to_look_at_a_limit(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    notes_forward(r->p);
+    assert_false(r->p->worker->own.noted);
+    limit_event(sadb_by_id(r->p, 1), CHILD_EVENT_SOFT_LIMIT);
+    assert_true(r->p->worker->own.noted);
+}
+
 static unsigned untold(const struct rig *r)
 {
     unsigned n = 0;
@@ -299,6 +310,7 @@ int main(void)
         ROOM(test_what_carries_packets_sends_nothing_itself),
         ROOM(test_who_finds_no_room_asks_again_with_the_next_packet),
         ROOM(test_limit_is_told_once_though_there_was_no_room),
+        ROOM(test_control_has_to_look_at_a_limit),
         ROOM(test_limits_that_wait_are_told_while_there_is_room),
         ROOM(test_sa_that_is_given_up_is_told_of_though_there_was_no_room),
         ROOM(test_ring_waits_while_ike_does_not_keep_up),
