@@ -250,7 +250,7 @@ static bool card_stopped_it(struct worker *w, struct half *h, const struct esp_e
     return true;
 }
 
-// The first packet that software has sent since a card failed.
+// The first packet that software has sent since a card failed, of what that card had.
 static void note_resumed(struct path *p)
 {
     uint64_t from = atomic_load_explicit(&p->resume_from_us, memory_order_relaxed);
@@ -291,7 +291,7 @@ void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
     h->last_seq = pkt->job.seq;
     n->packets_out++;
     n->bytes_out += pkt->inner_len;
-    if (e == path_soft(w->p))
+    if (e == path_soft(w->p) && c->card_missing && w == w->p->worker)
         note_resumed(w->p);
     w->send_list[w->send_count++] = pkt;
     if (w->send_count == PATH_BURST)

@@ -331,6 +331,27 @@ static void keep(void *ctx, enum log_subsys s, int level, const char *ike_name, 
         snprintf(told, sizeof(told), "%s", text);
 }
 
+// Those that were in software all the time have not waited.
+static void test_service_is_back_with_the_first_packet_of_what_the_card_had(void **state)
+{
+    struct rig *r = *state;
+    rig_card(r);
+    rig_pass(r, 0);
+    rig_must_install(r, 1, OFFLOAD_AUTO, "card");
+    rig_must_install(r, 2, OFFLOAD_NO, "software");
+    fake_fail(&r->card);
+    rig_turn(r);
+    rig_pass(r, 3);
+    rig_out(r, 0, 1); // by the newer one
+    assert_int_equal(r->p->failover_resume_us, 0);
+    sadb_delete(r->p, 2);
+    rig_turn(r);
+    rig_pass(r, 4);
+    rig_out(r, 1, 1);
+    rig_expect(r, 0, 2);
+    assert_int_equal(r->p->failover_resume_us, 7000);
+}
+
 // An SA that is made after the failure has never been on that card: it says since when there is none.
 static void test_an_sa_made_after_a_failure_says_since_when_there_is_no_card(void **state)
 {
@@ -628,6 +649,7 @@ int main(void)
         WITH(test_a_card_comes_back_after_its_failure),
         WITH(test_a_card_that_was_well_for_long_is_taken_again_at_once),
         WITH(test_a_card_that_fails_at_even_intervals_backs_off),
+        WITH(test_service_is_back_with_the_first_packet_of_what_the_card_had),
         WITH(test_an_sa_made_after_a_failure_says_since_when_there_is_no_card),
         WITH(test_sas_go_back_to_a_card_that_has_come_back),
         WITH(test_sas_wait_until_a_card_that_flaps_is_well),
