@@ -158,13 +158,15 @@ static void put_route(const struct netlink_kernel *n, struct nlmsghdr *h, const 
     }
 }
 
-static bool is_into_tun(const struct netlink_kernel *n, const struct nlattr *const *tb, uint8_t family)
+// As put_route makes it. The scope is IPv4's alone.
+static bool is_into_tun(const struct netlink_kernel *n, const struct nlattr *const *tb, const struct rtmsg *m)
 {
     const struct nlattr *a;
     uint32_t mtu = 0;
     if (tb[RTA_METRICS])
         mnl_attr_for_each_nested(a, tb[RTA_METRICS]) if (mnl_attr_get_type(a) == RTAX_MTU) mtu = get_u32(a);
-    return get_u32(tb[RTA_OIF]) == (uint32_t)n->tun_index && (family == 4 || mtu == n->tun_mtu);
+    bool same = m->rtm_family == AF_INET ? m->rtm_scope == RT_SCOPE_UNIVERSE : mtu == n->tun_mtu;
+    return same && get_u32(tb[RTA_OIF]) == (uint32_t)n->tun_index;
 }
 
 static bool get_route(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *o)
@@ -183,8 +185,9 @@ static bool get_route(const struct netlink_kernel *n, const struct nlmsghdr *h, 
                 : m->rtm_type == RTN_UNICAST ? KROUTE_TUN
                                              : KROUTE_UNREACHABLE;
     o->from_set = get_addr(tb[RTA_PREFSRC], o->from);
-    // one that leads elsewhere has no value that anybody wants: it is replaced
-    if (o->action == KROUTE_TUN && !is_into_tun(n, tb, o->family))
+    // one that leads elsewhere, or is of an earlier version's form, has no value that anybody wants: it is
+    // replaced
+    if (o->action == KROUTE_TUN && !is_into_tun(n, tb, m))
         o->action = 0;
     return true;
 }

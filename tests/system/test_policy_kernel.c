@@ -465,26 +465,97 @@ static void test_kernel_ipv6_forwarded_passes_by_the_tun_alone(void **state)
     close(wan);
 }
 
+// A peer on a link of ours, as another program has it: reached without a gateway.
+static void peer_on_link(struct kernel_lab *l)
+{
+    struct pol p;
+    assert_int_equal(
+        lab_shell("ip link add gw0 type veth peer name gw1; ip link set gw0 up; ip link set gw1 up; ip "
+                  "addr add 10.99.0.1/24 dev gw0; ip neigh add 10.99.0.2 lladdr 02:00:00:00:00:02 dev gw0"),
+        0);
+    lab_open(l, "/run/a", "esp0");
+    memset(&p, 0, sizeof(p));
+    pol_net(&p.l, 4, (uint8_t[]){10, 99, 0, 1}, 32, 0, 0, 65535);
+    pol_net(&p.r, 4, (uint8_t[]){10, 99, 0, 2}, 32, 0, 0, 65535);
+    pol_finish(&p, POLICY_PROTECT, 5);
+    lab_take(l, &p);
+    assert_int_equal(lines("ip route get 10.99.0.2 | grep 'dev esp0'"), 1);
+}
+
 // The peer is a router too: what goes by it and not to it stays on its link, however the route was made.
 static void test_kernel_gateway_that_a_policy_names_is_found_on_its_link(void **state)
 {
     struct kernel_lab l;
+    (void)state;
+    peer_on_link(&l);
+    assert_int_equal(lab_shell("ip route add 10.98.0.0/16 via 10.99.0.2"), 0);
+    assert_int_equal(lines("ip route show 10.98.0.0/16 | grep 'dev gw0'"), 1);
+    lab_close(&l);
+}
+
+// What an earlier version has made of its link's scope is made anew: else that one's gateways stay wrong.
+static void test_kernel_route_of_another_scope_is_replaced_by_the_next_run(void **state)
+{
+    struct kernel_lab l;
     struct pol p;
     (void)state;
-    assert_int_equal(
-        lab_shell("ip link add gw0 type veth peer name gw1; ip link set gw0 up; ip link set gw1 up; ip "
-                  "addr add 10.99.0.1/24 dev gw0"),
-        0);
+    peer_on_link(&l);
+    assert_int_equal(ioctl(l.tun, TUNSETPERSIST, 1), 0);
+    assert_int_equal(lab_shell("ip -4 route show table all proto 89 | grep 'dev esp0' | while read -r r; do "
+                               "ip route replace $r proto 89 scope link; done"),
+                     0);
+    unsigned routes = lines("ip -4 route show table all proto 89 | grep 'dev esp0'");
+    assert_int_equal(lines("ip -4 route show table all proto 89 | grep 'dev esp0.*scope link'"), routes);
+    lab_die(&l);
     lab_open(&l, "/run/a", "esp0");
     memset(&p, 0, sizeof(p));
     pol_net(&p.l, 4, (uint8_t[]){10, 99, 0, 1}, 32, 0, 0, 65535);
     pol_net(&p.r, 4, (uint8_t[]){10, 99, 0, 2}, 32, 0, 0, 65535);
     pol_finish(&p, POLICY_PROTECT, 5);
     lab_take(&l, &p);
-    assert_int_equal(lines("ip route get 10.99.0.2 | grep 'dev esp0'"), 1);
-    assert_int_equal(lab_shell("ip route add 10.98.0.0/16 via 10.99.0.2"), 0);
-    assert_int_equal(lines("ip route show 10.98.0.0/16 | grep 'dev gw0'"), 1);
+    assert_int_equal(lines("ip -4 route show table all proto 89 | grep 'dev esp0'"), routes);
+    assert_int_equal(lines("ip -4 route show table all proto 89 | grep 'dev esp0.*scope link'"), 0);
+    ioctl(l.tun, TUNSETPERSIST, 0);
     lab_close(&l);
+}
+
+static unsigned datagrams(int wire)
+{
+    uint8_t frame[2048];
+    unsigned n = 0;
+    struct pollfd p = {.fd = wire, .events = POLLIN};
+    while (poll(&p, 1, 200) > 0) {
+        ssize_t len = read(wire, frame, sizeof(frame));
+        n += len > 14 + 20 && frame[12] == 0x08 && frame[13] == 0 && frame[14 + 9] == IPPROTO_UDP;
+    }
+    return n;
+}
+
+static int to_peer(bool dontroute)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0x0a630002)};
+    int on = dontroute, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_DONTROUTE, &on, sizeof(on)), 0);
+    int rc = sendto(fd, "clear", 5, 0, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+// Who goes past gateways, and so past our routes, goes nowhere.
+static void test_kernel_socket_that_goes_past_routes_sends_nothing_in_clear(void **state)
+{
+    struct kernel_lab l;
+    (void)state;
+    peer_on_link(&l);
+    int wire = lab_wire("gw1");
+    assert_int_equal(to_peer(true), -EPERM);
+    assert_int_equal(to_peer(false), 0); // into the TUN
+    assert_int_equal(datagrams(wire), 0);
+    lab_close(&l);
+    assert_int_equal(to_peer(true), 0); // it was the policy that kept it
+    assert_int_equal(datagrams(wire), 1);
+    close(wire);
 }
 
 // ---- fragments
@@ -708,6 +779,9 @@ int main(void)
         cmocka_unit_test_setup(test_kernel_tells_what_the_tun_had_no_room_for, lab_namespace),
         cmocka_unit_test_setup(test_kernel_ipv6_forwarded_passes_by_the_tun_alone, lab_namespace),
         cmocka_unit_test_setup(test_kernel_gateway_that_a_policy_names_is_found_on_its_link, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_route_of_another_scope_is_replaced_by_the_next_run, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_socket_that_goes_past_routes_sends_nothing_in_clear,
+                               lab_namespace),
         cmocka_unit_test_setup(test_kernel_fragments_of_selected_ports_reach_the_tun, lab_namespace),
         cmocka_unit_test_setup(test_kernel_opaque_ports_take_fragments_alone, lab_namespace),
         cmocka_unit_test_setup(test_kernel_thousand_policies_in_one_transaction_quick, lab_namespace),
