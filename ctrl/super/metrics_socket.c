@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -81,6 +82,17 @@ static int group_of(const char *text, gid_t *gid, struct esp_error *err)
     return 0;
 }
 
+// A file's owner may give it to a group that he is in: for this one call we are in that one, which takes
+// CAP_SETGID, which is ours for the processes' users, and not CAP_CHOWN, which would be for any file. Where
+// that is missing too, the call says so.
+static int give(int fd, gid_t gid)
+{
+    int before = setfsgid(gid), rc = fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH), e = errno;
+    setfsgid((gid_t)before);
+    errno = e;
+    return rc;
+}
+
 // The socket that we have made, and not what the owner of its folder has put in its place meanwhile, or what
 // a link leads to.
 static int hand_to_group(const struct metrics_at *at, gid_t gid)
@@ -94,7 +106,7 @@ static int hand_to_group(const struct metrics_at *at, gid_t gid)
         rc = -1;
     }
     if (rc == 0)
-        rc = fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH);
+        rc = give(fd, gid);
     int e = errno;
     if (fd >= 0)
         close(fd);
