@@ -92,6 +92,16 @@ else
     echo "skip: how much the unit is exposed, because there is no systemd-analyze here"
 fi
 
+# A unit that fails at each start, by a load that fails, ends: so many starts take at most half of the time that counts them.
+# systemd reads the two in [Unit] alone.
+limit() { sed -n '/^\[Unit\]/,/^\[Service\]/s/^'"$1"'=\([1-9][0-9]*\)$/\1/p' "$unit"; }
+seconds() { sed -n 's/^'"$1"'=\([0-9]*\)$/\1/p' "$unit"; }
+again=$(limit StartLimitBurst) within=$(limit StartLimitIntervalSec)
+[ -n "$again" ] && enough=$((2 * again * ($(seconds RestartSec) + $(seconds TimeoutStopSec))))
+[ "${within:-0}" -ge "${enough:-1}" ] ||
+    bad "a configuration with a fault would be started again for ever: StartLimitBurst=$again, StartLimitIntervalSec=$within"
+ok "a unit that fails $again times in $within s is not started again"
+
 # What the unit may is enough for the settings that touch files.
 # shellcheck disable=SC2016
 confined='
