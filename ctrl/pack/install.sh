@@ -21,6 +21,15 @@ text() {
     chmod "$1" "$DESTDIR$2"
 }
 
+# Folders go with their last file where they are named after us, or are in one that is: any other may be somebody's, who
+# has made it before there was anything of ours in it. ours FOLDER
+ours() {
+    folder=$1
+    while case $folder/ in */espalier/*) rmdir "$DESTDIR$folder" 2>/dev/null ;; *) false ;; esac do
+        folder=${folder%/*}
+    done
+}
+
 # Does with one file what was asked for: MODE TARGET COMMAND..., whose output it is.
 file() {
     mode=$1 target=$2
@@ -29,8 +38,7 @@ file() {
     install) "$@" >"$made" && text "$mode" "$target" <"$made" ;;
     uninstall)
         rm -f "$DESTDIR$target"
-        empty=${target%/*}
-        (cd "${DESTDIR:-/}" && rmdir -p --ignore-fail-on-non-empty "${empty#/}") 2>/dev/null || true
+        ours "${target%/*}"
         ;;
     list) echo "$target" ;;
     esac

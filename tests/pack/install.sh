@@ -25,7 +25,7 @@ alone='
     done
     ! touch "$2/espalier-written" 2>/dev/null || { rm -f "$2/espalier-written"; echo "the sources can still be written to" >&2; exit 4; }
     cd "$1" && cd "$2" && shift 2 && exec "$@"'
-mkdir -p "$root" "$here/tmp"
+mkdir -p "$root/usr/bin" "$root/usr/lib" "$here/tmp"
 TMPDIR=$here/tmp tests/as_root.sh unshare -m sh -euc "$alone" sh "$here" "$PWD" \
     env TMPDIR="$here/tmp" make --no-print-directory -s install BUILD="$build" prefix=/usr DESTDIR="$root" || bad "make install"
 [ -z "$(ls -A "$here/tmp")" ] || bad "left behind: $(ls -A "$here/tmp")"
@@ -193,6 +193,10 @@ make uninstall
 [ "$(cd "$root" && find . -type f)" = ./etc/espalier/espalierd.conf ] || bad "left: $(cd "$root" && find . -type f)"
 cp ctrl/pack/espalierd.conf "$root/etc/espalier/"
 make uninstall
-[ -z "$(ls -A "$root")" ] || bad "left: $(find "$root")"
-ok "installing again keeps changed settings, and so does uninstalling; else nothing is left"
+[ -z "$(find "$root" ! -type d)" ] || bad "left: $(find "$root" ! -type d)"
+[ -z "$(find "$root" -mindepth 1 -name '*espalier*')" ] || bad "left: $(find "$root" -mindepth 1 -name '*espalier*')"
+for d in usr/bin usr/lib; do
+    [ -d "$root/$d" ] || bad "/$d was there before, and is gone"
+done
+ok "installing again keeps changed settings, and so does uninstalling; else no file is left, no folder of ours, and every other folder"
 echo "$passed passed"
