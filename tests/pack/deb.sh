@@ -82,11 +82,49 @@ later() { # FROM TO
     done
 }
 
+# What both scripts below have.
+# shellcheck disable=SC2016
+common='
+    say() { echo "  ok: $suite: $1"; }
+    apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@" >/tmp/apt 2>&1 </dev/null || { tail -n 20 /tmp/apt; exit 1; }; }'
+
+# The end of the packages, in a network of its own: a purge lifts nothing, and says what stays blocked and how it is lifted.
+# shellcheck disable=SC2016
+blocked='
+    blocks() { ip xfrm policy | grep -c "action block" || true; }
+    serve() { # BLOCK_ON_EXIT: a daemon that loads the example, and is told to end
+        echo "espalierd { block_on_exit = $1 }" >/tmp/settings
+        espalierd --config /tmp/settings --card none 2>/tmp/log & daemon=$!
+        i=0; until [ -S /run/charon.vici ]; do i=$((i + 1)); [ $i -lt 200 ] || { cat /tmp/log; exit 1; }; sleep 0.1; done
+        espalier load /usr/share/doc/espalier/examples/swanctl.conf
+        kill $daemon; wait $daemon
+    }
+    goes() { # BLOCKS HOW PACKAGE...
+        left=$1; shift
+        apt_get "$@"
+        [ "$(blocks)" = "$left" ] || { echo "$1 has changed what is blocked"; exit 1; }
+        [ "$left" = 0 ] && ! grep -q BLOCKED /tmp/apt && return 0
+        grep -q "stays BLOCKED in the kernel until the next boot" /tmp/apt && grep -q "ip xfrm policy flush" /tmp/apt || { cat /tmp/apt; exit 1; }
+    }
+    comes_back() { dpkg -i /debs/later/espalier_*.deb /debs/later/espalier-sim_*.deb >/tmp/apt 2>&1 || { cat /tmp/apt; exit 1; }; }
+    ip link set lo up
+    serve yes
+    before=$(blocks)
+    [ "$before" -ge 3 ] || { echo "nothing is blocked"; exit 1; }
+    goes "$before" remove espalier espalier-sim
+    comes_back
+    serve no
+    goes 0 remove espalier espalier-sim
+    comes_back
+    serve yes
+    goes "$before" purge espalier espalier-sim libespalier-dev espalier-rtl
+    ip xfrm policy flush
+    [ "$(blocks)" = 0 ]
+    say "a removal and a purge leave what is blocked as it is, and say so; block_on_exit = no before them lifts it"'
+
 # What happens in the clean root, after which nothing of it is left.
 # shellcheck disable=SC2016
 there='
-    say() { echo "  ok: $suite: $1"; }
-    apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@" >/tmp/apt 2>&1 </dev/null || { tail -n 20 /tmp/apt; exit 1; }; }
     users=$(cat /etc/passwd /etc/group | sha256sum)
     apt_get update
     apt_get install --no-install-recommends /debs/now/*.deb
@@ -114,7 +152,7 @@ there='
     dpkg-query -W -f "\${Version}\n" espalier espalier-sim libespalier-dev espalier-rtl | grep -vq "+later\$" && exit 1
     grep -q "^# mine" /etc/espalier/espalierd.conf && [ -e /var/lib/espalier/leases ]
     say "an upgrade keeps settings and leases"
-    apt_get purge espalier espalier-sim libespalier-dev espalier-rtl
+    unshare -n sh -euc "$common $blocked"
     left=$(find / -xdev -path /debs -prune -o -iname "*espalier*" -print)
     [ -z "$left" ] || { echo "left: $left"; exit 1; }
     [ "$users" = "$(cat /etc/passwd /etc/group | sha256sum)" ]
@@ -142,8 +180,8 @@ install_them() { # SUITE
         mkdir -p root/debs/now root/debs/later
         cp "$build/deb-now"/*.deb root/debs/now/
         cp "$build/deb-later"/*.deb root/debs/later/
-        exec chroot root env -i suite="$suite" PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 sh -euc "$3"' \
-        sh "$build" "$1" "$there" >"$build/log/clean-$1.log" 2>&1 || {
+        exec chroot root env -i suite="$suite" common="$4" blocked="$5" PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 sh -euc "$4 $3"' \
+        sh "$build" "$1" "$there" "$common" "$blocked" >"$build/log/clean-$1.log" 2>&1 || {
         tail -n 40 "$build/log/clean-$1.log" >&2
         bad "a clean $1"
     }
