@@ -22,17 +22,12 @@ static const struct example {
     bool quick;     // in `make check`
     uint64_t least; // ESP packets on the link
 } examples[] = {
-    {"ci", true, 0},
-    {"cloud", false, 8},
-    {"fleet", false, 6},
-    {"getting-started", true, 6},
-    {"libreswan", false, 0},
-    {"road-warrior", false, 6},
-    {"smartnic", false, 8},
-    {"strongswan", true, 6},
-    {"strongswan-site-to-site", true, 6},
-    {"transport", true, 6},
-    {"troubleshooting", true, 0},
+    {"ci", true, 0},         {"cloud", false, 8},
+    {"fleet", false, 6},     {"getting-started", true, 6},
+    {"libreswan", false, 0}, {"road-warrior", false, 6},
+    {"security", true, 0},   {"smartnic", false, 8},
+    {"strongswan", true, 6}, {"strongswan-site-to-site", true, 6},
+    {"transport", true, 6},  {"troubleshooting", true, 0},
 };
 enum { EXAMPLES = sizeof(examples) / sizeof(examples[0]) };
 
