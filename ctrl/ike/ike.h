@@ -82,6 +82,10 @@ struct ike_scratch {
     char label[NAME_MAX_LEN + 16];      // of sa_label
     uint8_t message[BUILT_MESSAGE_MAX]; // that is being built: as it goes out, or what is to be sealed
 };
+struct by_second {
+    uint64_t second;
+    unsigned count;
+};
 struct ike {
     struct settings set;
     struct loop *loop;
@@ -130,10 +134,8 @@ struct ike {
     struct log_limit log_limit; // what strangers may write
     uint64_t error_at;          // unauthenticated error answers: at most a few a second
     unsigned error_count;
-    struct {
-        uint64_t second;
-        unsigned count;
-    } answers[ANSWER_SLOTS]; // to strangers, by their address
+    struct by_second answers[ANSWER_SLOTS]; // to strangers, by their address
+    struct by_second choices[ANSWER_SLOTS]; // likewise, that cost much: of those who are there (2.6)
     struct {
         uint64_t window;
         unsigned count;

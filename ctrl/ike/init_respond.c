@@ -24,6 +24,7 @@
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
+#include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/lib/log.h"
 
@@ -199,11 +200,22 @@ static bool choice_costs(const struct ike *ike, const struct init_in *in)
     return in->offers.count > PAIRS_MOST / (ike->class_proposals + 1);
 }
 
+// A cookie may come again and again, and what is refused leaves no half-open IKE SA that would count.
+static bool may_cost(struct ike *ike, const struct init_in *in)
+{
+    bool costs = choice_costs(ike, in);
+    if (!first_request_cookie(ike, &in->f, costs))
+        return false;
+    if (!costs || may_choose(ike, &in->f.path->remote))
+        return true;
+    COUNT(ike, dropped_limit);
+    return false;
+}
+
 void init_request(struct ike *ike, const struct net_path *path, const struct ike_header *h, struct slice d)
 {
     struct init_in in = {.f = {.path = path, .h = h, .datagram = d}};
-    if (first_request_is_new(ike, &in.f) && read_request(ike, &in) &&
-        first_request_cookie(ike, &in.f, choice_costs(ike, &in)) && choose(ike, &in))
+    if (first_request_is_new(ike, &in.f) && read_request(ike, &in) && may_cost(ike, &in) && choose(ike, &in))
         accept_request(ike, &in);
 }
 

@@ -64,14 +64,24 @@ void sa_set_half_open(struct ike_sa *sa, bool on)
 
 // Counted by the address that the answers go to, so that nobody is flooded through us, and so that a flood
 // from elsewhere takes nobody's answer away.
+static bool take(struct ike *ike, struct by_second *slots, const struct addr *a, unsigned limit)
+{
+    uint64_t second = loop_now(ike->loop) / 1000;
+    struct by_second *b = &slots[(peer_key(ike, 0, a) >> 32) % ANSWER_SLOTS];
+    if (b->second != second)
+        *b = (struct by_second){.second = second};
+    return b->count++ < limit;
+}
+
 bool may_answer(struct ike *ike, const struct addr *a, unsigned limit)
 {
-    uint64_t second = loop_now(ike->loop) / 1000, slot = (peer_key(ike, 0, a) >> 32) % ANSWER_SLOTS;
-    if (ike->answers[slot].second != second) {
-        ike->answers[slot].second = second;
-        ike->answers[slot].count = 0;
-    }
-    return ike->answers[slot].count++ < limit;
+    return take(ike, ike->answers, a, limit);
+}
+
+// Apart from the answers, which are taken from an address by whoever pretends to be there.
+bool may_choose(struct ike *ike, const struct addr *a)
+{
+    return take(ike, ike->choices, a, CHOICES_A_SECOND);
 }
 
 enum { COMPLAINTS_A_SECOND = 2 }; // to one address

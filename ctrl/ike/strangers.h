@@ -16,6 +16,9 @@ void sa_set_half_open(struct ike_sa *sa, bool on);
 unsigned half_open_from(struct ike *ike, const struct addr *a);
 bool may_answer(struct ike *ike, const struct addr *a,
                 unsigned limit); // a second; who did not prove to be anyone
+enum { CHOICES_A_SECOND = 50 };  // of one address
+// What it proposes may be held against a long list of ours: its cookie has shown that it is there.
+bool may_choose(struct ike *ike, const struct addr *a);
 // A try to prove an identity by a signature: not after many from there that failed.
 bool may_prove(struct ike *ike, const struct addr *a);
 void proof_failed(struct ike *ike, const struct addr *a);

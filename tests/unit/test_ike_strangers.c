@@ -435,6 +435,71 @@ static void test_errors_to_one_address_are_limited_and_others_get_theirs(void **
     pair_free(p);
 }
 
+// The notify that answers, in front of what was asked.
+static int ask_with_cookie(struct pair *p, unsigned number, struct datagram *d)
+{
+    static const size_t header = 28;
+    uint8_t *msg = p->ctx, asked[4096];
+    (void)number;
+    assert_int_equal(d->data[16], PL_NOTIFY);
+    size_t len = (size_t)msg[26] << 8 | msg[27], more = d->len - header;
+    assert_true(len + more <= sizeof(asked));
+    memcpy(asked, msg, len);
+    memcpy(msg + header, d->data + header, more);
+    memcpy(msg + header + more, asked + header, len - header);
+    msg[header] = msg[16];
+    msg[16] = PL_NOTIFY;
+    len += more;
+    msg[26] = (uint8_t)(len >> 8), msg[27] = (uint8_t)len;
+    return 0;
+}
+
+static size_t with_cookie(struct pair *p, const struct net_path *path, uint8_t *msg, size_t len)
+{
+    p->filter = ask_with_cookie;
+    p->ctx = msg;
+    pair_inject(p, 1, path, msg, len);
+    p->filter = pair_lose_all;
+    assert_true(msg[16] == PL_NOTIFY && ((size_t)msg[26] << 8 | msg[27]) > len);
+    return (size_t)msg[26] << 8 | msg[27];
+}
+
+// One cookie, over and over, where a comparison costs much and nothing is in common.
+static void test_costly_requests_with_one_cookie_are_limited_and_others_get_theirs(void **state)
+{
+    enum { LONG = 1 << 20 };
+    uint8_t good[4096], msg[4096];
+    size_t len;
+    (void)state;
+    struct pair *p = with_request(good, &len, NULL);
+    struct ike *ike = p->s[1].ike;
+    struct net_path path = toward(only(p, 0));
+    unsigned proposals = ike->conns->cfg.proposal_count;
+    ike->conns->cfg.proposal_count = 0; // nothing in common: NO_PROPOSAL_CHOSEN
+    ike->class_proposals += LONG;
+    for (int i = 0; i < 100; i++) // in the name of the same address, without one
+        pair_inject(p, 1, &path, good, len);
+    assert_int_equal(ike->requests, 0);
+    memcpy(msg, good, len);
+    size_t n = with_cookie(p, &path, msg, len);
+    for (int i = 0; i < 1000; i++)
+        pair_inject(p, 1, &path, msg, n);
+    assert_int_equal(ike->requests, CHOICES_A_SECOND);
+    struct net_path other = path;
+    addr_parse("10.0.0.9", &other.remote);
+    memcpy(msg, good, len);
+    n = with_cookie(p, &other, msg, len);
+    pair_inject(p, 1, &other, msg, n);
+    assert_int_equal(ike->requests, CHOICES_A_SECOND + 1);
+    ike->conns->cfg.proposal_count = proposals;
+    pair_clock += 1000;
+    p->filter = NULL;
+    pair_wait(p, 6000); // the true one comes again
+    assert_true(pair_agree(p) && pair_live(&p->s[0]) == 1);
+    ike->class_proposals -= LONG;
+    pair_free(p);
+}
+
 static void test_a_huge_ike_sa_init_is_not_kept(void **state)
 {
     static uint8_t big[60000];
@@ -511,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_a_header_alone_does_not_call_forth_the_last_answer),
         cmocka_unit_test(test_a_failed_proof_counts_against_the_address_that_began),
         cmocka_unit_test(test_errors_to_one_address_are_limited_and_others_get_theirs),
+        cmocka_unit_test(test_costly_requests_with_one_cookie_are_limited_and_others_get_theirs),
         cmocka_unit_test(test_a_huge_ike_sa_init_is_not_kept),
         cmocka_unit_test(test_ikev1_is_answered_by_its_version_once_a_second),
     };
