@@ -15,7 +15,7 @@
 #include "tests/rtl/top_host.h"
 
 enum { FLOW = 4, FIRST = 16, CHURNED = 64 };                   // slots
-enum { COMMANDS = 20000, AT_ONCE = 8 };                        // adds and deletes together
+enum { COMMANDS = 2000, AT_ONCE = 8 };                         // adds and deletes together
 enum { LEN = 200, BUFFERS = 64, PERIOD = 60, PACKETS = 2000 }; // a packet in so many cycles
 enum { READ_LATENCY = 60, OVERHEAD = 16 };
 
@@ -26,7 +26,7 @@ static uint64_t rung[2][BUFFERS], results;
 static uint64_t blob[CHURNED];
 static unsigned sent[2], came[2], out_len[BUFFERS];
 static uint64_t worst[2];
-static unsigned asked, answered, commands;
+static unsigned asked, answered, commands, wanted;
 
 static uint64_t cycles(void)
 {
@@ -227,12 +227,14 @@ static void beside(card_new make, unsigned how_many)
 static void test_adds_and_deletes_delay_no_other_sas_packet_by_more_than_a_fetch(void **state)
 {
     (void)state;
-    beside(card_model_l1_new, COMMANDS);
-    beside(card_model_l4_new, COMMANDS / 10);
+    beside(card_model_l1_new, wanted);
+    beside(card_model_l4_new, wanted / 10);
 }
 
-int main(void)
+// usage: test_top_churn [COMMANDS]; ten times as many (check-churn) take half a minute
+int main(int argc, char **argv)
 {
+    wanted = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : COMMANDS;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_adds_and_deletes_delay_no_other_sas_packet_by_more_than_a_fetch),
     };

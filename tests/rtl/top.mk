@@ -16,6 +16,9 @@ $(eval $(call top_test,test_top_sas,$(TOP_RIG) $(BUILD)/lib/libcard_l1.a $(BUILD
 $(eval $(call top_test,test_top_reset,$(TOP_RIG) $(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a))
 $(eval $(call top_test,test_top_load,$(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a))
 $(eval $(call top_test,test_top_churn,$(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a))
+.PHONY: check-churn
+check-churn: $(BUILD)/tests/test_top_churn ## 10,000 SAs added and deleted beside a flow of others', in the Verilated card
+	@$(BUILD)/tests/test_top_churn 20000
 
 # Yosys reads the sources once; each width is elaborated from that.
 YOSYS_WIDTHS = $(foreach l,1 2 4,design -load read; chparam -set LANES $(l) espalier_top; hierarchy -check -top espalier_top; proc; check -assert;)

@@ -52,6 +52,7 @@ check-long: ## everything: check, the manual's examples, sanitizers, fail-over, 
 	@$(AGAIN) check-policy
 	@$(AGAIN) check-orders ORDERS_CPU=3600
 	@$(AGAIN) check-card-model
+	@$(AGAIN) check-churn
 	@$(AGAIN) -j1 lint-rtl-blocks lint-tests
 	@$(AGAIN) bench-lookup
 	@$(AGAIN) formal formal-mutants
