@@ -117,20 +117,25 @@ static int tear_down(void **state)
 
 struct one {
     struct pol p;
-    struct policy policy; // ends with its selectors:
-    struct ts ts[2];
+    _Alignas(struct policy) uint8_t room[sizeof(struct policy) + 2 * sizeof(struct ts)]; // it ends with them
 };
+
+static struct policy *policy_of(struct one *o)
+{
+    return (struct policy *)(void *)o->room;
+}
 
 static void fill(struct one *o, uint8_t action)
 {
-    o->policy = (struct policy){.action = action, .local_count = 1, .remote_count = 1};
-    o->policy.ts[0] = o->p.l.t[0];
-    o->policy.ts[1] = o->p.r.t[0];
+    struct policy *pol = policy_of(o);
+    *pol = (struct policy){.action = action, .local_count = 1, .remote_count = 1};
+    pol->ts[0] = o->p.l.t[0];
+    pol->ts[1] = o->p.r.t[0];
 }
 
 static void put(struct one *o, uint8_t action, const char *l, const char *r)
 {
-    struct policy *pol = &o->policy, *list[] = {pol};
+    struct policy *pol = policy_of(o), *list[] = {pol};
     struct esp_error err = {0};
     rig_pol(&o->p, action, 5, l, r, 0, 0, 65535);
     fill(o, action);
@@ -140,7 +145,7 @@ static void put(struct one *o, uint8_t action, const char *l, const char *r)
 
 static void take_away(struct one *o)
 {
-    struct policy *list[] = {&o->policy};
+    struct policy *list[] = {policy_of(o)};
     struct esp_error err;
     assert_int_equal(policy_kernel(&path, (struct policies){list, 1}, (struct policies){0}, &err), 0);
 }
@@ -194,7 +199,7 @@ static void test_removal_that_fails_for_long_is_tried_each_second(void **state)
 static void test_addition_that_nobody_answered_does_not_stay(void **state)
 {
     static struct one o, other;
-    struct policy *list[] = {&o.policy};
+    struct policy *list[] = {policy_of(&o)};
     struct esp_error err = {0};
     (void)state;
     put(&other, POLICY_PROTECT, "10.5.0.0/16", "10.6.0.0/16");
