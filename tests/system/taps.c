@@ -216,3 +216,27 @@ struct passage tap_passage(const struct tap *from, const struct tap *to, unsigne
     free(at);
     return r;
 }
+
+uint64_t daemon_counter(struct site *s, const char *name)
+{
+    char out[16384];
+    swanctl(s, out, sizeof(out), "--counters --all --raw");
+    return number_after(out, name, 0);
+}
+
+uint64_t turned_away(struct lab *lab)
+{
+    char out[64] = "";
+    uint64_t n = 0;
+    const struct site *both[] = {&lab->west, &lab->east};
+    for (int i = 0; i < 2; i++) {
+        sh_read(out, sizeof(out),
+                "nsenter --net=%s sh -c \"awk '/^Udp:/ && ++n == 2 {print \\$6}' /proc/net/snmp\"",
+                both[i]->ns);
+        n += strtoull(out, NULL, 10);
+        sh_read(out, sizeof(out), "nsenter --net=%s awk '/espalier0:/ {print $13}' /proc/%d/net/dev",
+                both[i]->ns, (int)both[i]->keeper);
+        n += strtoull(out, NULL, 10);
+    }
+    return n + daemon_counter(&lab->west, "queue_full");
+}

@@ -34,4 +34,9 @@ struct passage {
 };
 struct passage tap_passage(const struct tap *from, const struct tap *to, unsigned stream, uint64_t at_us);
 
+uint64_t daemon_counter(struct site *s, const char *name); // of espalierd there, as swanctl shows it
+// What never was in the hands of the daemon at west: a full socket's or TUN's of either site, or turned away
+// at the door of a full queue.
+uint64_t turned_away(struct lab *lab);
+
 #endif

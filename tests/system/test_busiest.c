@@ -25,17 +25,10 @@ static struct stream stream[TAPS_STREAMS];
 static struct stream_account account[TAPS_STREAMS];
 static struct tap west, east;
 
-static uint64_t stat(const char *name)
-{
-    char out[16384];
-    swanctl(&lab.west, out, sizeof(out), "--counters --all --raw");
-    return number_after(out, name, 0);
-}
-
 static bool has_card(void *ctx)
 {
     (void)ctx;
-    return stat("card_present") == 1;
+    return daemon_counter(&lab.west, "card_present") == 1;
 }
 
 static bool is_in(const char *child, const char *engine)
@@ -58,24 +51,6 @@ static bool net1_is_on_card(void *ctx)
 {
     (void)ctx;
     return is_in("net1", "card") && is_in("net", "software");
-}
-
-// What never was in the daemon's hands: a full socket's or TUN's, or turned away at the door of a full queue.
-static uint64_t turned_away(void)
-{
-    char out[64] = "";
-    uint64_t n = 0;
-    const struct site *both[] = {&lab.west, &lab.east};
-    for (int i = 0; i < 2; i++) {
-        sh_read(out, sizeof(out),
-                "nsenter --net=%s sh -c \"awk '/^Udp:/ && ++n == 2 {print \\$6}' /proc/net/snmp\"",
-                both[i]->ns);
-        n += strtoull(out, NULL, 10);
-        sh_read(out, sizeof(out), "nsenter --net=%s awk '/espalier0:/ {print $13}' /proc/%d/net/dev",
-                both[i]->ns, (int)both[i]->keeper);
-        n += strtoull(out, NULL, 10);
-    }
-    return n + stat("queue_full");
 }
 
 static void up(void)
@@ -152,21 +127,21 @@ static void test_the_busier_sa_is_on_the_card_and_none_of_its_packets_is_lost(vo
 {
     (void)state;
     up();
-    uint64_t away = turned_away();
+    uint64_t away = turned_away(&lab);
     start_traffic();
     assert_true(wait_for(net1_is_on_card, NULL, MOVE_MS));
     sleep(STAY_S);
     assert_true(net1_is_on_card(NULL));
-    assert_int_equal(stat("card_busiest_in"), 1);
-    assert_int_equal(stat("card_idlest_out"), 1);
+    assert_int_equal(daemon_counter(&lab.west, "card_busiest_in"), 1);
+    assert_int_equal(daemon_counter(&lab.west, "card_idlest_out"), 1);
     stream_pause(&stream[OF_NET1], true);
     stream_pause(&stream[OF_NET1 + 1], true);
     assert_true(wait_for(net_is_on_card, NULL, MOVE_MS));
     sleep(1);
-    assert_int_equal(stat("card_busiest_in"), 2);
-    assert_int_equal(stat("failovers"), 0);
+    assert_int_equal(daemon_counter(&lab.west, "card_busiest_in"), 2);
+    assert_int_equal(daemon_counter(&lab.west, "failovers"), 0);
     end_traffic();
-    judge(turned_away() - away);
+    judge(turned_away(&lab) - away);
 }
 
 static int set_up(void **state)

@@ -84,17 +84,10 @@ static char pcap[200];
 
 // ---- the gateways
 
-static uint64_t stat(const char *name)
-{
-    char out[16384];
-    swanctl(&lab.west, out, sizeof(out), "--counters --all --raw");
-    return number_after(out, name, 0);
-}
-
 static bool has_card(void *ctx)
 {
     (void)ctx;
-    return stat("card_present") == 1;
+    return daemon_counter(&lab.west, "card_present") == 1;
 }
 
 static uint32_t card_spi_out(void)
@@ -111,24 +104,6 @@ static bool on_card(void *ctx)
     (void)ctx;
     swanctl(&lab.west, sas, sizeof(sas), "--list-sas --raw");
     return strstr(sas, "offload=card") != NULL;
-}
-
-// What never was in the host's hands: a full socket's or TUN's, or turned away at the door of a full queue.
-static uint64_t turned_away(void)
-{
-    char out[64] = "";
-    uint64_t n = 0;
-    const struct site *both[] = {&lab.west, &lab.east};
-    for (int i = 0; i < 2; i++) {
-        sh_read(out, sizeof(out),
-                "nsenter --net=%s sh -c \"awk '/^Udp:/ && ++n == 2 {print \\$6}' /proc/net/snmp\"",
-                both[i]->ns);
-        n += strtoull(out, NULL, 10);
-        sh_read(out, sizeof(out), "nsenter --net=%s awk '/espalier0:/ {print $13}' /proc/%d/net/dev",
-                both[i]->ns, (int)both[i]->keeper);
-        n += strtoull(out, NULL, 10);
-    }
-    return n + stat("queue_full");
 }
 
 static void up(void)
@@ -165,7 +140,7 @@ static void start_traffic(struct run *r)
                                        .count = 2,
                                        .per_second = PER_SECOND,
                                        .capacity = CAPACITY};
-    r->turned_away = turned_away();
+    r->turned_away = turned_away(&lab);
     assert_true(tap_start(&r->west, &lab.west, r->stream, CAPACITY));
     assert_true(tap_start(&r->east, &lab.east, r->stream, CAPACITY));
     for (unsigned i = 0; i < TAPS_STREAMS; i++)
@@ -183,7 +158,7 @@ static void end_traffic(struct run *r)
     assert_true(tap_stop(&r->east));
     assert_true(capture_stop(&lab.west));
     assert_true(wire_check(pcap, &r->wire));
-    r->turned_away = turned_away() - r->turned_away;
+    r->turned_away = turned_away(&lab) - r->turned_away;
     for (unsigned i = 0; i < TAPS_STREAMS; i++)
         r->passage[i] = tap_passage(i % 2 ? &r->east : &r->west, i % 2 ? &r->west : &r->east, i,
                                     r->found_us ? r->found_us : UINT64_MAX);
@@ -278,8 +253,8 @@ static void suffer(struct run *r)
         usleep(AFTER_MS * 1000);
     }
     r->waited_us = busy_waited_us(&r->busy);
-    r->failovers = stat("failovers");
-    r->resume_us = stat("failover_detection_to_first_packet_us");
+    r->failovers = daemon_counter(&lab.west, "failovers");
+    r->resume_us = daemon_counter(&lab.west, "failover_detection_to_first_packet_us");
 }
 
 // ---- the verdict
