@@ -318,7 +318,7 @@ static void hold(struct naive *n, int conn, int child, const struct child *was, 
 {
     if (n->held_count == HELD_MAX)
         abort();
-    n->held[n->held_count++] = (struct held_up){conn, child, *was, maybe};
+    n->held[n->held_count++] = (struct held_up){.conn = conn, .child = child, .was = *was, .maybe = maybe};
 }
 
 void naive_loaded(struct naive *n, const struct file *next)
@@ -351,6 +351,14 @@ void naive_up(struct naive *n, int conn, int child)
         hold(n, conn, child, c, false);
 }
 
+void naive_up_renamed(struct naive *n, int conn, int child)
+{
+    naive_up(n, conn, child);
+    for (unsigned j = 0; j < n->held_count; j++)
+        n->held[j].other_name |= n->held[j].conn == conn && n->held[j].child == child &&
+                                 same_child(&n->held[j].was, &n->loaded.child[conn][child]);
+}
+
 void naive_unsure(struct naive *n, int conn, int child)
 {
     for (unsigned j = 0; j < n->held_count; j++)
@@ -360,8 +368,12 @@ void naive_unsure(struct naive *n, int conn, int child)
 void naive_down(struct naive *n, int conn, int child)
 {
     unsigned k = 0;
-    for (unsigned j = 0; j < n->held_count; j++)
-        if ((conn >= 0 && n->held[j].conn != conn) || (child >= 0 && n->held[j].child != child))
+    for (unsigned j = 0; j < n->held_count; j++) {
+        bool meant = (conn < 0 || n->held[j].conn == conn) && (child < 0 || n->held[j].child == child);
+        bool elsewhere = meant && child >= 0 && n->held[j].other_name; // asked for by the name of the file
+        n->held[j].maybe |= elsewhere;
+        if (!meant || elsewhere)
             n->held[k++] = n->held[j];
+    }
     n->held_count = k;
 }

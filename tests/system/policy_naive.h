@@ -31,7 +31,8 @@ struct file { // a swanctl.conf
 struct held_up { // a CHILD SA keeps the policy that it was made for
     int conn, child;
     struct child was;
-    bool maybe; // perhaps: by traffic, where the child is a trap, or until a newer one is up
+    bool maybe;      // perhaps: by traffic, where the child is a trap, or until a newer one is up
+    bool other_name; // it was asked for by the child's other name, and may be called so for good
 };
 struct naive {
     struct file loaded;
@@ -78,7 +79,8 @@ void naive_edit(struct rng *r, struct file *next, bool ends, void (*say)(void *c
                 void *ctx);
 void naive_loaded(struct naive *n, const struct file *next);
 void naive_up(struct naive *n, int conn, int child);
-void naive_unsure(struct naive *n, int conn, int child); // one SA of several is gone
-void naive_down(struct naive *n, int conn, int child);   // -1: all
+void naive_up_renamed(struct naive *n, int conn, int child); // by its other name
+void naive_unsure(struct naive *n, int conn, int child);     // one SA of several is gone
+void naive_down(struct naive *n, int conn, int child);       // -1: all
 
 #endif

@@ -225,7 +225,7 @@ static bool step_rename(struct test *t)
                          INITIATE_S);
         note(t, "initiate m%d%d: %s", i, k, rc ? "refused" : "up");
         if (rc == 0)
-            naive_up(&t->naive, i, k); // it is of the child by either name
+            naive_up_renamed(&t->naive, i, k);
         good = probe_out(t, WAY_UP) && probe_in(t);
     }
     if (good && rng_chance(&t->rng, 500))

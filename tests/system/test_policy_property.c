@@ -32,7 +32,7 @@ static bool run(struct test *t, uint64_t ms)
 
 static void explain(struct test *t, const char *program, unsigned seconds)
 {
-    char out[65536];
+    char out[65536], sas[16384];
     for (unsigned i = t->log_count > LOG_LINES ? t->log_count - LOG_LINES : 0; i < t->log_count; i++)
         fprintf(stderr, "  %3u %s\n", i + 1, t->log[i % LOG_LINES]);
     sh_read(out, sizeof(out),
@@ -41,7 +41,9 @@ static void explain(struct test *t, const char *program, unsigned seconds)
             "table "
             "all proto 89; ip xfrm policy | grep -v socket | head -400'",
             t->lab.west.ns);
-    fprintf(stderr, "%s\nrun it again: %s %llu %u\n", out, program, (unsigned long long)t->seed, seconds);
+    swanctl(&t->lab.west, sas, sizeof(sas), "--list-sas");
+    fprintf(stderr, "%s\n%s\nrun it again: %s %llu %u\n", out, sas, program, (unsigned long long)t->seed,
+            seconds);
 }
 
 int main(int argc, char **argv)
