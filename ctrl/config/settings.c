@@ -63,6 +63,7 @@ static const struct key keys[] = {
     {"metrics_per_sa", K_BOOL, AT(metrics_per_sa), 0, 1, true, false},
     {"uid_base", K_U32, AT(uid_base), 0, UINT32_MAX - 256, true, true},
     {"seccomp", K_BOOL, AT(seccomp), 0, 1, true, true},
+    {"landlock", K_BOOL, AT(landlock), 0, 1, true, true},
     {"workers", K_WORKERS, AT(workers), 1, SETTINGS_MAX_WORKERS, true, true},
     {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true, false},
 };

@@ -41,6 +41,7 @@ void settings_default(struct settings *s)
     s->lease_min = 4096;
     s->uid_base = UID_BASE;
     s->seccomp = true;
+    s->landlock = true;
     s->workers = 1;
 }
 

@@ -61,6 +61,7 @@ struct settings {
                             // daemon's own
     uint32_t uid_base;      // UID_BASE; of the processes' own users; 0: they have none
     bool seccomp;           // yes: each process has the system calls of its job alone
+    bool landlock;          // yes: each process opens the files of its job alone, where the kernel has that
     bool metrics_per_sa;    // no: of connections and their children alone
     uint32_t workers;       // 1: packets are carried by path's control; else by so many threads beside it
 };

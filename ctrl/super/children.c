@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/super/files.h"
 #include "ctrl/super/filter.h"
 #include "ctrl/super/rights.h"
 
@@ -206,6 +207,11 @@ static int confine(const struct room_start *start)
     int rc = rights_keep(start->room, s, start->apart, start->parent);
     if (rc < 0) {
         LOGF(DMN, 0, "rights cannot be taken off: %s", strerror(-rc));
+        return rc;
+    }
+    rc = s->landlock && filter_is_there() ? files_limit(start->room, s) : 0;
+    if (rc < 0) {
+        LOGF(DMN, 0, "its files cannot be limited: %s (espalierd.landlock = no does without)", strerror(-rc));
         return rc;
     }
     rc = s->seccomp && filter_is_there() ? filter_load(start->room, s) : 0;

@@ -22,6 +22,7 @@
 #include "ctrl/lib/log.h"
 #include "ctrl/super/again.h"
 #include "ctrl/super/children.h"
+#include "ctrl/super/files.h"
 #include "ctrl/super/filter.h"
 #include "ctrl/super/rights.h"
 #include "ctrl/super/watchdog.h"
@@ -518,6 +519,11 @@ static void tell_confinement(const struct settings *s)
         LOGF(DMN, 0, "system calls of the processes are not limited: espalierd.seccomp = no");
     else if (!filter_is_there())
         LOGF(DMN, 0, "system calls of the processes are not limited: built with AddressSanitizer");
+    if (!s->landlock)
+        LOGF(DMN, 0, "files of the processes are not limited: espalierd.landlock = no");
+    else if (filter_is_there() && !files_abi())
+        LOGF(DMN, 0,
+             "files of the processes are not limited: this kernel has no Landlock, or does not use it");
 }
 
 int supervise(const struct options *o, struct daemon_config *config, struct socket_set *sockets, int announce)

@@ -111,10 +111,10 @@ static int tries(const char *it, const char *more)
 {
     return sh_read(
         out, sizeof(out),
-        "mkdir -p %s/run2 && echo %s >%s/run2/try && nsenter --net=%s timeout -s TERM 3 "
+        "mkdir -p %s/run2 && ESPALIER_TRY=%s nsenter --net=%s timeout -s TERM 3 "
         "%s/../tests/espalierd_trying --vici unix://%s/vici2 --run-dir %s/run2 --port 1500 --port-nat-t "
         "1501 --tun espother --card none %s 2>&1",
-        lab.dir, it, lab.dir, lab.west.ns, bin_dir(), lab.dir, lab.dir, more);
+        lab.dir, *it ? it : "nothing", lab.west.ns, bin_dir(), lab.dir, lab.dir, more);
 }
 
 static void shows(const char *text)
@@ -148,7 +148,7 @@ static void test_broken_in_ike_reaches_no_other_process_and_no_file_of_roots(voi
     (void)state;
     if (!has_users())
         skip();
-    tries("each", "-o seccomp=no");
+    tries("each", "-o seccomp=no -o landlock=no");
     shows("system calls of the processes are not limited: espalierd.seccomp = no");
     shows("tried ptrace of room 3: Operation not permitted"); // keys
     shows("tried kill of room 3: Operation not permitted");
@@ -160,6 +160,28 @@ static void test_broken_in_ike_reaches_no_other_process_and_no_file_of_roots(voi
     shows("tried kill of room 0: Operation not permitted"); // the supervisor
     assert_null(strstr(out, ": done"));
     shows("ready"); // and its job is done all the same
+}
+
+// Not even those that are anybody's.
+static void test_broken_in_ike_opens_no_file_that_is_none_of_its(void **state)
+{
+    (void)state;
+    if (!filtered()) {
+        print_message("skip: with AddressSanitizer files are not limited\n");
+        skip();
+    }
+    tries("passwd", "-o landlock=no");
+    shows("files of the processes are not limited: espalierd.landlock = no");
+    shows("tried passwd: done");
+    shows("ready");
+    tries("passwd", "");
+    if (strstr(out, "this kernel has no Landlock")) {
+        print_message("skip: this kernel has no Landlock\n");
+        skip();
+    }
+    assert_null(strstr(out, "files of the processes"));
+    shows("tried passwd: Permission denied");
+    shows("ready");
 }
 
 static void test_processes_that_share_a_user_are_said_at_the_start(void **state)
@@ -185,6 +207,7 @@ int main(void)
         T(test_each_process_has_a_user_and_the_rights_of_its_job_alone),
         T(test_broken_in_ike_ends_at_what_is_none_of_its),
         T(test_broken_in_ike_reaches_no_other_process_and_no_file_of_roots),
+        T(test_broken_in_ike_opens_no_file_that_is_none_of_its),
         T(test_processes_that_share_a_user_are_said_at_the_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

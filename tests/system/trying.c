@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// An espalierd whose `ike` is somebody else's: before it does its job it tries what the file `try` in the run
-// directory names, or each of it, and says what came of it.
+// An espalierd whose `ike` is somebody else's: before it does its job it tries what $ESPALIER_TRY names, or
+// each of it, and says what came of it.
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
@@ -57,6 +58,8 @@ static int attempt(const char *it, pid_t of)
         return try_proc(of, it);
     if (strcmp(it, "shadow") == 0)
         return try_open("/etc/shadow", O_RDONLY);
+    if (strcmp(it, "passwd") == 0) // anybody's to read
+        return try_open("/etc/passwd", O_RDONLY);
     if (strcmp(it, "exec") == 0)
         return try_exec();
     snprintf(key, sizeof(key), "%s", it); // a path
@@ -79,18 +82,14 @@ static void try_all(const char *it, const struct child_env *env)
     }
     if (strcmp(it, "exec") == 0)
         attempt(it, 0);
+    if (strcmp(it, "passwd") == 0)
+        LOGF(DMN, 0, "tried passwd: %s", attempt(it, 0) == 0 ? "done" : strerror(errno));
 }
 
 int __wrap_ike_main(const struct child_env *env)
 {
-    char path[400], it[64] = "";
-    snprintf(path, sizeof(path), "%s/try", env->settings->run_dir);
-    FILE *f = fopen(path, "re");
-    if (f && fgets(it, sizeof(it), f))
-        it[strcspn(it, "\n")] = 0;
-    if (f)
-        fclose(f);
-    if (it[0])
+    const char *it = getenv("ESPALIER_TRY");
+    if (it)
         try_all(it, env);
     return __real_ike_main(env);
 }

@@ -26,3 +26,4 @@ $(eval $(call unit_test,test_leases_disk,tests/unit/test_leases_disk.c ctrl/ctl/
 $(eval $(call unit_test,test_names,tests/unit/test_names.c ctrl/ctl/names.c ctrl/ctl/kept_file.c $(CTRL_LIB_SRCS),-lcrypto -lm $(DISK_LDFLAGS)))
 $(eval $(call unit_test,test_leases,tests/unit/test_leases.c tests/unit/no_memory.c ctrl/ctl/leases.c ctrl/ctl/kept_file.c $(CTRL_LIB_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_filter,tests/unit/test_filter.c ctrl/super/filter.c,-lseccomp))
+$(eval $(call unit_test,test_files,tests/unit/test_files.c ctrl/super/files.c ctrl/lib/settings.c,-lcrypto))

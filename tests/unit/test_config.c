@@ -132,6 +132,7 @@ static void test_file_bad_values_are_named_with_what_was_expected(void **state)
         {"espalierd { metrics = localhost:9909 }", "espalierd.metrics", "ADDRESS:PORT"},
         {"espalierd { metrics_per_sa = some }", "espalierd.metrics_per_sa", "yes or no"},
         {"espalierd { seccomp = strict }", "espalierd.seccomp", "yes or no"},
+        {"espalierd { landlock = strict }", "espalierd.landlock", "yes or no"},
         {"espalierd { workers = 0 }", "espalierd.workers", "auto or a number from 1 to 15"},
         {"espalierd { workers = 16 }", "espalierd.workers", "auto or a number from 1 to 15"},
         {"espalierd { workers = all }", "espalierd.workers", "auto or a number from 1 to 15"},
