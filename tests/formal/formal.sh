@@ -15,7 +15,9 @@ proofs="fifo_f 12 4 16
 fifo_ram_f 14 4 18
 skid_f 10 4 12
 ram_f 8 3 8
-window_f 4 3 8"
+window_f 4 3 8
+esn_f 9 1 12
+egress_f 8 2 12"
 
 rtl() { # FOLDER PROOF: the sources
     case $2 in
@@ -24,6 +26,8 @@ rtl() { # FOLDER PROOF: the sources
     skid_f) echo "$1/rtl/lib/skid.v" ;;
     ram_f) echo "$1/rtl/lib/ram_ab.v" ;;
     window_f) echo "$1/rtl/esp/esp_rx_commit.v $here/ram_ab_any.v" ;;
+    esn_f) echo "$1/rtl/esp/esp_rx_lookup.v $1/rtl/lib/key_ram.v $here/ram_ab_any.v" ;;
+    egress_f) echo "$1/rtl/esp/esp_rx_egress.v" ;;
     esac
 }
 
