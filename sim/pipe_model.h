@@ -67,6 +67,7 @@ struct pipe_ops {
     void (*mark)(struct pipe_model *m);
     void (*span)(const struct pipe_model *m, bool decap, struct pipe_span *s);
     uint64_t (*cycles)(const struct pipe_model *m);
+    void (*set_freerun)(struct pipe_model *m, uint64_t now); // what deadlines are compared with; 0 at first
 };
 
 extern const struct pipe_ops pipe_ops_l1, pipe_ops_l2, pipe_ops_l4;
