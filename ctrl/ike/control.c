@@ -326,14 +326,12 @@ static bool sa_matches(const struct ike_sa *sa, const struct msg_TERMINATE *m)
            (m->conn[0] || m->ike_id || m->child[0] || m->child_id);
 }
 
-// What c took the place of goes too, where its maker has not deleted it yet: with c gone it would go on.
-static void close_predecessors(struct child_sa *c)
+// c will be gone when it is the task's turn.
+static void remember(struct task *t, const struct child_sa *c)
 {
-    struct ike_sa *sa = c->sa;
-    for (struct child_sa *k = sa->children; k; k = k->next)
-        if (k->state == CHILD_REKEYED && k->successor == c->id &&
-            !task_is_asked(sa, TASK_DELETE_CHILD, k->id))
-            exchange_queue(sa, TASK_DELETE_CHILD, k->id);
+    t->spi = c->spi_in;
+    t->peer_spi = c->spi_out;
+    t->protocol = child_protocol(c);
 }
 
 static void close_child(struct child_sa *c, struct job *j, bool force)
@@ -348,11 +346,12 @@ static void close_child(struct child_sa *c, struct job *j, bool force)
     j->remaining++;
     revive_forget(sa->ike, sa->conn->cfg.name, c->cfg->name);
     log_set_context(sa->conn->cfg.name, sa->id);
-    close_predecessors(c);
+    expiry_unwanted(c);
     bool asked = c->state == CHILD_DELETING;
     struct task *t = asked ? NULL : task_new(sa, TASK_DELETE_CHILD, c->id);
     if (t) {
-        t->spi = force ? c->spi_in : 0;
+        if (force)
+            remember(t, c);
         exchange_queue_task(sa, t);
         asked = true;
     } else if (!asked) {
@@ -382,6 +381,7 @@ static void close_sa(struct ike_sa *sa, struct job *j, bool force)
     delete_ike_unfinished(sa);
     sa_delete(sa);
     if (force) { // one DELETE goes out, nobody waits for the answer
+        rekey_ike_forgo(sa, true);
         delete_ike_at_once(sa);
         sa_destroy(sa);
     }

@@ -47,6 +47,7 @@ struct create {
     struct rekey_race race;  // as initiator: what the peer's own rekeying made meanwhile
     uint32_t gone[GONE_MAX]; // likewise: what the peer has deleted meanwhile and we never had
     unsigned gone_count;
+    bool unwanted; // as initiator: what is rekeyed is to go, and so is what comes in its place
 };
 
 void create_child_gone(struct ike_sa *sa, uint32_t spi_out)
@@ -70,6 +71,35 @@ struct rekey_race *create_child_race(const struct ike_sa *sa, uint32_t old)
     const struct task *t = sa->active;
     bool rekeying = task_is(t, TASK_REKEY_CHILD) && t->child_id == old && t->data;
     return rekeying ? &((struct create *)t->data)->race : NULL;
+}
+
+void create_child_taken_back(struct ike_sa *sa, uint32_t id)
+{
+    struct create *x = task_is(sa->active, TASK_REKEY_CHILD) ? sa->active->data : NULL;
+    if (x && x->race.child_id == id)
+        x->race = (struct rekey_race){.taken_back = true};
+}
+
+// What came in the place of another one, 0: nothing did. Where that is to go, so is this.
+static void succeeded(struct ike *ike, uint32_t id, bool unwanted)
+{
+    struct child_sa *c = id ? child_by_id(ike, id) : NULL;
+    if (!c || !child_is_up(c) || child_is_to_go(c))
+        return;
+    if (unwanted)
+        exchange_queue(c->sa, TASK_DELETE_CHILD, id);
+    else
+        edition_child_rekeyed(c);
+}
+
+void create_child_unwanted(struct ike_sa *sa, uint32_t old)
+{
+    const struct task *t = sa->active;
+    struct create *x = task_is(t, TASK_REKEY_CHILD) && t->child_id == old ? t->data : NULL;
+    if (!x)
+        return;
+    x->unwanted = true;
+    succeeded(sa->ike, x->race.child_id, true); // by the peer's own rekeying
 }
 
 static struct create *data_new(struct task *t)
@@ -134,6 +164,7 @@ static void gave_up(struct task *t, const char *why)
         child_rekeyed_by_peer(old, child_by_id(sa->ike, x->race.child_id));
     else if (old && old->state == CHILD_REKEYING)
         child_retry_rekey(old);
+    succeeded(sa->ike, x->race.child_id, x->unwanted);
     char text[200];
     snprintf(text, sizeof(text), "%s", why); // it may be the task's
     exchange_done(sa);
@@ -326,7 +357,8 @@ static void installed(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
     struct create *x = t->data;
-    struct child_sa *c = child_by_id(sa->ike, x->made), *old;
+    uint32_t made = x->made;
+    struct child_sa *c = child_by_id(sa->ike, made), *old;
     struct nonce lowest;
     char why[200];
     if (!c && !is_rekey(t))
@@ -342,10 +374,13 @@ static void installed(struct task *t, enum msg_type type, const union msg *m)
     ike_kex_lowest(&x->kex, &lowest);
     old = is_rekey(t) ? child_by_id(sa->ike, t->child_id) : NULL;
     child_installed(c, is_rekey(t) ? t->child_id : 0);
-    if (is_rekey(t))
+    if (is_rekey(t)) {
         child_rekeyed(c, old, &lowest, &x->race);
-    else
+        succeeded(sa->ike, made, x->unwanted);
+        succeeded(sa->ike, x->race.child_id, x->unwanted);
+    } else {
         edition_child_up(c);
+    }
     exchange_done(sa);
 }
 
@@ -370,17 +405,18 @@ static bool try_group(struct task *t, struct slice data, char *why, size_t size)
     return true;
 }
 
-// The peer does not know the old one any more (2.25.1): it goes here without a word, and a new one is made.
-static void old_is_unknown(struct task *t)
+// The peer does not know the old one any more (2.25.1): it goes here without a word, and a new one is made,
+// where this one was not to go.
+static void old_is_unknown(struct task *t, struct child_sa *old)
 {
     struct ike_sa *sa = t->sa;
-    struct child_sa *old = child_by_id(sa->ike, t->child_id);
-    LOGF(IKE, 1, "the peer knows no such CHILD_SA, making a new one (RFC 7296 2.25.1)");
-    if (old) {
+    bool unwanted = ((struct create *)t->data)->unwanted;
+    LOGF(IKE, 1, "the peer knows no such CHILD_SA%s (RFC 7296 2.25.1)", unwanted ? "" : ", making a new one");
+    if (!unwanted)
         create_child_begin(sa, old->conn, old->cfg);
-        child_destroy(old);
-    }
+    child_destroy(old);
     exchange_done(sa);
+    sa->ike->events->sa_at_rest(sa);
 }
 
 static void on_error(struct task *t, const struct notify *n, bool followup)
@@ -394,8 +430,8 @@ static void on_error(struct task *t, const struct notify *n, bool followup)
         return;
     if (n->type != N_INVALID_KE_PAYLOAD || followup)
         snprintf(why, sizeof(why), "received %s notify error", notify_name(n->type));
-    if (n->type == N_CHILD_SA_NOT_FOUND && old && !x->race.child_id) {
-        old_is_unknown(t);
+    if (n->type == N_CHILD_SA_NOT_FOUND && old && !old->replaced && !x->race.child_id) {
+        old_is_unknown(t, old);
         return;
     }
     bool again = n->type == N_TEMPORARY_FAILURE || n->type == N_STATE_NOT_FOUND; // RFC 9370 2.2.4
@@ -405,7 +441,7 @@ static void on_error(struct task *t, const struct notify *n, bool followup)
         return;
     }
     // A peer without further CHILD SAs: the whole IKE SA is made anew, and the old one ends behind it.
-    if (n->type == N_NO_ADDITIONAL_SAS && old && !x->race.child_id)
+    if (n->type == N_NO_ADDITIONAL_SAS && old && !x->race.child_id && !x->unwanted)
         sa->ike->events->child_cannot_rekey(old);
     counts_child_notify(sa, n->type);
     gave_up(t, why);
@@ -605,6 +641,8 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         *race = made;
     else if (old)
         child_rekeyed_by_peer(old, c);
+    if (!race && old)
+        succeeded(sa->ike, made.child_id, false);
 }
 
 // The answer asks for the next additional key exchange; nothing is installed before the last.
@@ -673,6 +711,17 @@ static bool making_one(const struct ike_sa *sa)
     return task_is(sa->active, TASK_CREATE_CHILD) || task_is(sa->active, TASK_REKEY_CHILD);
 }
 
+// We have none of that SPI any more, but the DELETE of it has not been answered.
+static bool is_closed_by_force(const struct ike_sa *sa, uint32_t spi)
+{
+    const struct task *all[] = {sa->active, sa->queue};
+    for (unsigned i = 0; i < 2; i++)
+        for (const struct task *t = all[i]; t; t = t->next)
+            if (t->kind == TASK_DELETE_CHILD && t->spi && t->peer_spi == spi)
+                return true;
+    return false;
+}
+
 static struct child_sa *rekeyed_one(struct task *t, bool *answered_already)
 {
     struct notify n;
@@ -690,7 +739,8 @@ static struct child_sa *rekeyed_one(struct task *t, bool *answered_already)
         char why[100];
         snprintf(why, sizeof(why), "the peer rekeys CHILD_SA with SPI %08x, which is not known", spi);
         *answered_already = true;
-        if (making_one(sa)) // it may be what the peer made of our request, whose answer was lost
+        // It may be what the peer made of our request, whose answer was lost; or it goes (2.25.1).
+        if (making_one(sa) || is_closed_by_force(sa, spi))
             decline_plain(t, N_TEMPORARY_FAILURE, why);
         else
             decline(t, N_CHILD_SA_NOT_FOUND, n.spi.len == 4 ? n.spi : slice_of(NULL, 0), slice_of(NULL, 0),

@@ -20,6 +20,10 @@ bool create_child_makes(const struct ike_sa *sa, const struct conn *conn, const 
 void create_child_follow(struct ike_sa *sa, struct conn *c); // of what c has as it was, likewise by c
 // The peer deletes this one, which we do not have: its answer to our own request may name it yet.
 void create_child_gone(struct ike_sa *sa, uint32_t spi_out);
+// The peer closes what its own rekeying made beside ours: ours stays, whichever nonce is the lowest.
+void create_child_taken_back(struct ike_sa *sa, uint32_t id);
 struct rekey_race *create_child_race(const struct ike_sa *sa, uint32_t old); // NULL: we are not rekeying it
+// The old one is to go: where we are rekeying it, what comes in its place goes as soon as it is there.
+void create_child_unwanted(struct ike_sa *sa, uint32_t old);
 
 #endif

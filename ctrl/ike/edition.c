@@ -251,10 +251,15 @@ static bool in_place_of(const struct child_sa *c, const struct child_sa *old)
 // The DELETE ends it at the peer at once: what was on the way on it comes first, ours and the peer's.
 enum { DRAIN_MS = 500 };
 
+static void closes_soon(struct child_sa *c)
+{
+    c->rekey_at = loop_now(c->sa->ike->loop) + DRAIN_MS; // which then is none (expiry_rekey)
+    lifetime_child_arm(c);
+}
+
 void edition_child_up(struct child_sa *c)
 {
     struct ike_sa *sa = c->sa;
-    uint64_t now = loop_now(sa->ike->loop);
     if (!is_loaded(c))
         return;
     for (struct child_sa *k = sa->children; k; k = k->next) {
@@ -262,9 +267,14 @@ void edition_child_up(struct child_sa *c)
             continue;
         LOGF(IKE, 1, "CHILD_SA %s{%u} is of what is not loaded any more, %s{%u} is there: closing it soon",
              k->cfg->name, k->id, c->cfg->name, c->id);
-        k->rekey_at = now + DRAIN_MS; // which then is none (expiry_rekey)
-        lifetime_child_arm(k);
+        closes_soon(k);
     }
+}
+
+void edition_child_rekeyed(struct child_sa *c)
+{
+    if (edition_is_over(c))
+        closes_soon(c);
 }
 
 bool edition_is_over(const struct child_sa *c)

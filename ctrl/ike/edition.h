@@ -31,6 +31,8 @@ bool edition_serves(const struct child_sa *k, const struct conn *c, const struct
 bool edition_is_served(struct ike *ike, const struct conn *c, const struct child_config *child);
 // The peer has it too: what was of a child that has been renamed, or was edited since, has had its time.
 void edition_child_up(struct child_sa *c);
+// c took the place of one that may have had its time: then it soon has, too.
+void edition_child_rekeyed(struct child_sa *c);
 // Another CHILD SA is there for all that this one is for, whose child is loaded no more as it was.
 bool edition_is_over(const struct child_sa *c);
 

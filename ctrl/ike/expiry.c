@@ -4,6 +4,7 @@
 #include "ctrl/ike/expiry.h"
 
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/create_child.h"
 #include "ctrl/ike/edition.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
@@ -17,6 +18,24 @@
 
 // --- CHILD SAs ---
 
+// What c took the place of goes too, where its maker has not deleted it yet: with c gone it would go on.
+void expiry_unwanted(struct child_sa *c)
+{
+    struct ike_sa *sa = c->sa;
+    create_child_unwanted(sa, c->id);
+    for (struct child_sa *k = sa->children; k; k = k->next)
+        if (k->state == CHILD_REKEYED && k->successor == c->id &&
+            !task_is_asked(sa, TASK_DELETE_CHILD, k->id))
+            exchange_queue(sa, TASK_DELETE_CHILD, k->id);
+}
+
+// Unlike a limit, for which what our rekeying makes meanwhile comes just in time.
+void expiry_close(struct child_sa *c)
+{
+    expiry_unwanted(c);
+    exchange_queue(c->sa, TASK_DELETE_CHILD, c->id);
+}
+
 void expiry_rekey(struct child_sa *c)
 {
     struct ike_sa *sa = c->sa;
@@ -24,7 +43,7 @@ void expiry_rekey(struct child_sa *c)
     if (child_is_to_go(c)) // and nothing is to come in its place
         return;
     if (child_is_up(c) && edition_is_over(c) && sa->state == SA_ESTABLISHED) {
-        exchange_queue(sa, TASK_DELETE_CHILD, c->id);
+        expiry_close(c);
         return;
     }
     if (c->state == CHILD_INSTALLED && !c->replaced && sa->state == SA_ESTABLISHED &&

@@ -66,10 +66,12 @@ static void close_children(struct ike_sa *sa, const struct delete_payload *d, ui
         if (c->state != CHILD_DELETING)
             spis[(*count)++] = c->spi_in;
         const struct rekey_race *race = create_child_race(sa, c->id);
-        if (race && race->child_id)
+        if (race && (race->child_id || race->taken_back))
             c->replaced = true; // by the peer's own rekeying, whose answer to ours is still on its way
         if (!c->job && child_is_up(c))
             sa->ike->events->child_lost(sa->ike, sa->conn, c->cfg->name, LOST_CLOSED);
+        if (!c->replaced)
+            create_child_taken_back(sa, c->id);
         child_closed(c);
     }
     if (unknown > UNKNOWN_LINES)
@@ -243,7 +245,7 @@ static void delete_child_start(struct task *t)
     struct pb b = pb_of(buf, sizeof(buf));
     struct child_sa *c = child_by_id(t->sa->ike, t->child_id);
     uint32_t spi = c ? c->spi_in : t->spi;
-    uint8_t protocol = c ? child_protocol(c) : PROTO_ESP;
+    uint8_t protocol = c ? child_protocol(c) : t->protocol;
     if (!spi || (c && (c->state == CHILD_DELETING || c->state == CHILD_DELETED))) {
         exchange_done(t->sa);
         return;

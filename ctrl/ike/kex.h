@@ -22,6 +22,7 @@ struct nonce {
 };
 struct rekey_race { // simultaneous rekeying (2.8.1, 2.8.2): what the peer's request made, 0: nothing
     uint32_t child_id, ike_id;
+    bool taken_back; // by the peer: nothing any more
     struct nonce lowest;
 };
 enum { KEX_COUNT = 1 + ADDKE_MAX, KEX_MORE_MAX = ADDKE_MAX * (4 + 2 + CR_DH_MAX) };

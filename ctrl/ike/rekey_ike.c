@@ -269,6 +269,22 @@ void rekey_ike(struct ike_sa *sa)
         exchange_queue(sa, TASK_REKEY_IKE, 0);
 }
 
+static struct ike_sa *peers_one_of(const struct ike_sa *sa)
+{
+    const struct task *t = sa->active;
+    return task_is(t, TASK_REKEY_IKE) && t->data ? peers_one(t->data) : NULL;
+}
+
+void rekey_ike_forgo(const struct ike_sa *sa, bool at_once)
+{
+    struct ike_sa *other = peers_one_of(sa);
+    if (!other || other->waits_for != sa->id)
+        return;
+    sa_delete(other);
+    if (at_once)
+        sa_destroy(other);
+}
+
 // Our own is there; the peer's too where both asked at once.
 static void settle(struct task *t, struct ike_sa *next)
 {
@@ -280,6 +296,7 @@ static void settle(struct task *t, struct ike_sa *next)
     if (sa->state != SA_ESTABLISHED) { // it ends, and with it what was to take its place
         stand_back(next);
         sa_delete(next);
+        rekey_ike_forgo(sa, false);
         exchange_done(sa);
         return;
     }
@@ -301,10 +318,11 @@ static void settle(struct task *t, struct ike_sa *next)
 
 void rekey_ike_concede(struct ike_sa *sa)
 {
-    const struct task *t = sa->active;
-    struct ike_sa *other = task_is(t, TASK_REKEY_IKE) && t->data ? peers_one(t->data) : NULL;
+    struct ike_sa *other = peers_one_of(sa);
     if (other && sa->state == SA_ESTABLISHED)
         take_over(sa, other);
+    else
+        rekey_ike_forgo(sa, false);
 }
 
 void rekey_ike_used(struct ike_sa *sa)

@@ -13,7 +13,9 @@ void rekey_ike(struct ike_sa *sa);
 // Of any it says that the peer has its keys: what waits for that begins.
 void rekey_ike_used(struct ike_sa *sa);
 void rekey_ike_heir(struct ike_sa *old); // old ends, or is ended: the peer has the keys of what replaced it
-void rekey_ike_concede(
-    struct ike_sa *sa); // the peer ends it: what its own rekeying made takes over, if it did
+// The peer ends it: what its own rekeying made takes over, if it did, or ends with it where we end it, too.
+void rekey_ike_concede(struct ike_sa *sa);
+// We end it: what the peer's own rekeying made does not wait for the peer's DELETE, nor at_once for ours.
+void rekey_ike_forgo(const struct ike_sa *sa, bool at_once);
 
 #endif

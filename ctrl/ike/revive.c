@@ -260,7 +260,8 @@ static bool has_successor(const struct ike_sa *sa, const struct child_config *ch
 // True: k, of the SA that is replaced, is waited for.
 static bool step(struct ike_sa *sa, struct child_sa *k, const char *failed)
 {
-    const struct child_config *child = child_is_up(k) ? edition_child(sa->conn, k) : NULL;
+    bool stays = child_is_up(k) && !child_is_to_go(k);
+    const struct child_config *child = stays ? edition_child(sa->conn, k) : NULL;
     if (!child || child->action != POLICY_PROTECT || has_successor(sa, child))
         return false;
     if (create_child_on_its_way(sa, child->name))
@@ -518,7 +519,7 @@ void revive_reauthenticate(struct ike_sa *sa)
     struct ike *ike = sa->ike;
     struct conn *live = conn_find(ike, sa->conn->cfg.name);
     struct child_sa *c = sa->children;
-    while (c && !(child_is_up(c) && live && conn_child(live, c->cfg->name)))
+    while (c && !(child_is_up(c) && !child_is_to_go(c) && live && conn_child(live, c->cfg->name)))
         c = c->next;
     struct revive *r = c && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
     if (!r || r->trying || (waits(r) && r->why == REVIVE_LIMIT)) // likewise

@@ -63,7 +63,7 @@ static void idle(struct child_sa *c)
     LOGF(IKE, 1, "CHILD_SA %s{%u} has been idle for %u s, closing it", c->cfg->name, c->id,
          c->cfg->inactivity);
     revive_forget(c->sa->ike, c->sa->conn->cfg.name, c->cfg->name);
-    exchange_queue(c->sa, TASK_DELETE_CHILD, c->id);
+    expiry_close(c);
     log_set_context("", 0);
 }
 

@@ -70,7 +70,7 @@ static void heard(struct trial *t)
 
 void judge_moment(struct trial *t)
 {
-    if (!acts_of(t, "dD"))
+    if (!acts_of(t, ACT_ENDS))
         heard(t);
 }
 
@@ -186,7 +186,7 @@ static void one(struct trial *t)
     unsigned c = count_of(s, "c"), d = count_of(s, "d"), e = count_of(s, "e"), made = acts_of(t, "n");
     if (s->ike->sa_count > 1 || (!acts_of(t, "D") && s->ike->sa_count != 1))
         trial_fail(t, "one", "there are %u IKE SAs", s->ike->sa_count);
-    if (c > 1 || (acts_of(t, "d") && c) || (!acts_of(t, "dD") && c != 1))
+    if (c > 1 || (acts_of(t, "dfz") && c) || (!acts_of(t, ACT_ENDS) && c != 1))
         trial_fail(t, "one", "there are %u of the CHILD SA that was there first", c);
     if (d > 1 || (!acts_of(t, "D") && d != 1))
         trial_fail(t, "one", "there are %u of the CHILD SA that nobody touched", d);
@@ -203,6 +203,6 @@ void judge_rest(struct trial *t)
     one(t);
     for (int s = 0; s < 2; s++)
         leak(t, s);
-    if (!acts_of(t, "dD"))
+    if (!acts_of(t, ACT_ENDS))
         heard(t);
 }

@@ -39,7 +39,8 @@ static void usage(void)
            "A, B: what the ends begin, a letter each; without them: every pair of lists of --acts letters\n");
     for (const char *a = ACT_LETTERS; *a; a++)
         printf("  %c  %s\n", *a, act_name(*a));
-    printf("  %c  %s (in no list but a given one)\n", ACT_REFUSE, act_name(ACT_REFUSE));
+    for (const char *a = ACT_NAMED; *a; a++)
+        printf("  %c  %s (in no list but a given one)\n", *a, act_name(*a));
     printf("  --acts N      of either end (2)\n"
            "  --losses N    datagrams that may be lost (1)\n"
            "  --copies N    datagrams that may come twice (1)\n"

@@ -17,7 +17,13 @@ enum { ACTS_MAX = 4, FLIGHT_MAX = 64, SEEN_MAX = 512, DEPTH_MAX = 400, LOSSES_MA
 
 // ---- what the ends do, a letter each
 #define ACT_LETTERS "cidDlmn"
-#define ACT_REFUSE  'x' // only where it is named: path refuses the next CHILD SA
+// ... and only where they are named: path refuses the next CHILD SA; an operator ends one by force; it has
+// been idle
+#define ACT_REFUSE 'x'
+#define ACT_FORCE  'f'
+#define ACT_IDLE   'z'
+#define ACT_NAMED  "xfz"
+#define ACT_ENDS   "dfzD" // after these there need not be any
 const char *act_name(char act);
 struct trial;
 void act_begin(struct trial *t, int side, char act);

@@ -62,7 +62,8 @@ static uint64_t child_of(uint64_t h, const struct child_sa *c)
     h = number(number(number(h, child_named(ike, c->successor)), child_named(ike, c->out_after)),
                c->announced | c->replaced << 1 | c->moved << 2);
     h = number(number(number(h, c->rekey_at), c->life_at), c->out_at);
-    return timer_of(number(h, race ? child_named(ike, race->child_id) : 0), &c->timer);
+    h = number(h, race ? child_named(ike, race->child_id) + race->taken_back : 0);
+    return timer_of(h, &c->timer);
 }
 
 // A request of the peer may come again: it is on its way, or may be sent again.

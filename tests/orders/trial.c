@@ -550,6 +550,8 @@ const char *act_name(char act)
     case 'm': return "MOBIKE update";
     case 'n': return "new CHILD";
     case ACT_REFUSE: return "path refuses the next CHILD SA";
+    case ACT_FORCE: return "delete CHILD by force";
+    case ACT_IDLE: return "CHILD has been idle";
     default: return NULL;
     }
 }
@@ -578,6 +580,16 @@ static void move(struct side *s)
     ipc_send(s->path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
 }
 
+// All that could carry it: a rekeying has nothing to do with how long ago the last packet was.
+static void idle(struct side *s, const char *name)
+{
+    for (const struct ike_sa *sa = s->ike->sas; sa; sa = sa->next)
+        for (const struct child_sa *c = sa->children; c; c = c->next)
+            if (child_is_up(c) && strcmp(c->cfg->name, name) == 0)
+                ipc_send(s->path_ike, MSG_CHILD_EVENT,
+                         &(struct msg_CHILD_EVENT){.child_id = c->id, .event = CHILD_EVENT_IDLE});
+}
+
 void act_begin(struct trial *t, int side, char act)
 {
     struct side *s = &t->p->s[side];
@@ -597,6 +609,10 @@ void act_begin(struct trial *t, int side, char act)
         move(s);
     else if (act == 'n')
         pair_initiate(t->p, side, "e");
+    else if (act == ACT_FORCE)
+        pair_terminate(t->p, side, "c", true);
+    else if (act == ACT_IDLE)
+        idle(s, "c");
     else if (act == ACT_REFUSE)
         s->refuse_next = true;
 }

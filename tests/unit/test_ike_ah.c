@@ -12,6 +12,7 @@
 #include "tests/unit/ike_pair.h"
 
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/exchange.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/sa.h"
 
@@ -83,12 +84,15 @@ static void test_ah_is_negotiated_alone_and_beside_esp(void **state)
 static void test_ah_is_closed_at_both_ends_by_either(void **state)
 {
     (void)state;
-    for (int side = 0; side < 2; side++) {
+    for (unsigned n = 0; n < 4; n++) {
+        int side = n & 1;
         struct pair *p = pair_new(NULL);
         load(p, 0, "ah:sha256", NULL);
         load(p, 1, "ah:sha256", NULL);
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        pair_terminate(p, side, "c", false);
+        if (n & 2) // by force, behind another exchange
+            exchange_queue(p->s[side].ike->sas, TASK_LIVENESS, 0);
+        pair_terminate(p, side, "c", n & 2);
         pair_wait(p, 1000);
         assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
         assert_null(p->s[0].ike->sas->children);

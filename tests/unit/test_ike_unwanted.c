@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+// A CHILD SA that is to go while a successor of it is on its way: by an operator, by its idle time, by an
+// edit that made another one of its child. Whatever the exchange under way brings forth goes with it.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
+#include "ctrl/ike/exchange.h"
+#include "ctrl/ike/expiry.h"
+#include "ctrl/ike/message.h"
+#include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/sa.h"
+#include "tests/unit/ike_editions_rig.h"
+
+enum { REST = 600000, CHILDREN_PER_SA = 1024 };
+
+static struct child_sa *named(struct pair *p, int side, const char *name)
+{
+    for (struct child_sa *c = p->s[side].ike->sas->children; c; c = c->next)
+        if (child_is_up(c) && strcmp(c->cfg->name, name) == 0)
+            return c;
+    fail_msg("side %d has no CHILD SA '%s'", side, name);
+    return NULL;
+}
+
+// --- an exchange that stays under way ---
+
+static bool hold_requests = false, hold_responses = true; // contexts of the filter
+
+static int hold_create_child(struct pair *p, unsigned number, struct datagram *d)
+{
+    bool response = d->data[19] & 0x20;
+    (void)number;
+    return d->data[18] == EX_CREATE_CHILD && response == *(const bool *)p->ctx ? -1 : 1;
+}
+
+static void hold(struct pair *p, bool responses)
+{
+    p->ctx = responses ? &hold_responses : &hold_requests;
+    p->filter = hold_create_child;
+}
+
+static void let_go(struct pair *p)
+{
+    p->filter = NULL;
+    pair_wait(p, REST);
+    for (int i = 0; i < 2; i++)
+        pair_forget_deleted(&p->s[i]);
+}
+
+// --- ways to want it gone ---
+
+static void event(struct pair *p, int side, uint8_t what)
+{
+    struct msg_CHILD_EVENT m = {.event = what, .child_id = named(p, side, "c")->id};
+    ipc_send(p->s[side].path_ike, MSG_CHILD_EVENT, &m);
+    pair_run(p);
+}
+
+static void by_operator(struct pair *p, int side)
+{
+    pair_terminate(p, side, "c", false);
+}
+
+static void by_force(struct pair *p, int side)
+{
+    pair_terminate(p, side, "c", true);
+}
+
+static void by_idling(struct pair *p, int side)
+{
+    event(p, side, CHILD_EVENT_IDLE);
+}
+
+static void (*const ways[])(struct pair *, int) = {by_operator, by_force, by_idling};
+enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
+
+// `d` holds the IKE SA; `c` is what this is about.
+static struct pair *with_two(void)
+{
+    struct pair *p = pair_established(UNIQUE_NO, pair_two_children);
+    pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+    return p;
+}
+
+static void assert_only(struct pair *p, const char *name)
+{
+    assert_has(p, 1, 1);
+    for (int i = 0; i < 2; i++)
+        named(p, i, name);
+}
+
+// --- tests ---
+
+static void test_one_that_is_to_go_while_it_is_rekeyed_has_no_successor(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < WAYS * 4; n++) {
+        struct pair *p = with_two();
+        int side = n & 1;
+        hold(p, n & 2);
+        expiry_rekey(named(p, side, "c"));
+        pair_run(p);
+        ways[n / 4](p, side);
+        let_go(p);
+        assert_only(p, "d");
+        pair_free(p);
+    }
+}
+
+// Both rekey it at once: whichever of the two stays goes. The peer's own one is there already.
+static void test_one_that_is_to_go_while_both_rekey_it_has_no_successor(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < WAYS * 16; n++) {
+        struct pair *p = with_two();
+        int side = n & 1;
+        hold(p, true);
+        expiry_rekey(named(p, side, "c"));
+        expiry_rekey(named(p, !side, "c"));
+        pair_run(p);
+        ways[n / 16](p, side);
+        let_go(p);
+        assert_only(p, "d");
+        pair_free(p);
+    }
+}
+
+static void test_one_that_is_to_go_and_that_the_peer_does_not_know_is_not_made_anew(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < WAYS; n++) {
+        struct pair *p = with_two();
+        hold(p, false);
+        expiry_rekey(named(p, 0, "c"));
+        pair_run(p);
+        ways[n](p, 0);
+        child_destroy(named(p, 1, "c"));
+        let_go(p);
+        assert_only(p, "d");
+        pair_free(p);
+    }
+}
+
+static int lose_deletes(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p, (void)number;
+    return d->data[18] != EX_INFORMATIONAL;
+}
+
+// It is told to wait, as by 2.25.1, and not that there is none, for which it would make another one.
+static void test_peer_that_rekeys_what_is_closed_by_force_makes_none_anew(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct pair *p = with_two();
+        hold(p, false);
+        expiry_rekey(named(p, !side, "c"));
+        pair_run(p);
+        p->filter = lose_deletes; // until it goes out again
+        by_force(p, side);
+        pair_wait(p, 1);
+        let_go(p);
+        assert_only(p, "d");
+        pair_free(p);
+    }
+}
+
+// The peer has as many as it may have: other than of what is to stay, no new IKE SA is made.
+static void test_one_that_is_to_go_and_that_the_peer_cannot_rekey_needs_no_new_ike_sa(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n <= WAYS; n++) {
+        struct pair *p = with_two();
+        struct child_sa *full[CHILDREN_PER_SA];
+        struct ike_sa *peer = p->s[1].ike->sas;
+        uint32_t first = p->s[0].ike->next_id;
+        for (unsigned i = 0; i < CHILDREN_PER_SA; i++)
+            full[i] = child_new(peer, peer->conn, &peer->conn->cfg.children[1]);
+        hold(p, false);
+        expiry_rekey(named(p, 0, "c"));
+        pair_run(p);
+        if (n < WAYS)
+            ways[n](p, 0);
+        p->filter = NULL;
+        pair_wait(p, 10);
+        for (unsigned i = 0; i < CHILDREN_PER_SA; i++)
+            child_destroy(full[i]);
+        let_go(p);
+        assert_int_equal(p->s[0].ike->next_id > first, n == WAYS);
+        assert_has(p, 1, n == WAYS ? 2 : 1);
+        pair_free(p);
+    }
+}
+
+// A limit ends one that was not replaced in time: what comes in its place is what was wanted.
+static void test_one_that_reaches_its_limit_while_it_is_rekeyed_has_its_successor(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 4; n++) {
+        struct pair *p = with_two();
+        int side = n & 1;
+        hold(p, n & 2);
+        expiry_rekey(named(p, side, "c"));
+        pair_run(p);
+        event(p, side, CHILD_EVENT_HARD_LIMIT);
+        let_go(p);
+        assert_has(p, 1, 2);
+        pair_free(p);
+    }
+}
+
+static void narrower(struct conn_config *c)
+{
+    c->children[0].local_ts->t[0].lo[2] = 1;
+}
+
+// The former edition is rekeyed behind the new one's back: its rekeying was asked for before that was there.
+static void test_one_of_a_former_edition_that_is_rekeyed_goes_all_the_same(void **state)
+{
+    (void)state;
+    for (int peer_rekeys = 0; peer_rekeys < 2; peer_rekeys++) {
+        struct pair *p = with_two();
+        struct child_sa *old = named(p, peer_rekeys, "c");
+        load(p, 0, pair_two_children, narrower);
+        hold(p, false);
+        uint32_t req = pair_initiate(p, 0, "c");
+        if (!peer_rekeys)
+            expiry_rekey(old);
+        p->filter = NULL;
+        pair_wait(p, 1);
+        pair_result(p, 0, req, true);
+        if (peer_rekeys)
+            expiry_rekey(old);
+        let_go(p);
+        assert_has(p, 1, 2);
+        assert_int_equal(named(p, 0, "c")->local_ts->t[0].lo[2], 1);
+        pair_free(p);
+    }
+}
+
+// --- IKE SAs ---
+
+static void test_ike_sa_that_is_to_go_while_both_rekey_it_leaves_none_that_waits(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 16; n++) {
+        struct pair *p = with_two();
+        int side = n & 1;
+        hold(p, true);
+        rekey_ike(p->s[side].ike->sas);
+        rekey_ike(p->s[!side].ike->sas);
+        pair_run(p);
+        pair_terminate(p, side, NULL, n & 2);
+        p->filter = NULL;
+        pair_wait(p, 10000);
+        assert_int_equal(p->s[side].ike->sa_count, 0);
+        assert_int_equal(pair_live(&p->s[side]), 0);
+        pair_free(p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_that_is_to_go_while_it_is_rekeyed_has_no_successor),
+        cmocka_unit_test(test_one_that_is_to_go_while_both_rekey_it_has_no_successor),
+        cmocka_unit_test(test_one_that_is_to_go_and_that_the_peer_does_not_know_is_not_made_anew),
+        cmocka_unit_test(test_peer_that_rekeys_what_is_closed_by_force_makes_none_anew),
+        cmocka_unit_test(test_one_that_is_to_go_and_that_the_peer_cannot_rekey_needs_no_new_ike_sa),
+        cmocka_unit_test(test_one_that_reaches_its_limit_while_it_is_rekeyed_has_its_successor),
+        cmocka_unit_test(test_one_of_a_former_edition_that_is_rekeyed_goes_all_the_same),
+        cmocka_unit_test(test_ike_sa_that_is_to_go_while_both_rekey_it_leaves_none_that_waits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
