@@ -4,8 +4,11 @@
 // these show over-reads.
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+#include <sys/mman.h>
 #include <cmocka.h>
 
 #include "ctrl/ike/cert_payload.h"
@@ -176,6 +179,35 @@ static void test_identities_of_every_type_and_length_are_read_or_refused(void **
     assert_false(identity_read(slice_of(big, 5 + ID_DATA_MAX), &id));
     assert_false(identity_read(slice_of(big, 65531), &id));
     free(big);
+}
+
+// One that was kept ends with its name: no page lies behind it.
+static void test_identities_of_every_type_and_length_are_copied_whole(void **state)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)state; // CVE-2026-47895
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+    for (unsigned type = 0; type < 256; type++) {
+        for (size_t len = 0; len <= ID_DATA_MAX; len++) {
+            size_t octets = offsetof(struct identity, data) + len, pad = octets % 2; // it is aligned
+            struct identity *kept = (struct identity *)(void *)(pages + page - octets - pad), whole, *again;
+            kept->type = (uint8_t)type;
+            kept->len = (uint16_t)len;
+            for (size_t i = 0; i < len; i++)
+                kept->data[i] = (uint8_t)(type + i); // zeroes among them
+            memset(&whole, 0xee, sizeof(whole));
+            identity_copy(&whole, kept);
+            assert_non_null(again = identity_dup(kept));
+            assert_true(identity_eq(&whole, kept) && identity_eq(again, kept) && identity_eq(again, &whole));
+            assert_memory_equal(whole.data, kept->data, len);
+            assert_memory_equal(again->data, kept->data, len);
+            assert_true(len == ID_DATA_MAX || whole.data[len] == 0xee);
+            free(again);
+        }
+    }
+    munmap(pages, 2 * page);
 }
 
 static void test_identity_text_follows_charon(void **state)
@@ -553,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_delete_takes_only_what_fits_exactly),
         cmocka_unit_test(test_notify_spi_length_lies_are_refused),
         cmocka_unit_test(test_identities_of_every_type_and_length_are_read_or_refused),
+        cmocka_unit_test(test_identities_of_every_type_and_length_are_copied_whole),
         cmocka_unit_test(test_identity_text_follows_charon),
         cmocka_unit_test(test_identity_wildcards_match_whole_tails_of_the_same_type),
         cmocka_unit_test(test_every_octet_of_an_offer_changed_or_cut_is_survived),

@@ -322,6 +322,31 @@ static void test_two_cas_of_one_name_are_told_apart_by_the_signature(void **stat
     pki_free(p);
 }
 
+// An impostor's certificate of the same issuer's name and the same number, refused, and even loaded.
+static void test_refused_certificate_keeps_out_no_other_of_its_number(void **state)
+{
+    struct pki *p = with_root();
+    const struct rig_try good = {.certs = "moon", .id = "dns:moon.test"},
+                         bad = {.certs = "forged", .id = "dns:moon.test"};
+    (void)state; // CVE-2026-77205
+    pki_write("ext.cnf", "[req]\ndistinguished_name=d\nx509_extensions=e\n[d]\n[e]\n%s", MOON);
+    pki_run(
+        "made='openssl req -x509 -config ext.cnf -days 3650'; "
+        "number=0x$(openssl x509 -in moon.crt -noout -serial | cut -d= -f2); "
+        "$made -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout forger.pem -subj "
+        "/C=CH/O=Lab/CN=root -out forger.crt && "
+        "$made -key forger.pem -CA forger.crt -CAkey forger.pem -set_serial $number -subj "
+        "/C=CH/O=Lab/CN=moon -out forged.crt && openssl x509 -in forged.crt -outform DER -out forged.der");
+    for (int loaded = 0; loaded < 2; loaded++) {
+        rig_refused(p, &bad, "");
+        rig_valid(p, &good);
+        struct slice forged = rig_der("forged"), moon = rig_der("moon");
+        assert_int_equal(pki_add(p, PKI_X509, forged.p, forged.len, NULL), loaded);
+        assert_int_equal(pki_add(p, PKI_X509, moon.p, moon.len, NULL), loaded);
+    }
+    pki_free(p);
+}
+
 // ---- certificates and keys that are trusted as they are
 
 static void test_pinned_certificate_is_taken_without_a_ca_and_alone(void **state)
@@ -727,6 +752,7 @@ int main(void)
         cmocka_unit_test(test_weak_keys_and_hashes_are_refused),
         cmocka_unit_test(test_ca_id_and_policies_of_a_connection),
         cmocka_unit_test(test_two_cas_of_one_name_are_told_apart_by_the_signature),
+        cmocka_unit_test(test_refused_certificate_keeps_out_no_other_of_its_number),
         cmocka_unit_test(test_pinned_certificate_is_taken_without_a_ca_and_alone),
         cmocka_unit_test(test_loaded_end_certificate_is_trusted_where_the_rules_say_so),
         cmocka_unit_test(test_raw_public_key_is_one_of_those_that_are_named),
