@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The classifier's tables: entries of one cache line each, or of half of one, in the table itself, found by a
-// key of three words (open addressing, at most two thirds full). Of each entry an octet of its hash, and a
-// note of sixteen bits, stand in arrays of their own, which stay in the cache when the entries do not: what
-// is not there costs no access to memory, what is there one, and where the note is enough, none. All can be
-// asked for early: class_ask for many keys, then class_place and class_notes, or class_aim and class_get.
+// key of three words (open addressing, at most two thirds full). Of each entry an octet of its hash, and of
+// halves a note of 64 bits, stand in arrays of their own, which stay in the cache when the entries do not:
+// what is not there costs no access to memory, what is there one, and where the note is enough, none. All can
+// be asked for early: class_ask for many keys, then class_places and class_notes, or class_aim and class_get.
 // Entries move when the table grows or something is removed: nobody keeps a pointer to one.
 #ifndef CTRL_PATH_CLASS_TABLE_H
 #define CTRL_PATH_CLASS_TABLE_H
@@ -26,8 +26,8 @@ struct class_line { // whatever an entry is to its owner
 struct class_table { // all zero: empty
     struct class_line *line;
     uint8_t *tag;       // 0: empty; behind them the first seven again, so that eight can be read from any
-    uint64_t *note;     // its owner's
-    size_t size, count; // size: 0 or a power of two
+    uint64_t *note;     // its owner's, of halves
+    size_t size, count; // places, entries
     void *memory;
     bool without_b; // b has no part in the hash
     bool halves;    // entries are half as long
@@ -44,19 +44,29 @@ static inline uint64_t class_hash(const struct class_table *t, struct class_key 
 }
 static inline uint8_t class_tag(uint64_t hash)
 {
-    return (uint8_t)(hash >> 56 | 1);
+    return (uint8_t)(hash | 1);
+}
+// Where it stands if there is room: the hash's upper half, as a part of the whole, of as many places. They
+// need not be a power of two, so that a table that grows is not half empty.
+static inline size_t class_home(const struct class_table *t, uint64_t hash)
+{
+    return (size_t)((hash >> 32) * t->size >> 32);
+}
+static inline size_t class_wrap(const struct class_table *t, size_t at) // one that may be behind the last
+{
+    return at < t->size ? at : at - t->size;
 }
 static inline void class_ask(const struct class_table *t, uint64_t hash) // it will be needed
 {
     if (t->size)
-        __builtin_prefetch(&t->tag[hash & (t->size - 1)]);
+        __builtin_prefetch(&t->tag[class_home(t, hash)]);
 }
 // The first place where the key may stand, by its tag; SIZE_MAX: nowhere.
 static inline size_t class_place_from(const struct class_table *t, size_t at, uint64_t hash)
 {
     uint8_t tag = class_tag(hash);
     for (;; at++) {
-        at &= t->size - 1;
+        at = class_wrap(t, at);
         if (t->tag[at] == tag)
             return at;
         if (!t->tag[at])
@@ -73,37 +83,43 @@ static inline uint64_t class_places(const struct class_table *t, uint64_t hash, 
         *more = false;
         return 0;
     }
-    memcpy(&tags, &t->tag[hash & (t->size - 1)], 8);
+    memcpy(&tags, &t->tag[class_home(t, hash)], 8);
     tags = le64toh(tags);
     uint64_t other = tags ^ class_tag(hash) * 0x0101010101010101u;
     uint64_t same = ~(((other & low) + low) | other | low), empty = ~(((tags & low) + low) | tags | low);
     *more = !empty;
     return same & (empty - 1) & ~empty;
 }
+static inline size_t class_place(const struct class_table *t, uint64_t hash,
+                                 uint64_t places) // the first of these
+{
+    return class_wrap(t, class_home(t, hash) + ((unsigned)__builtin_ctzll(places) >> 3));
+}
 // The notes of all entries that may be this key's, together.
 static inline uint64_t class_notes(const struct class_table *t, uint64_t hash, uint64_t places)
 {
     uint64_t notes = 0;
     for (; places; places &= places - 1)
-        notes |= t->note[(hash + ((unsigned)__builtin_ctzll(places) >> 3)) & (t->size - 1)];
+        notes |= t->note[class_place(t, hash, places)];
     return notes;
 }
 // Those behind the first eight places.
 static inline uint64_t class_more_notes(const struct class_table *t, uint64_t hash)
 {
     uint64_t notes = 0;
-    size_t at = hash + 8;
+    size_t at = class_home(t, hash) + 8;
     while ((at = class_place_from(t, at, hash)) != SIZE_MAX)
         notes |= t->note[at++];
     return notes;
 }
 static inline void class_ask_note(const struct class_table *t, uint64_t hash, uint64_t places)
 {
-    __builtin_prefetch(&t->note[(hash + ((unsigned)__builtin_ctzll(places) >> 3)) & (t->size - 1)]);
+    __builtin_prefetch(&t->note[class_place(t, hash, places)]);
 }
-static inline void class_note(const struct class_table *t, const void *line, uint64_t bits) // adds them
+static inline void class_note(const struct class_table *t, const void *line,
+                              uint64_t bits) // adds them, of halves
 {
-    t->note[((size_t)((const char *)line - (const char *)t->line)) >> (t->halves ? 5 : 6)] |= bits;
+    t->note[((size_t)((const char *)line - (const char *)t->line)) >> 5] |= bits;
 }
 // Where the key may stand, its entry asked for; SIZE_MAX: nowhere.
 static inline size_t class_aim_from(const struct class_table *t, size_t at, uint64_t hash)
@@ -115,7 +131,7 @@ static inline size_t class_aim_from(const struct class_table *t, size_t at, uint
 }
 static inline size_t class_aim(const struct class_table *t, uint64_t hash)
 {
-    return t->size ? class_aim_from(t, hash, hash) : SIZE_MAX;
+    return t->size ? class_aim_from(t, class_home(t, hash), hash) : SIZE_MAX;
 }
 // The entry of this key, at or behind where class_aim has said.
 static inline void *class_get(const struct class_table *t, struct class_key k, uint64_t hash, size_t at)

@@ -2,10 +2,12 @@
 // The classifier and the fields that it looks at: random rules that come and go against a plain search
 // through all of them, both families, both directions, ports, ICMP, fragments and memory that runs out.
 #include <errno.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -298,13 +300,13 @@ static void test_what_splits_into_too_much_is_refused_by_name_and_leaves_nothing
 // eight places that are looked at together.
 static void test_what_stands_far_from_its_place_is_found_too(void **state)
 {
-    struct class_table t = {0};
+    struct class_table t = {.halves = true};
     struct class_key k[8];
     bool beyond = false;
     (void)state;
     for (uint64_t i = 0, n = 0; n < 8; i++) {
         struct class_key key = {i, 0, 1};
-        if ((class_hash(&t, key) & 15) != 14)
+        if (class_home(&(struct class_table){.size = 16}, class_hash(&t, key)) != 14)
             continue;
         void *line = class_put(&t, key);
         assert_non_null(line);
@@ -333,14 +335,14 @@ static void test_what_stands_far_from_its_place_is_found_too(void **state)
 // Eight in a row, and the ninth behind them.
 static void test_the_ninth_place_is_looked_at(void **state)
 {
-    struct class_table t = {0};
+    struct class_table t = {.halves = true};
     struct class_key k[9];
     unsigned n = 0;
     bool more;
     (void)state;
     for (uint64_t i = 0; n < 9; i++) {
         struct class_key key = {i, 0, 1};
-        if ((class_hash(&t, key) & 15) == 11)
+        if (class_home(&(struct class_table){.size = 16}, class_hash(&t, key)) == 11)
             k[n++] = key;
     }
     for (unsigned i = 0; i < 9; i++) {
@@ -354,6 +356,32 @@ static void test_the_ninth_place_is_looked_at(void **state)
     assert_false(class_notes(&t, hash, places) & 1ull << 8);
     assert_true(class_more_notes(&t, hash) & 1ull << 8);
     class_table_free(&t);
+}
+
+// Octets an entry at the worst size: each road warrior has a prefix and a pair.
+static double most_octets(bool halves)
+{
+    enum { LEAST = 1000, MOST = 50000 };
+    struct class_table t = {.halves = halves};
+    double most = 0;
+    for (uint64_t i = 0; i < MOST; i++) {
+        assert_non_null(class_put(&t, (struct class_key){i, 0, 1}));
+        double each = (double)malloc_usable_size(t.memory) / (double)t.count;
+        most = i >= LEAST && each > most ? each : most;
+    }
+    for (uint64_t i = 0; i < MOST; i += 7)
+        assert_non_null(class_find(&t, (struct class_key){i, 0, 1}));
+    class_table_free(&t);
+    return most;
+}
+
+static void test_table_is_never_half_empty(void **state)
+{
+    (void)state;
+    double prefix = most_octets(true), pair = most_octets(false);
+    printf("at most %.0f octets a prefix, %.0f a pair\n", prefix, pair);
+    assert_true(prefix < 80);
+    assert_true(pair < 125);
 }
 
 // ---- fields
@@ -443,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_what_splits_into_too_much_is_refused_by_name_and_leaves_nothing),
         cmocka_unit_test(test_what_stands_far_from_its_place_is_found_too),
         cmocka_unit_test(test_the_ninth_place_is_looked_at),
+        cmocka_unit_test(test_table_is_never_half_empty),
         cmocka_unit_test(test_icmp_type_and_code_stand_for_both_ports),
         cmocka_unit_test(test_what_lies_behind_the_ip_packets_own_length_is_not_looked_at),
         cmocka_unit_test(test_ipv6_extension_headers_are_looked_through),
