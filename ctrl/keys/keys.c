@@ -23,10 +23,12 @@ enum {
 
 static void free_ike(struct ike_entry *e)
 {
-    struct table_node *n;
-    while ((n = table_pop(&e->used)) != NULL)
+    struct table_one *n;
+    while (e->rare && (n = table_pop_one(&e->rare->used)) != NULL)
         free(n);
-    table_free(&e->used);
+    if (e->rare)
+        table_free(&e->rare->used);
+    free(e->rare);
     vault_put(e->s);
     vault_put(e->ppk);
     vault_put(e->eap_state);
@@ -37,13 +39,20 @@ void keys_drop_ike(struct keys *k, struct ike_entry *e)
 {
     if (!e)
         return;
-    table_del(&k->ikes, &e->node);
+    table_take(&k->ikes, &e->node);
     free_ike(e);
 }
 
 struct ike_entry *keys_find_ike(struct keys *k, uint32_t id)
 {
-    return (struct ike_entry *)(void *)table_find(&k->ikes, id);
+    return (struct ike_entry *)(void *)table_get(&k->ikes, id);
+}
+
+struct ike_rare *keys_rare(struct ike_entry *e)
+{
+    if (!e->rare)
+        e->rare = calloc(1, sizeof(*e->rare));
+    return e->rare;
 }
 
 bool keys_both_proven(const struct ike_entry *e)
@@ -110,7 +119,7 @@ int keys_add_ike(struct keys *k, uint32_t id, bool initiator, struct ike_entry *
     keys_drop_ike(k, keys_find_ike(k, id));
     if (e)
         e->s = vault_get(k->vault, sizeof(*e->s));
-    if (!e || !e->s || !table_add(&k->ikes, &e->node, id)) {
+    if (!e || !e->s || !table_put(&k->ikes, &e->node, id)) {
         if (e)
             vault_put(e->s);
         free(e);
@@ -187,17 +196,21 @@ static int use_nonces_once(struct keys *k, struct ike_entry *e, struct slice ni,
     if (rc)
         return rc;
     memcpy(&key, hash, sizeof(key));
-    if ((e->used_count && e->used_first == key) || table_find(&e->used, key))
+    if (!e->used_count) {
+        e->used_first = key;
+        e->used_count = 1;
+        return 0;
+    }
+    if (e->used_first == key || (e->rare && table_get(&e->rare->used, key)))
         return -EEXIST;
     if (e->used_count == CHILDREN_OF_ONE)
         return -EDQUOT;
-    struct table_node *n = e->used_count ? calloc(1, sizeof(*n)) : NULL;
-    if (e->used_count && (!n || !table_add(&e->used, n, key))) {
+    struct table_one *n = keys_rare(e) ? calloc(1, sizeof(*n)) : NULL;
+    if (!n || !table_put(&e->rare->used, n, key)) {
         free(n);
         return -ENOMEM;
     }
-    if (!e->used_count++)
-        e->used_first = key;
+    e->used_count++;
     return 0;
 }
 
@@ -342,10 +355,10 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
 
 static void forget_ike(struct keys *k)
 {
-    struct table_node *n;
+    struct table_one *n;
     kex_forget_all(&k->kex);
     keys_ticket_free(k, false);
-    while ((n = table_pop(&k->ikes)) != NULL)
+    while ((n = table_pop_one(&k->ikes)) != NULL)
         free_ike((struct ike_entry *)(void *)n);
 }
 

@@ -19,27 +19,31 @@ struct eap_state { // in the vault
     bool tls, tls_signed;                        // by EAP-TLS
     char secret[NAME_MAX_LEN];                   // the id of the one that was shown
 };
+struct ike_rare {               // what few IKE SAs have
+    struct ticket_ref by, gave; // the ticket that it was resumed by, the last one that it was given
+    struct table used;          // nonces that have made a KEYMAT, by their hash, but for the first ones
+};
+// A hundred thousand of them may be there, for years.
 struct ike_entry {
-    struct table_node node; // key: ike_id
+    struct table_one node; // key: ike_id
     bool initiator, made, made_by_eap, checked_by_eap;
     bool octets;  // what the peer's signature covers was given away: it proves itself so or not at all
     bool checked; // the peer has proven itself
-    bool own_again, peer_again; // that end is at its second round (RFC 4739)
-    bool more;                  // a second round is to come
-    uint32_t proven;            // by the secret of this serial number; 0: by a signature
-    struct ike_secrets *s;      // in the vault; once it is settled up to the last octet of SK_d
-    bool settled;               // both ends are proven, and nothing is proven by it any more
-    struct ike_secrets *ppk; // likewise, with the PPK, until the peer has said whether it uses it; NULL: none
+    bool own_again, peer_again;   // that end is at its second round (RFC 4739)
+    bool more;                    // a second round is to come
+    bool settled;                 // both ends are proven, and nothing is proven by it any more
     bool ppk_tried, ppk_required; // nothing is proven without it
-    enum eap_phase eap;           // DONE: AUTH of both ends is by the MSK, and by nothing else
-    struct eap_state *eap_state;  // NULL: none, or it is over
     bool resumed;                 // both ends prove themselves by SK_p (RFC 5723), and by nothing else
     bool message_alone;           // of such a one: AUTH as libreswan makes it (derive.h)
-    struct ticket_ref by, gave;   // the ticket that it was resumed by, the last one that it was given
-    // Nonces that have made a KEYMAT, by their hash: the first ones, as most have no others, and the others.
-    uint64_t used_first;
+    uint8_t eap;     // enum eap_phase. DONE: AUTH of both ends is by the MSK, and by nothing else
+    uint32_t proven; // by the secret of this serial number; 0: by a signature
+    // Nonces that have made a KEYMAT, how many, and the hash of the first ones, as most have no others.
     uint32_t used_count;
-    struct table used;
+    uint64_t used_first;
+    struct ike_secrets *s;   // in the vault; once it is settled up to the last octet of SK_d
+    struct ike_secrets *ppk; // likewise, with the PPK, until the peer has said whether it uses it; NULL: none
+    struct eap_state *eap_state; // NULL: none, or it is over
+    struct ike_rare *rare;       // NULL: it has nothing of that
 };
 struct install {            // a CHILD_INSTALL that path has not answered
     struct table_node node; // key: our request to path
@@ -65,6 +69,7 @@ struct ike_entry *keys_find_ike(struct keys *k, uint32_t id); // NULL: none
 void keys_drop_ike(struct keys *k, struct ike_entry *e);      // NULL: nothing
 int keys_add_ike(struct keys *k, uint32_t id, bool initiator,
                  struct ike_entry **out);         // its secrets are empty
+struct ike_rare *keys_rare(struct ike_entry *e);  // made where there is none yet; NULL: no memory
 bool keys_both_proven(const struct ike_entry *e); // NULL: no; only then there are traffic keys
 // Behind each proof: with the last one all goes that makes proofs (SK_p, what EAP made, IntAuth), and SK_d
 // alone is left, for what comes now.

@@ -72,8 +72,10 @@ void keys_ticket_free(struct keys *k, bool given)
 
 void keys_ticket_void(struct keys *k, struct ike_entry *e)
 {
-    ticket_use_up(&k->tickets, e->gave);
-    e->gave = (struct ticket_ref){0};
+    if (!e->rare)
+        return;
+    ticket_use_up(&k->tickets, e->rare->gave);
+    e->rare->gave = (struct ticket_ref){0};
 }
 
 static void take_secrets(const struct ike_secrets *from, uint64_t until, struct ticket_secrets *out)
@@ -99,7 +101,7 @@ void keys_ticket_seal(struct keys *k, struct ipc_chan *c, const struct msg_TICKE
         return;
     }
     take_secrets(e->s, now + (uint64_t)m->lifetime_s * 1000, &s);
-    int rc = ticket_seal(&k->tickets, now, &s, m->state, ticket, &len, &ref);
+    int rc = keys_rare(e) ? ticket_seal(&k->tickets, now, &s, m->state, ticket, &len, &ref) : -ENOMEM;
     OPENSSL_cleanse(&s, sizeof(s));
     watch_age(k); // it may have made a key
     if (rc) {
@@ -107,7 +109,7 @@ void keys_ticket_seal(struct keys *k, struct ipc_chan *c, const struct msg_TICKE
         return;
     }
     keys_ticket_void(k, e);
-    e->gave = ref;
+    e->rare->gave = ref;
     ipc_send(c, MSG_TICKET_IS, &(struct msg_TICKET_IS){.req = m->req, .ticket = slice_of(ticket, len)});
 }
 
@@ -182,6 +184,8 @@ void keys_ike_resume(struct keys *k, struct ipc_chan *c, const struct msg_IKE_RE
         rc = -EINVAL;
     if (!rc)
         rc = keys_add_ike(k, m->ike_id, m->initiator, &e);
+    if (!rc && !m->initiator && !keys_rare(e))
+        rc = -ENOMEM;
     if (!rc)
         rc = derive_resumed(&alg, cr_prf_find(k->algs, old.prf), slice_of(old.sk_d, old.len), m->ni, m->nr,
                             m->spi_i, m->spi_r, e->s);
@@ -193,7 +197,8 @@ void keys_ike_resume(struct keys *k, struct ipc_chan *c, const struct msg_IKE_RE
     }
     e->resumed = e->ppk_tried = true;    // what went into SK_d is in its keys
     e->own_again = e->peer_again = true; // no other rounds of authentication
-    e->by = ref;
+    if (e->rare)
+        e->rare->by = ref;
     e->message_alone = m->initiator && m->message_alone;
     keys_send_ike(c, m->req, e->s);
 }
@@ -202,7 +207,8 @@ bool keys_ticket_use(struct keys *k, struct ike_entry *e)
 {
     if (e->initiator)
         return true;
-    bool good = ticket_is_good(&k->tickets, e->by);
-    ticket_use_up(&k->tickets, e->by);
+    bool good = e->rare && ticket_is_good(&k->tickets, e->rare->by);
+    if (good)
+        ticket_use_up(&k->tickets, e->rare->by);
     return good;
 }

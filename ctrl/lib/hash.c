@@ -13,7 +13,7 @@ struct place {
     unsigned i;
 };
 
-static struct hash_node **node_at(const struct hash *t, struct place p)
+static struct hash_one **node_at(const struct hash *t, struct place p)
 {
     return &t->groups[p.group].node[p.i];
 }
@@ -36,7 +36,7 @@ static bool find(const struct hash *t, uint64_t hash, struct place *out)
 }
 
 // The first of its hash, where there is room.
-static struct place put(struct hash *t, struct hash_node *n)
+static struct place put(struct hash *t, struct hash_one *n)
 {
     size_t at = hash_home(t, n->hash);
     for (;; at = hash_behind(t, at)) {
@@ -64,10 +64,12 @@ static bool too_full(const struct hash *t, size_t used) // three quarters at mos
     return t->size == 1 ? used > HASH_GROUP : 4 * used > 3 * HASH_GROUP * t->size;
 }
 
-static bool grow(struct hash *t) // false: no memory
+// By a quarter: what is empty is memory too, a hundred thousand SAs stand in a dozen tables. False: no
+// memory.
+static bool grow(struct hash *t)
 {
     enum { LINE = sizeof(struct hash_group), MALLOC_ALIGNS = 16 };
-    struct hash bigger = {.size = t->size + (t->size + 1) / 2, .used = t->used, .count = t->count};
+    struct hash bigger = {.size = t->size + (t->size + 3) / 4, .used = t->used, .count = t->count};
     if (!bigger.size)
         bigger.size = 1;
     bigger.memory = calloc(1, bigger.size * LINE + (bigger.size > 1 ? LINE - MALLOC_ALIGNS : 0));
@@ -77,7 +79,7 @@ static bool grow(struct hash *t) // false: no memory
     bigger.groups =
         (struct hash_group *)(void *)((char *)bigger.memory + (bigger.size > 1 && off ? LINE - off : 0));
     for (size_t i = 0; i < t->size * HASH_GROUP; i++) {
-        struct hash_node *n = t->groups[i / HASH_GROUP].node[i % HASH_GROUP];
+        struct hash_one *n = t->groups[i / HASH_GROUP].node[i % HASH_GROUP];
         if (n)
             put(&bigger, n);
     }
@@ -94,24 +96,39 @@ int hash_room(struct hash *t, size_t n)
     return 0;
 }
 
+static struct hash_node *chain(struct hash_one *n)
+{
+    return (struct hash_node *)(void *)n;
+}
+
+// Into a place of its own, where there is none of its hash.
+static int enter(struct hash *t, struct hash_one *n, uint64_t hash)
+{
+    if (too_full(t, t->used + 1) && !grow(t) && t->used == t->size * HASH_GROUP)
+        return -ENOMEM;
+    n->hash = hash;
+    struct place p = put(t, n);
+    t->used++;
+    t->count++;
+    if (p.group * HASH_GROUP + p.i < t->from)
+        t->from = p.group * HASH_GROUP + p.i;
+    return 0;
+}
+
 int hash_add(struct hash *t, struct hash_node *n, uint64_t hash)
 {
     struct place p;
-    bool chained = find(t, hash, &p);
-    if (!chained && too_full(t, t->used + 1) && !grow(t) && t->used == t->size * HASH_GROUP)
-        return -ENOMEM;
-    n->hash = hash;
-    n->next = n->prev = NULL;
-    if (chained) {
-        n->next = *node_at(t, p);
-        n->next->prev = n;
-        *node_at(t, p) = n;
-    } else {
-        p = put(t, n);
-        t->used++;
+    if (!find(t, hash, &p)) {
+        if (enter(t, &n->one, hash) < 0)
+            return -ENOMEM;
+        n->next = n->prev = NULL;
+        return 0;
     }
-    if (p.group * HASH_GROUP + p.i < t->from)
-        t->from = p.group * HASH_GROUP + p.i;
+    n->one.hash = hash;
+    n->prev = NULL;
+    n->next = chain(*node_at(t, p));
+    n->next->prev = n;
+    *node_at(t, p) = &n->one;
     t->count++;
     return 0;
 }
@@ -122,16 +139,30 @@ void hash_del(struct hash *t, struct hash_node *n)
     if (n->prev) {
         n->prev->next = n->next;
     } else {
-        if (!find(t, n->hash, &p) || *node_at(t, p) != n)
+        if (!find(t, n->one.hash, &p) || *node_at(t, p) != &n->one)
             return;
         if (n->next)
-            *node_at(t, p) = n->next;
+            *node_at(t, p) = &n->next->one;
         else
             take_out(t, p);
     }
     if (n->next)
         n->next->prev = n->prev;
     n->next = n->prev = NULL;
+    t->count--;
+}
+
+int hash_put(struct hash *t, struct hash_one *n, uint64_t hash)
+{
+    return hash_only(t, hash) ? -EEXIST : enter(t, n, hash);
+}
+
+void hash_take(struct hash *t, struct hash_one *n)
+{
+    struct place p;
+    if (!find(t, n->hash, &p) || *node_at(t, p) != n)
+        return;
+    take_out(t, p);
     t->count--;
 }
 
@@ -148,7 +179,7 @@ static size_t first_from(const struct hash *t, size_t place)
     return place;
 }
 
-static struct hash_node *at_or_none(const struct hash *t, size_t place)
+static struct hash_one *at_or_none(const struct hash *t, size_t place)
 {
     return place < t->size * HASH_GROUP ? t->groups[place / HASH_GROUP].node[place % HASH_GROUP] : NULL;
 }
@@ -156,9 +187,18 @@ static struct hash_node *at_or_none(const struct hash *t, size_t place)
 struct hash_node *hash_pop(struct hash *t)
 {
     t->from = first_from(t, t->from);
-    struct hash_node *n = at_or_none(t, t->from);
+    struct hash_node *n = chain(at_or_none(t, t->from));
     if (n)
         hash_del(t, n);
+    return n;
+}
+
+struct hash_one *hash_pop_one(struct hash *t)
+{
+    t->from = first_from(t, t->from);
+    struct hash_one *n = at_or_none(t, t->from);
+    if (n)
+        hash_take(t, n);
     return n;
 }
 
@@ -169,8 +209,8 @@ struct hash_node *hash_each(const struct hash *t, const struct hash_node *after)
         return after->next;
     size_t from = t->from;
     if (after)
-        from = find(t, after->hash, &p) ? p.group * HASH_GROUP + p.i + 1 : t->size * HASH_GROUP;
-    return at_or_none(t, first_from(t, from));
+        from = find(t, after->one.hash, &p) ? p.group * HASH_GROUP + p.i + 1 : t->size * HASH_GROUP;
+    return chain(at_or_none(t, first_from(t, from)));
 }
 
 // ---- SipHash-1-3 (Aumasson and Bernstein) with the seed as both halves of its key

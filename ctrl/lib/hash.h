@@ -7,6 +7,9 @@
 //   for (n = hash_first(&t, h); n; n = hash_next(n))
 //       if (same_key(n)) ...
 //
+// Where no two have one hash, as where it stands for a number that is only there once, a node is a third as
+// long: struct hash_one, with hash_put, hash_only, hash_take and hash_pop_one. A table has nodes of one kind.
+//
 // Keys that a stranger chooses are hashed with a secret (hash_bytes with a random seed). All 64 bits of a
 // hash count.
 #ifndef CTRL_HASH_H
@@ -16,15 +19,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct hash_node {
-    struct hash_node *next, *prev; // of the same hash; both NULL outside a table
+struct hash_one {
     uint64_t hash;
+};
+struct hash_node {
+    struct hash_one one;           // first: places of a table point to it
+    struct hash_node *next, *prev; // of the same hash; both NULL outside a table
 };
 enum { HASH_GROUP = 6 };
 struct hash_group { // a cache line
     uint16_t tag[HASH_GROUP];
     uint32_t past; // nodes that stand in a later group, as there was no room here or before
-    struct hash_node *node[HASH_GROUP]; // the newest of its hash; NULL: empty
+    struct hash_one *node[HASH_GROUP]; // the newest of its hash; NULL: empty
 };
 struct hash {                  // all zero: empty
     struct hash_group *groups; // in `memory`
@@ -49,6 +55,9 @@ int hash_add(struct hash *t, struct hash_node *n, uint64_t hash);
 int hash_room(struct hash *t, size_t n);
 // At once, however many have its hash. It may not be in it: all zero, or taken out before.
 void hash_del(struct hash *t, struct hash_node *n);
+// The same of a node that is to be the only one of its hash: -EEXIST where another one has it.
+int hash_put(struct hash *t, struct hash_one *n, uint64_t hash);
+void hash_take(struct hash *t, struct hash_one *n);
 void hash_free(struct hash *t); // its groups; the nodes are the caller's
 
 // Where the search for it begins: the hash's upper half, as a part of the whole, of as many groups. They need
@@ -61,7 +70,8 @@ static inline size_t hash_behind(const struct hash *t, size_t group)
 {
     return group + 1 < t->size ? group + 1 : 0;
 }
-static inline struct hash_node *hash_first(const struct hash *t, uint64_t hash)
+// The one with that hash, or NULL.
+static inline struct hash_one *hash_only(const struct hash *t, uint64_t hash)
 {
     uint16_t tag = (uint16_t)hash;
     size_t at = hash_home(t, hash);
@@ -75,6 +85,10 @@ static inline struct hash_node *hash_first(const struct hash *t, uint64_t hash)
     }
     return NULL;
 }
+static inline struct hash_node *hash_first(const struct hash *t, uint64_t hash)
+{
+    return (struct hash_node *)(void *)hash_only(t, hash);
+}
 static inline void hash_ask(const struct hash *t, uint64_t hash) // it will be looked for
 {
     if (t->size)
@@ -86,6 +100,7 @@ static inline struct hash_node *hash_next(const struct hash_node *n)
 }
 // Any node, taken out: to empty the table with. NULL: it is empty.
 struct hash_node *hash_pop(struct hash *t);
+struct hash_one *hash_pop_one(struct hash *t);
 // All nodes in no order: start with NULL; NULL ends it. Nothing may be added or removed meanwhile.
 struct hash_node *hash_each(const struct hash *t, const struct hash_node *after);
 

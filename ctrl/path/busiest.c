@@ -186,7 +186,7 @@ void busiest_follows(struct path *p, struct child *c)
 
 void busiest_look(struct path *p)
 {
-    uint64_t now = loop_now(p->loop), every = LOOK_MS + p->by_id.count / SAS_PER_MS;
+    uint64_t now = loop_now(p->loop), every = LOOK_MS + p->by_spi.count / SAS_PER_MS;
     struct look l = {.first = now - p->busiest_at > 3 * every};
     if (!p->engines[PATH_CARD].returned || now - p->busiest_at < every)
         return;

@@ -11,7 +11,7 @@ static uint64_t later(uint64_t a, uint64_t b)
 
 static uint64_t last_use(const struct child *c)
 {
-    uint64_t at = c->idle ? c->idle->from : 0;
+    uint64_t at = child_idle(c) ? child_idle(c)->from : 0;
     for (const struct child *s = c->policy ? policy_now(c->policy)->sas : NULL; s; s = s->serves_next)
         at = later(at, later(s->out.used_at, s->in.used_at));
     return at;
@@ -22,8 +22,8 @@ static void look(struct timer *t)
     struct child *c = t->ctx;
     struct path *p = c->w->p;
     uint64_t now = loop_now(p->loop), at = last_use(c), due = at + 1000ull * c->c.idle_s;
-    if (now >= due && at != c->idle->told) { // once, until it is used again
-        c->idle->told = at;
+    if (now >= due && at != child_idle(c)->told) { // once, until it is used again
+        child_idle(c)->told = at;
         ipc_send(p->ike, MSG_CHILD_EVENT,
                  &(struct msg_CHILD_EVENT){.child_id = c->c.child_id, .event = CHILD_EVENT_IDLE});
     }
@@ -33,18 +33,18 @@ static void look(struct timer *t)
 void idle_start(struct path *p, struct child *c)
 {
     uint64_t now = loop_now(p->loop), from = 0;
-    if (!c->idle)
+    if (!child_idle(c))
         return;
     for (const struct child *s = policy_now(c->policy)->sas; s; s = s->serves_next)
         if (s != c && s->installed)
             from = later(from, last_use(s));
-    c->idle->from = from && now - from < 1000ull * c->c.idle_s ? from : now;
-    c->idle->timer = (struct timer){.fire = look, .ctx = c};
-    timer_set(p->loop, &c->idle->timer, c->idle->from + 1000ull * c->c.idle_s);
+    child_idle(c)->from = from && now - from < 1000ull * c->c.idle_s ? from : now;
+    child_idle(c)->timer = (struct timer){.fire = look, .ctx = c};
+    timer_set(p->loop, &child_idle(c)->timer, child_idle(c)->from + 1000ull * c->c.idle_s);
 }
 
 void idle_stop(struct path *p, struct child *c)
 {
-    if (c->idle)
-        timer_stop(p->loop, &c->idle->timer);
+    if (child_idle(c))
+        timer_stop(p->loop, &child_idle(c)->timer);
 }

@@ -157,7 +157,7 @@ static void sweep_when_known(struct timer *t)
             "%u objects in the kernel of an earlier run stay, and what they protect stays blocked, until all "
             "addresses of connection '%s' are known: its pools are not all loaded, or there is no way to its "
             "peer",
-            n, later->conn);
+            n, policy_conn(later));
     p->watch.later_told = n > 0;
     timer_set(p->loop, t, loop_now(p->loop) + AGAIN_MS);
 }

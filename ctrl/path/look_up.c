@@ -140,7 +140,7 @@ enum spd_verdict look_up_policy(struct worker *w, struct look_up *l, struct poli
 static bool one_child(const struct policy *a, const struct policy *b)
 {
     return a == b || (a->action == POLICY_PROTECT && b->action == POLICY_PROTECT &&
-                      !strcmp(a->conn, b->conn) && !strcmp(a->child, b->child));
+                      !strcmp(policy_conn(a), policy_conn(b)) && !strcmp(policy_child(a), policy_child(b)));
 }
 
 bool look_up_lets_in(struct worker *w, const struct child *c, struct look_up *l)

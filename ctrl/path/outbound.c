@@ -18,8 +18,8 @@ static void note_acquire(struct worker *w, struct policy *pol, const struct fiel
         return;
     struct msg_ACQUIRE m = {.policy_id = base->id};
     fields_selectors(f, &m.local_ts, &m.remote_ts);
-    snprintf(m.conn, sizeof(m.conn), "%s", base->conn);
-    snprintf(m.child, sizeof(m.child), "%s", base->child);
+    snprintf(m.conn, sizeof(m.conn), "%s", policy_conn(base));
+    snprintf(m.child, sizeof(m.child), "%s", policy_child(base));
     if (note_to_ike(w, MSG_ACQUIRE, &m))
         atomic_store_explicit(&base->whole->acquired_at, now, memory_order_relaxed);
 }

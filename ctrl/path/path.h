@@ -101,10 +101,10 @@ struct child_facts { // of CHILD, what is needed after the installation
     const char *name;
 };
 struct worker;
-struct child {                 // what a packet meets first
-    struct hash_node spi_node; // by inbound SPI
-    struct policy *policy;     // that it serves
-    struct traffic *traffic;   // of its names; NULL: it is not installed yet
+struct child {                // what a packet meets first
+    struct hash_one spi_node; // by inbound SPI
+    struct policy *policy;    // that it serves
+    struct traffic *traffic;  // of its names; NULL: it is not installed yet
     struct child *serves_next, **serves_at;
     struct worker *w;           // whose packets are its
     unsigned in_flight;         // packets that point here, and callers; freed only at 0
@@ -118,28 +118,29 @@ struct child {                 // what a packet meets first
     uint8_t limit_told;  // ... that is on its way to ike
     struct half out, in;
     struct child_lease lease;
-    struct hash_node id_node;               // by child_id
+    struct hash_one id_node;                // by child_id, until it is dying
     struct child *next, **at;               // of all
     struct child *counts_next, **counts_at; // that count in `traffic`
     struct child_facts c;
     uint64_t installed_at, path_since, traffic_event_at, rebound_event_at;
     uint32_t path_mtu, inner_mtu; // see mtu.h; 0: nobody has asked yet
     uint64_t mtu_at;              // ms
-    struct child_idle *idle;      // in this memory; NULL: it may be idle for ever
     // Of the outbound half, before the last move: what was sealed for it may come. NULL: it has not moved.
     struct esp_endpoint *before;
     struct reason *reason; // why it is not on a card; NULL: none to tell
     uint8_t alg;           // enum esp_alg
     bool ah, on_card;
     uint8_t inner;          // ESP_FAMILY_* that may be inside
-    uint8_t seen_words;     // of 64 numbers: those of the replay window
     uint16_t keymat;        // octets of one direction
     uint32_t carried, load; // see busiest.c
     uint32_t size;          // octets of this: it is wiped
     uint32_t keys_req;      // RESULT due to keys
-    // Of its own length: the window that the next engine starts with; `idle`; KEYMAT out and in, which is
-    // needed again when an engine fails; and the name.
-    uint64_t seen[];
+    // The replay window that the next engine starts with. NULL: it has not left an engine, and can leave
+    // none, as in software, which it only leaves with room for that.
+    uint64_t *seen;
+    // Of its own length: child_idle; KEYMAT out and in, which is needed again when an engine fails; and the
+    // name.
+    _Alignas(8) uint8_t tail[];
 };
 struct reason { // many children have the same one
     unsigned users;
@@ -147,8 +148,11 @@ struct reason { // many children have the same one
 };
 static inline uint8_t *child_keymat(struct child *c, enum esp_dir dir)
 {
-    return (uint8_t *)(c->seen + c->seen_words) + (c->idle ? sizeof(*c->idle) : 0) +
-           (dir == ESP_IN ? c->keymat : 0);
+    return c->tail + (c->c.idle_s ? sizeof(struct child_idle) : 0) + (dir == ESP_IN ? c->keymat : 0);
+}
+static inline struct child_idle *child_idle(const struct child *c) // NULL: it may be idle for ever
+{
+    return c->c.idle_s ? (struct child_idle *)(uintptr_t)c->tail : NULL;
 }
 static inline enum esp_dir half_dir(const struct half *h)
 {
@@ -327,7 +331,7 @@ static inline void child_ask(const struct child *c)
 }
 static inline void sadb_ask_child(const struct path *p, uint32_t spi)
 {
-    const struct hash_node *n = hash_first(&p->by_spi, hash_u64(spi));
+    const struct hash_one *n = hash_only(&p->by_spi, hash_u64(spi));
     if (n) {
         __builtin_prefetch(n);
         __builtin_prefetch((const char *)n - offsetof(struct child, spi_node) + offsetof(struct child, in));

@@ -11,18 +11,14 @@
 // hash_u64 gives no two numbers of 32 bits the same hash: what is found is it.
 struct child *sadb_by_spi(struct path *p, uint32_t spi)
 {
-    struct hash_node *n = hash_first(&p->by_spi, hash_u64(spi));
+    struct hash_one *n = hash_only(&p->by_spi, hash_u64(spi));
     return n ? (struct child *)((char *)n - offsetof(struct child, spi_node)) : NULL;
 }
 
 struct child *sadb_by_id(struct path *p, uint32_t child_id)
 {
-    for (struct hash_node *n = hash_first(&p->by_id, hash_u64(child_id)); n; n = hash_next(n)) {
-        struct child *c = (struct child *)((char *)n - offsetof(struct child, id_node));
-        if (!c->dying)
-            return c;
-    }
-    return NULL;
+    struct hash_one *n = hash_only(&p->by_id, hash_u64(child_id));
+    return n ? (struct child *)((char *)n - offsetof(struct child, id_node)) : NULL;
 }
 
 // Nothing but a text hangs on it: without memory there is none.
@@ -76,8 +72,8 @@ static void unlink_child(struct path *p, struct child *c)
     *c->at = c->next;
     if (c->next)
         c->next->at = c->at;
-    hash_del(&p->by_spi, &c->spi_node);
-    hash_del(&p->by_id, &c->id_node);
+    hash_take(&p->by_spi, &c->spi_node);
+    hash_take(&p->by_id, &c->id_node);
 }
 
 static void free_child(struct path *p, struct child *c)
@@ -86,6 +82,7 @@ static void free_child(struct path *p, struct child *c)
     spd_release(p, c);
     reason_leave(p, c->reason);
     free(c->before);
+    free(c->seen);
     OPENSSL_cleanse(c, c->size);
     free(c); // still locked: its page may hold another one's keys
 }
@@ -161,6 +158,7 @@ static void delete_half(struct path *p, struct half *h)
 void sadb_begin_delete(struct path *p, struct child *c)
 {
     c->dying = true;
+    hash_take(&p->by_id, &c->id_node);
     idle_stop(p, c);
     spd_retire(p, c); // a deleted one takes no new packets
     sadb_hold(c);
@@ -172,8 +170,8 @@ void sadb_begin_delete(struct path *p, struct child *c)
 
 void sadb_delete(struct path *p, uint32_t child_id)
 {
-    struct child *c;
-    while ((c = sadb_by_id(p, child_id))) {
+    struct child *c = sadb_by_id(p, child_id);
+    if (c) {
         sadb_report(p, c, false, "it was deleted while it was being added"); // who asked waits no longer
         sadb_begin_delete(p, c);
     }
@@ -246,6 +244,8 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
     bool unwanted = c->installed && c->declined && !c->dying;
     h->sa = sa;
     h->state = HALF_READY;
+    if (h == &c->in && h->engine == path_soft(p))
+        sadb_no_seen(c);
     if (c->dying) {
         added_to_die(p, h);
         return;
@@ -325,10 +325,11 @@ static void leased(struct path *p, struct half *h, const struct esp_event *ev)
 void sadb_take_over(struct half *h, uint64_t seq, const uint64_t *seen)
 {
     struct child *c = h->child;
+    size_t octets = half_dir(h) == ESP_IN ? child_seen_octets(c) : 0;
     h->seq = seq;
-    if (half_dir(h) == ESP_IN)
-        memcpy(c->seen, seen, c->seen_words * sizeof(c->seen[0]));
-    else if (h->last_seq >= h->seq)
+    if (octets)
+        memcpy(c->seen, seen, octets);
+    if (half_dir(h) == ESP_OUT && h->last_seq >= h->seq)
         h->seq = h->last_seq + 1;
 }
 

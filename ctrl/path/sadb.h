@@ -19,7 +19,14 @@ bool sadb_want_card(const struct path *p, const struct child *c, enum offload_mo
 // sadb_move.c
 // Software has let go of it: into the card, or back where that has gone again or has no room.
 void sadb_arrive_home(struct path *p, struct half *h, struct esp_error *err);
-bool sadb_let_leave(struct half *h); // the card; false: that has failed
+bool sadb_let_leave(struct half *h);  // the card; false: that has failed
+bool sadb_seen_room(struct child *c); // so that its inbound half can leave an engine; false: no memory
+void sadb_no_seen(struct child *c);
+static inline size_t child_seen_octets(const struct child *c) // of the window that is handed over
+{
+    uint32_t window = c->c.replay_window < ESP_MAX_WINDOW ? c->c.replay_window : ESP_MAX_WINDOW;
+    return (window + 63) / 64 * sizeof(c->seen[0]);
+}
 bool sadb_is_home(const struct path *p, const struct child *c);
 
 #endif

@@ -87,8 +87,8 @@ void sadb_shape(const struct half *h, struct esp_sa_params *s)
     limits_left(h, s);
     memcpy(s->src, ends.src, 16);
     memcpy(s->dst, ends.dst, 16);
-    if (dir == ESP_IN && h->seq) {
-        memcpy(s->seen, c->seen, c->seen_words * sizeof(c->seen[0]));
+    if (dir == ESP_IN && h->seq && c->seen) { // otherwise it goes nowhere: it is only asked what could be
+        memcpy(s->seen, c->seen, child_seen_octets(c));
         s->seen[0] |= 1;
     }
 }
@@ -110,27 +110,19 @@ int sadb_capable(struct esp_engine *e, const struct half *h, struct esp_error *w
     return e->ops->capable(e, &params, why);
 }
 
-static unsigned window_words(uint32_t window)
-{
-    return ((window < ESP_MAX_WINDOW ? window : ESP_MAX_WINDOW) + 63) / 64;
-}
-
 static struct child *new_child(struct path *p, const struct msg_CHILD *m,
                                const struct msg_CHILD_INSTALL *with)
 {
-    size_t name = strlen(m->name) + 1, words = window_words(m->replay_window);
-    size_t idle = m->idle_s ? sizeof(struct child_idle) : 0;
-    size_t size =
-        sizeof(struct child) + words * sizeof(uint64_t) + idle + with->key_out.len + with->key_in.len + name;
+    size_t name = strlen(m->name) + 1, idle = m->idle_s ? sizeof(struct child_idle) : 0;
+    size_t size = sizeof(struct child) + idle + with->key_out.len + with->key_in.len + name;
     struct child *c = calloc(1, size);
     if (!c)
         return NULL;
     if (!p->locked)
         mlock(c, size); // as far as RLIMIT_MEMLOCK goes; cores are off in any case
     c->size = (uint32_t)size;
-    c->seen_words = (uint8_t)words;
-    c->idle = idle ? (struct child_idle *)(void *)(c->seen + words) : NULL;
     c->keymat = (uint16_t)with->key_out.len; // if the other one is as long: see check
+    c->c.idle_s = m->idle_s;                 // where the keys are
     uint8_t *key = child_keymat(c, ESP_OUT);
     if (with->key_out.len)
         memcpy(key, with->key_out.p, with->key_out.len);
@@ -178,10 +170,10 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m,
 
 static int link_child(struct path *p, struct child *c)
 {
-    if (hash_add(&p->by_spi, &c->spi_node, hash_u64(c->c.spi_in)) < 0)
+    if (hash_put(&p->by_spi, &c->spi_node, hash_u64(c->c.spi_in)) < 0)
         return -ENOMEM;
-    if (hash_add(&p->by_id, &c->id_node, hash_u64(c->c.child_id)) < 0) {
-        hash_del(&p->by_spi, &c->spi_node);
+    if (hash_put(&p->by_id, &c->id_node, hash_u64(c->c.child_id)) < 0) {
+        hash_take(&p->by_spi, &c->spi_node);
         return -ENOMEM;
     }
     c->next = p->children;
@@ -284,6 +276,8 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
     int rc = check(c, m, &err);
     if (rc == 0 && sadb_by_spi(p, c->c.spi_in))
         rc = esp_fail(&err, -EEXIST, "SPI", "inbound SPI %08x is in use", c->c.spi_in);
+    if (rc == 0 && sadb_by_id(p, c->c.child_id))
+        rc = esp_fail(&err, -EEXIST, "child", "number %u is in use", c->c.child_id);
     if (rc == 0)
         rc = spd_attach(p, c, &inner.CHILD, &err);
     if (rc == 0 && link_child(p, c) < 0) {

@@ -3,11 +3,26 @@
 #include "ctrl/path/sadb.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <openssl/crypto.h>
 
 #include "ctrl/lib/log.h"
 
 #define NEVER UINT64_MAX
+
+bool sadb_seen_room(struct child *c)
+{
+    size_t octets = child_seen_octets(c);
+    if (!c->seen && octets)
+        c->seen = calloc(1, octets);
+    return c->seen || !octets;
+}
+
+void sadb_no_seen(struct child *c)
+{
+    free(c->seen);
+    c->seen = NULL;
+}
 
 int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct esp_error *err)
 {
@@ -25,6 +40,8 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
             l->limit = NEVER;
         }
     }
+    if (h == &h->child->in && e == path_card(p) && !sadb_seen_room(h->child))
+        return esp_fail(err, -ENOMEM, "sa", "out of memory");
     h->leasing = h->spent = h->moved = false;
     sadb_params(h, &params);
     params.queue = e == path_card(p) ? 0 : (uint16_t)h->child->w->index;
@@ -116,7 +133,7 @@ bool sadb_return(struct path *p, struct child *c)
     struct esp_error why = {0};
     if (!c->card_missing || c->dying || c->w != p->worker || c->in.state != HALF_READY ||
         c->out.state != HALF_READY || sadb_capable(card, &c->in, &why) < 0 ||
-        sadb_capable(card, &c->out, &why) < 0)
+        sadb_capable(card, &c->out, &why) < 0 || !sadb_seen_room(c))
         return false;
     go_home(p, &c->in);
     go_home(p, &c->out);

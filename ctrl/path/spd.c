@@ -55,12 +55,12 @@ static uint64_t rank_of(const struct policy *pol, uint32_t priority, uint32_t or
 
 // ---- policies
 
-static struct policy *make(const struct policy *like, struct selectors local, struct selectors remote)
+// Its head and selectors, with more octets behind them.
+static struct policy *make(const struct policy *like, struct selectors local, struct selectors remote,
+                           size_t more)
 {
-    enum { ALIGN = _Alignof(struct policy_whole) };
-    size_t conn = strlen(like->conn) + 1, child = strlen(like->child) + 1, n = local.count + remote.count;
-    size_t own = (sizeof(*like) + n * sizeof(struct ts) + ALIGN - 1) / ALIGN * ALIGN;
-    struct policy *pol = calloc(1, own + (like->of ? 0 : sizeof(struct policy_whole) + conn + child));
+    size_t n = local.count + remote.count;
+    struct policy *pol = calloc(1, sizeof(*like) + n * sizeof(struct ts) + more);
     if (!pol)
         return NULL;
     memcpy(pol, like, sizeof(*like));
@@ -70,13 +70,24 @@ static struct policy *make(const struct policy *like, struct selectors local, st
         memcpy(pol->ts, local.t, local.count * sizeof(struct ts));
     if (remote.count)
         memcpy(pol->ts + local.count, remote.t, remote.count * sizeof(struct ts));
-    if (like->of)
-        return pol;
-    pol->whole = (struct policy_whole *)(void *)((char *)pol + own);
+    return pol;
+}
+
+static struct policy *make_whole(const struct policy *like, const char *conn, const struct policy_spec *s)
+{
+    enum { ALIGN = _Alignof(struct policy_whole) };
+    size_t n = strlen(conn) + 1, m = strlen(s->child) + 1;
+    size_t selectors = (s->local.count + s->remote.count) * sizeof(struct ts);
+    size_t fill = (ALIGN - (sizeof(*like) + selectors) % ALIGN) % ALIGN;
+    struct policy *pol = make(like, selectors_of(&s->local), selectors_of(&s->remote),
+                              fill + sizeof(struct policy_whole) + n + m);
+    if (!pol)
+        return NULL;
+    pol->whole = (struct policy_whole *)(void *)((char *)pol->ts + selectors + fill);
     pol->whole->pol = pol;
     char *names = (char *)(pol->whole + 1);
-    pol->conn = memcpy(names, like->conn, conn);
-    pol->child = memcpy(names + conn, like->child, child);
+    pol->whole->conn = memcpy(names, conn, n);
+    pol->whole->child = memcpy(names + n, s->child, m);
     return pol;
 }
 
@@ -106,7 +117,7 @@ static struct policy *of_conn_node(struct hash_node *n)
 
 static struct policy *next_of_conn(struct hash_node *n, const char *conn)
 {
-    while (n && strcmp(of_conn_node(n)->conn, conn))
+    while (n && strcmp(policy_conn(of_conn_node(n)), conn))
         n = hash_next(n);
     return of_conn_node(n);
 }
@@ -118,7 +129,7 @@ struct policy *spd_first_of_conn(const struct spd *s, const char *conn)
 
 struct policy *spd_next_of_conn(const struct policy *pol)
 {
-    return next_of_conn(hash_next(&pol->whole->conn_node), pol->conn);
+    return next_of_conn(hash_next(&pol->whole->conn_node), policy_conn(pol));
 }
 
 int spd_classify(struct spd *s, struct policy *pol, struct esp_error *err)
@@ -166,7 +177,7 @@ static int enter(struct path *p, struct policy *pol, struct esp_error *err)
     struct spd *s = &p->spd;
     int rc = spd_classify(s, pol, err);
     if (rc == 0 && (hash_add(&s->by_id, &pol->node, hash_u64(pol->id)) < 0 ||
-                    hash_add(&s->by_conn, &pol->whole->conn_node, hash_str(0, pol->conn)) < 0))
+                    hash_add(&s->by_conn, &pol->whole->conn_node, hash_str(0, policy_conn(pol))) < 0))
         rc = esp_fail(err, -ENOMEM, "policy", "out of memory");
     if (rc < 0)
         leave(p, pol);
@@ -187,9 +198,10 @@ struct change {
 
 static bool same(const struct policy *pol, const char *conn, uint64_t peer, const struct policy_spec *s)
 {
-    bool eq = !strcmp(pol->conn, conn) && policy_peer(pol) == peer && !strcmp(pol->child, s->child) &&
-              pol->action == s->action && pol->mode == s->mode && pol->given == s->given &&
-              pol->local_count == s->local.count && pol->remote_count == s->remote.count;
+    bool eq = !strcmp(policy_conn(pol), conn) && policy_peer(pol) == peer &&
+              !strcmp(policy_child(pol), s->child) && pol->action == s->action && pol->mode == s->mode &&
+              pol->given == s->given && pol->local_count == s->local.count &&
+              pol->remote_count == s->remote.count;
     for (unsigned i = 0; eq && i < pol->local_count; i++)
         eq = ts_eq(&policy_local(pol).t[i], &s->local.t[i]);
     for (unsigned i = 0; eq && i < pol->remote_count; i++)
@@ -199,21 +211,19 @@ static bool same(const struct policy *pol, const char *conn, uint64_t peer, cons
 
 static int bear(struct change *c, const struct policy_spec *s, struct esp_error *err)
 {
-    struct policy like = {.conn = c->conn,
-                          .child = s->child,
-                          .id = s->id,
+    struct policy like = {.id = s->id,
                           .action = s->action,
                           .mode = s->mode,
                           .trap = s->trap,
                           .given = s->given,
                           .later = s->later,
                           .loaded = true};
-    struct policy *pol = make(&like, selectors_of(&s->local), selectors_of(&s->remote));
+    struct policy *pol = make_whole(&like, c->conn, s);
     if (!pol)
         return esp_fail(err, -ENOMEM, s->child, "out of memory");
     pol->whole->peer = c->peer;
     if (pol->action == POLICY_PROTECT)
-        pol->whole->traffic = traffic_find(c->p, pol->conn, pol->child);
+        pol->whole->traffic = traffic_find(c->p, policy_conn(pol), policy_child(pol));
     pol->dynamic = any_dynamic(policy_local(pol)) || any_dynamic(policy_remote(pol));
     pol->rank = rank_of(pol, s->priority, c->p->spd.order++);
     int rc = enter(c->p, pol, err);
@@ -232,8 +242,8 @@ static int plan_one(struct change *c, unsigned i, struct esp_error *err)
     if (!old || old->into) // a number that SAs know another policy by hides behind that of the new one
         return bear(c, s, err);
     if (!same(old, c->conn, c->peer, s))
-        return esp_fail(err, -EEXIST, s->child, "policy id %u is that of %.60s/%.60s", s->id, old->conn,
-                        old->child);
+        return esp_fail(err, -EEXIST, s->child, "policy id %u is that of %.60s/%.60s", s->id,
+                        policy_conn(old), policy_child(old));
     for (unsigned j = 0; j < c->born_count; j++)
         if (c->born[j] == old)
             return esp_fail(err, -EEXIST, s->child, "policy id %u is there twice", s->id);
@@ -414,10 +424,11 @@ static int check_child(struct path *p, const struct msg_CHILD *c, struct policy 
     if (!pol)
         return esp_fail(err, -ENOENT, "policy", "there is none with id %u", c->policy_id);
     if (pol->action != POLICY_PROTECT)
-        return esp_fail(err, -EPERM, "policy", "%.60s/%.60s does not protect", pol->conn, pol->child);
+        return esp_fail(err, -EPERM, "policy", "%.60s/%.60s does not protect", policy_conn(pol),
+                        policy_child(pol));
     if (pol->mode != c->mode)
-        return esp_fail(err, -EPERM, "mode", "%.60s/%.60s asks for %s mode", pol->conn, pol->child,
-                        pol->mode == MODE_TUNNEL ? "tunnel" : "transport");
+        return esp_fail(err, -EPERM, "mode", "%.60s/%.60s asks for %s mode", policy_conn(pol),
+                        policy_child(pol), pol->mode == MODE_TUNNEL ? "tunnel" : "transport");
     if ((rc = check_side(&c->local_ts, policy_local(pol), &c->local, transport, "local_ts", err)) < 0 ||
         (rc = check_side(&c->remote_ts, policy_remote(pol), &c->remote, transport, "remote_ts", err)) < 0)
         return rc;
@@ -463,14 +474,12 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
                          struct esp_error *err)
 {
     struct policy like = {.of = of,
-                          .conn = of->conn,
-                          .child = of->child,
                           .id = of->id,
                           .action = of->action,
                           .mode = of->mode,
                           .given = of->given,
                           .rank = spd_instance_rank(of, policy_now(of)->rank)};
-    struct policy *pol = make(&like, selectors_of(&c->local_ts), selectors_of(&c->remote_ts));
+    struct policy *pol = make(&like, selectors_of(&c->local_ts), selectors_of(&c->remote_ts), 0);
     if (!pol)
         return esp_fail(err, -ENOMEM, "policy", "out of memory");
     heir_of_instance(&p->spd, pol);
@@ -504,11 +513,12 @@ static bool count_traffic(struct path *p, struct policy *of)
 {
     struct policy_whole *w = of->whole;
     if (!w->traffic)
-        w->traffic = traffic_get(p, of->conn, of->child);
+        w->traffic = traffic_get(p, policy_conn(of), policy_child(of));
     if (!w->traffic)
         return false;
-    for (struct policy *i = spd_first_of_conn(&p->spd, of->conn); i; i = spd_next_of_conn(i))
-        if (!i->whole->traffic && i->action == POLICY_PROTECT && strcmp(i->child, of->child) == 0)
+    for (struct policy *i = spd_first_of_conn(&p->spd, policy_conn(of)); i; i = spd_next_of_conn(i))
+        if (!i->whole->traffic && i->action == POLICY_PROTECT &&
+            strcmp(policy_child(i), policy_child(of)) == 0)
             i->whole->traffic = traffic_ref(w->traffic);
     return true;
 }
@@ -579,7 +589,7 @@ void spd_drop_unneeded(struct path *p, struct policy *pol)
     if (pol->loaded || !serves_nobody(pol) || p->leaving)
         return;
     if (pol->hold && policy_kernel(p, (struct policies){&pol, 1}, (struct policies){0}, &err) < 0)
-        LOGF(KNL, 0, "policy %s/%s: %s: %s", pol->conn, pol->child, err.field, err.text);
+        LOGF(KNL, 0, "policy %s/%s: %s: %s", policy_conn(pol), policy_child(pol), err.field, err.text);
     leave(p, pol);
     if (of)
         of->sa_count++; // it stays meanwhile

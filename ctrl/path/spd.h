@@ -44,6 +44,7 @@ struct policy_whole {
     _Atomic uint64_t acquired_at;  // by whichever worker
     struct traffic *traffic;       // what its SAs carry; NULL: there were none
     struct policy *pol;            // whose it is
+    const char *conn, *child;      // behind it
 };
 
 struct policy {
@@ -62,7 +63,6 @@ struct policy {
     uint32_t id;
     uint32_t sa_count;              // SAs that serve it, those of its instances among them
     uint64_t rank;                  // a total order
-    const char *conn, *child;       // of an instance its policy's, which outlives it
     struct policy_link *heirs_of;   // those whose heir it is, by `heir`
     struct policy_link among, heir; // in those lists of `of` and of `into`
     struct kset_hold *hold; // its objects in the kernel; NULL: of an instance whose policy's hold for it
@@ -80,6 +80,15 @@ static inline struct policy *policy_of_heir(const struct policy_link *l) // in o
 static inline struct policy_link *policy_instances(const struct policy *pol)
 {
     return pol->whole ? pol->whole->instances : NULL;
+}
+// An instance's are those of its policy, which outlives it.
+static inline const char *policy_conn(const struct policy *pol)
+{
+    return pol->of ? pol->of->whole->conn : pol->whole->conn;
+}
+static inline const char *policy_child(const struct policy *pol)
+{
+    return pol->of ? pol->of->whole->child : pol->whole->child;
 }
 static inline uint64_t policy_peer(const struct policy *pol)
 {

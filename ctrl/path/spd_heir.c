@@ -112,9 +112,9 @@ static bool is_kin(const struct policy *pol, const struct policy *t, enum kin ki
 static struct policy *twin_of(const struct spd *s, const struct policy *pol, bool loaded, enum kin kin)
 {
     struct policy *first = NULL;
-    if (!pol->whole || !pol->whole->twin_node.hash || pol->into)
+    if (!pol->whole || !pol->whole->twin_node.one.hash || pol->into)
         return NULL;
-    for (struct hash_node *n = hash_first(&s->twins, pol->whole->twin_node.hash); n; n = hash_next(n)) {
+    for (struct hash_node *n = hash_first(&s->twins, pol->whole->twin_node.one.hash); n; n = hash_next(n)) {
         struct policy *t = of_twin_node(n);
         if (t != pol && t->loaded == loaded && heir_equals(t, pol) && (!first || t->rank < first->rank) &&
             is_kin(pol, t, kin))
@@ -274,7 +274,7 @@ static void give_way(struct path *p, struct policy *old, const struct policy *he
 {
     LOGF(KNL, 1,
          "policy %s/%s has an SA: from now on nothing is sent by the SAs that %s/%s had for another peer",
-         heir->conn, heir->child, old->conn, old->child);
+         policy_conn(heir), policy_child(heir), policy_conn(old), policy_child(old));
     silence(p, old);
 }
 
@@ -316,7 +316,7 @@ static void tell_who_waits(struct path *p, struct policy *pol)
         LOGF(KNL, 1,
              "policy %s/%s is for another peer than %s/%s was, whose SAs go on until it has one; "
              "swanctl --terminate ends them",
-             heir->conn, heir->child, old->conn, old->child);
+             policy_conn(heir), policy_child(heir), policy_conn(old), policy_child(old));
 }
 
 void heir_settle(struct path *p, const char *conn)

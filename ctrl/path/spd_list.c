@@ -24,8 +24,8 @@ static void tell(struct path *p, uint32_t req, const struct policy *pol)
                               .sa_count = pol->sa_count};
     copy_list(&m.local_ts, policy_local(pol));
     copy_list(&m.remote_ts, policy_remote(pol));
-    snprintf(m.conn, sizeof(m.conn), "%s", pol->conn);
-    snprintf(m.child, sizeof(m.child), "%s", pol->child);
+    snprintf(m.conn, sizeof(m.conn), "%s", policy_conn(pol));
+    snprintf(m.child, sizeof(m.child), "%s", policy_child(pol));
     ipc_send(p->ctl, MSG_POLICY_IS, &m);
 }
 

@@ -119,8 +119,8 @@ static void tell(struct path *p, uint32_t req, const struct policy *pol)
                             .packets_out = n.packets_out,
                             .bytes_out = n.bytes_out,
                             .dropped = n.dropped};
-    snprintf(m.conn, sizeof(m.conn), "%s", pol->conn);
-    snprintf(m.child, sizeof(m.child), "%s", pol->child);
+    snprintf(m.conn, sizeof(m.conn), "%s", policy_conn(pol));
+    snprintf(m.child, sizeof(m.child), "%s", policy_child(pol));
     ipc_send(p->ctl, MSG_TRAFFIC, &m);
 }
 

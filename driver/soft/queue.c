@@ -72,7 +72,7 @@ static void add(struct soft_queue *q, struct esp_sa *sa, struct event_node *n)
 
 static void remove_sa(struct soft_queue *q, struct esp_sa *sa)
 {
-    sa->deleted.after = q->submitted;
+    sa->deleted = (struct event_node){.after = q->submitted}; // where its command was
     sa->draining = true;
     if (sa->dir == ESP_IN)
         spi_table_remove(&q->spis, sa);

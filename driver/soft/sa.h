@@ -68,9 +68,11 @@ struct esp_sa {
     void *cookie;
     // of the engine's thread
     struct esp_sa *prev, *next; // all SAs of the engine
-    // Its deletion and the event that answers it, made with it: that one always finds memory.
-    struct soft_command farewell;
-    struct event_node deleted;
+    // Its deletion, which always finds memory so, and once that has come the event that answers it.
+    union {
+        struct soft_command farewell;
+        struct event_node deleted;
+    };
     uint64_t bits[]; // inbound: of its window
 };
 

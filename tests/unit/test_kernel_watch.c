@@ -416,7 +416,8 @@ static void test_sweep_that_the_kernel_refuses_is_tried_again(void **state)
 static void test_sweep_waits_until_all_is_known_that_is_loaded(void **state)
 {
     (void)state;
-    static const struct policy unknown = {.conn = "roads"};
+    static struct policy_whole roads = {.conn = "roads", .child = "net"};
+    static const struct policy unknown = {.whole = &roads};
     leave_behind();
     later = &unknown;
     sweep("", 0);

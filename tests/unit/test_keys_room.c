@@ -82,7 +82,9 @@ static void test_what_an_ike_sa_keeps_is_small_and_as_good(void **state)
     assert_true(check_auth(1, &s, false, "a.test", "b.test", "secret"));
     const struct ike_entry *e = keys_find_ike(b->keys, 1);
     assert_true(e->settled); // with no CHILD SA (RFC 6023)
+    assert_true(sizeof(*e) <= 72);
     assert_true(install(1, 1));
+    assert_null(e->rare);
     assert_memory_equal(e->s->sk_d, s.sk_d, s.prf_len);
     assert_true(install_with(1, 1, slice_of(other, 32), slice_of(NR, 32), 256));
     derive_child(&s, NULL, 0, slice_of(other, 32), slice_of(NR, 32), mat, sizeof(mat));

@@ -405,10 +405,10 @@ static void test_packets_wake_no_timer(void **state)
     struct rig *r = *state;
     rig_pass(r, 0);
     install_idle(r, 1, 10, OFFLOAD_NO);
-    uint64_t due = r->p->children->idle->timer.at;
+    uint64_t due = child_idle(r->p->children)->timer.at;
     rig_pass(r, 5000);
     rig_out(r, 0, 100);
-    assert_true(r->p->children->idle->timer.armed && r->p->children->idle->timer.at == due);
+    assert_true(child_idle(r->p->children)->timer.armed && child_idle(r->p->children)->timer.at == due);
     expect_idle_after(r, 10000);
 }
 

@@ -217,6 +217,40 @@ static void test_another_peers_sa_without_memory_loses_nothing(void **state)
     print_message("another peer's SA met each of %u allocations failing, %u of a takeover's\n", n - 1, both);
 }
 
+// A card comes: an SA goes there with the window of what it has received, or stays where it is. Nothing is
+// let in twice.
+static void test_sa_without_room_for_its_window_stays_in_software(void **state)
+{
+    (void)state;
+    unsigned n = 0, stayed = 0;
+    for (bool failed = true; failed && n++ < LIMIT;) {
+        struct rig *r;
+        assert_int_equal(rig_up((void **)&r), 0);
+        rig_must_install(r, 1, OFFLOAD_AUTO, "software");
+        rig_in(r, 0x1001, "10.2.0.1", 5);
+        assert_int_equal(rig_read(r), 5);
+        fake_init(&r->card);
+        fake_plug(&r->card);
+        no_memory_at(n);
+        card_scan(r->p);
+        failed = no_memory_end();
+        for (int i = 0; i < 5; i++)
+            rig_turn(r);
+        const char *where = child_offload(r->p->children);
+        assert_true(failed || strcmp(where, "card") == 0);
+        stayed += path_card(r->p) && strcmp(where, "software") == 0;
+        rig_datagram(r, r->last_in, r->last_in_len);
+        assert_int_equal(rig_read(r), UINT32_MAX);
+        assert_int_equal(r->p->worker->drop_in[ESP_STATUS_REPLAY_SEEN], 1);
+        rig_in(r, 0x1001, "10.2.0.1", 6);
+        assert_int_equal(rig_read(r), 6);
+        void *end = r;
+        assert_int_equal(rig_down(&end), 0);
+    }
+    assert_true(n < LIMIT);
+    assert_true(stayed > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_takeover_without_memory_leaves_both_in_force),
         cmocka_unit_test(test_load_without_memory_changes_nothing),
         cmocka_unit_test(test_install_without_memory_leaves_nothing_behind),
+        cmocka_unit_test(test_sa_without_room_for_its_window_stays_in_software),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

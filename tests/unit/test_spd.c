@@ -218,7 +218,7 @@ static void test_a_policy_is_about_more_later_until_it_is_loaded_otherwise(void 
     spec.later = 1;
     rig_must_apply(r, "other", &spec, 1);
     assert_non_null(spd_later(r->p));
-    assert_string_equal(spd_later(r->p)->conn, "other");
+    assert_string_equal(policy_conn(spd_later(r->p)), "other");
     spec.later = 0; // under its id
     rig_must_apply(r, "other", &spec, 1);
     assert_null(spd_later(r->p));
