@@ -25,19 +25,20 @@
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/selectors.h"
+#include "ctrl/ike/shared.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/virtual.h"
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/log.h"
 
-static struct child_sa *of_node(struct table_node *n, size_t offset)
+static struct child_sa *of_node(struct table_one *n, size_t offset)
 {
     return n ? (struct child_sa *)(void *)((char *)n - offset) : NULL;
 }
 
 struct child_sa *child_by_id(struct ike *ike, uint32_t id)
 {
-    return of_node(table_find(&ike->children, id), offsetof(struct child_sa, by_id));
+    return of_node(table_get(&ike->children, id), offsetof(struct child_sa, by_id));
 }
 
 struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi)
@@ -51,7 +52,10 @@ struct child_sa *child_by_spi_out(struct ike_sa *sa, uint32_t spi)
 static void free_child(struct child_sa *c)
 {
     suite_leave(&c->suite);
-    free(c->local_ts);
+    if (c->own_shared)
+        shared_put(c->local_ts);
+    else
+        free(c->local_ts);
     free(c->remote_ts);
     conn_unref(c->conn);
     free(c);
@@ -77,7 +81,7 @@ struct child_sa *child_new(struct ike_sa *sa, struct conn *conn, const struct ch
     struct child_sa *c = allocate();
     if (!c)
         return NULL;
-    while (c->spi_in < 256 || table_find(&ike->spis, c->spi_in)) // below 256: reserved (RFC 4303 2.1)
+    while (c->spi_in < 256 || table_get(&ike->spis, c->spi_in)) // below 256: reserved (RFC 4303 2.1)
         if (cr_random(&c->spi_in, sizeof(c->spi_in)) != 0)
             break;
     c->sa = sa;
@@ -86,12 +90,12 @@ struct child_sa *child_new(struct ike_sa *sa, struct conn *conn, const struct ch
     conn->refs++;
     c->id = ++ike->next_child;
     c->reqid = conn_reqid(ike, conn, cfg);
-    if (!table_add(&ike->children, &c->by_id, c->id)) {
+    if (!table_put(&ike->children, &c->by_id, c->id)) {
         free_child(c);
         return NULL;
     }
-    if (c->spi_in < 256 || !table_add(&ike->spis, &c->by_spi, c->spi_in)) {
-        table_del(&ike->children, &c->by_id);
+    if (c->spi_in < 256 || !table_put(&ike->spis, &c->by_spi, c->spi_in)) {
+        table_take(&ike->children, &c->by_id);
         free_child(c);
         return NULL;
     }
@@ -119,8 +123,8 @@ void child_destroy(struct child_sa *c)
             break;
         }
     }
-    table_del(&ike->children, &c->by_id);
-    table_del(&ike->spis, &c->by_spi);
+    table_take(&ike->children, &c->by_id);
+    table_take(&ike->spis, &c->by_spi);
     if (sa->hs && sa->hs->pending == c)
         sa->hs->pending = NULL;
     job_step(ike, c->job, true, "");
@@ -254,8 +258,8 @@ void child_install(struct child_sa *c, struct task *t, bool initiator, struct ke
     c->state = CHILD_INSTALLING;
     struct msg_CHILD_DERIVE q = {.req = ask_new_child(t, c->id, fn),
                                  .ike_id = c->sa->id,
-                                 .ke_id = with_ke ? k->ke[0].ke_id : 0,
-                                 .peer_public = with_ke ? k->ke[0].peer : slice_of(NULL, 0),
+                                 .ke_id = with_ke ? k->first.ke_id : 0,
+                                 .peer_public = with_ke ? k->first.peer : slice_of(NULL, 0),
                                  .ni = ike_kex_ni(k, initiator),
                                  .nr = ike_kex_nr(k, initiator),
                                  .initiator = initiator,
@@ -287,12 +291,30 @@ static void settle_ts(struct ts_list **l)
     *l = small;
 }
 
+// Without what lies between members, as share_own_id.
+static void share_own_ts(struct child_sa *c)
+{
+    struct ts_list clean, *once;
+    if (c->own_shared)
+        return;
+    memset(&clean, 0, sizeof(clean));
+    clean.count = c->local_ts->count;
+    memcpy(clean.t, c->local_ts->t, clean.count * sizeof(clean.t[0]));
+    if (!(once = shared_get(&c->sa->ike->shared, &clean, ts_list_octets(&clean)))) {
+        settle_ts(&c->local_ts);
+        return;
+    }
+    free(c->local_ts);
+    c->local_ts = once;
+    c->own_shared = true;
+}
+
 void child_installed(struct child_sa *c, uint32_t old)
 {
     char lts[SELECTORS_TEXT], rts[SELECTORS_TEXT];
     struct child_sa *before = old ? child_by_id(c->sa->ike, old) : NULL;
     c->state = CHILD_INSTALLED;
-    settle_ts(&c->local_ts);
+    share_own_ts(c);
     settle_ts(&c->remote_ts);
     c->installed_at = loop_now(c->sa->ike->loop);
     COUNT(c->sa->ike, child_installed);

@@ -29,7 +29,7 @@ enum child_state {
 
 struct child_sa {
     struct child_sa *next;
-    struct table_node by_id, by_spi; // by_spi: spi_in
+    struct table_one by_id, by_spi; // by_spi: spi_in
     struct ike_sa *sa;
     struct conn *conn; // the edition of the connection that cfg is of: the IKE SA may have taken a later one
     const struct child_config *cfg;
@@ -37,11 +37,14 @@ struct child_sa {
     uint32_t id, reqid, spi_in, spi_out, job; // job: a TERMINATE that waits for it
     uint32_t policy_id;                       // that path has it under, 0: not yet
     const struct suite *suite;                // suite_keep
-    struct ts_list *local_ts, *remote_ts;     // room for any, until it is installed: then only for these
+    // Room for any, until it is installed: then only for these; our own, which thousands have, are there once
+    // then (own_shared).
+    struct ts_list *local_ts, *remote_ts;
     uint64_t installed_at, rekey_at, life_at; // 0: never
     uint64_t out_at;                          // it sends from then on whatever out_after says; 0: it does not
     struct timer timer;
     uint8_t number;     // of the peer's proposal that was chosen
+    bool own_shared;    // local_ts is of ike.shared
     bool no_tfc;        // the peer takes no TFC padding
     bool announced;     // ctl has been told that it is up
     bool counted;       // among those of its child that are up

@@ -209,9 +209,9 @@ static void got_public(struct task *t, enum msg_type type, const union msg *m)
 static void begin(struct task *t, uint16_t group)
 {
     struct create *x = t->data;
-    x->kex.ke[0].group = group;
+    x->kex.first.group = group;
     if (group)
-        ike_kex_generate(t, &x->kex.ke[0], group, got_public);
+        ike_kex_generate(t, &x->kex.first, group, got_public);
     else
         send_request(t);
 }
@@ -393,13 +393,13 @@ static bool try_group(struct task *t, struct slice data, char *why, size_t size)
     bool ours = false;
     for (unsigned i = 0; i < x->cfg->proposal_count; i++)
         ours = ours || proposal_has(&x->cfg->proposals[i], TR_KE, group);
-    if (!rd_done(&r) || !ours || group == x->kex.ke[0].group || ++x->retries > MAX_KE_RETRIES) {
+    if (!rd_done(&r) || !ours || group == x->kex.first.group || ++x->retries > MAX_KE_RETRIES) {
         snprintf(why, size, "the peer asked for key exchange group %u, which was %s (RFC 7296 1.3)", group,
                  !ours ? "not offered" : "sent");
         return false;
     }
     LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s",
-         transform_name((struct transform){TR_KE, x->kex.ke[0].group, 0}),
+         transform_name((struct transform){TR_KE, x->kex.first.group, 0}),
          transform_name((struct transform){TR_KE, group, 0}));
     begin(t, group);
     return true;
@@ -535,7 +535,7 @@ static bool response(struct task *t, struct inmsg *m)
         return false;
     }
     uint16_t group = c->suite->ke.id;
-    if (group && group != x->kex.ke[0].group) {
+    if (group && group != x->kex.first.group) {
         refuse_made(t, "the peer chose a group for which no value was sent (RFC 7296 1.3)");
         return false;
     }
@@ -787,7 +787,7 @@ static void choose_and_install(struct task *t, const struct child_wish *w, struc
         return;
     }
     if (c->suite->ke.id)
-        ike_kex_respond(t, &x->kex.ke[0], c->suite->ke.id, respond_public);
+        ike_kex_respond(t, &x->kex.first, c->suite->ke.id, respond_public);
     else
         respond_install(t);
 }

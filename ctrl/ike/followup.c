@@ -39,7 +39,7 @@ int followup_begin(struct task *t, struct kex *k, const struct suite *s, const s
                       "%s leads on to the additional key exchange with %s (RFC 9370 2.2.4)",
                       n.data.len > LINK_MAX ? "no notify of at most 256 octets" : "nothing",
                       transform_name(*next));
-    if (!ike_kex_link(k, n.data))
+    if (!ike_kex_link(k, n.data) || !ike_kex_room(k))
         return refuse(r, N_TEMPORARY_FAILURE, "ADDITIONAL_KEY_EXCHANGE", "no memory");
     ike_kex_generate(t, ike_kex_next(k), next->id, fn);
     return 1;
@@ -84,7 +84,7 @@ bool followup_room(const struct ike_sa *sa)
 
 void followup_put(struct pb *b, const struct kex *k)
 {
-    pb_ke(b, k->ke[k->added].group, k->value);
+    pb_ke(b, k->added ? k->more[k->added - 1].group : k->first.group, k->value);
 }
 
 // Only this end has to understand it: which task, and how far it is.
@@ -147,7 +147,8 @@ void followup_wait(struct task *t, const struct pb *b)
 int followup_answer(struct task *t, struct kex *k, const struct suite *s, kex_fn fn, struct refusal *r)
 {
     const struct transform *at = suite_addke(s, k->added);
-    int rc = ike_kex_take_more(k, &t->msg->pl, at->id, false, r);
+    int rc = ike_kex_room(k) ? ike_kex_take_more(k, &t->msg->pl, at->id, false, r)
+                             : refuse(r, N_TEMPORARY_FAILURE, "KE", "no memory");
     if (!rc)
         ike_kex_respond(t, ike_kex_next(k), at->id, fn);
     return rc;

@@ -167,21 +167,21 @@ void identity_write(struct writer *w, const struct identity *id)
     wr_bytes(w, id->data, id->len);
 }
 
-static size_t octets_of(const struct identity *id)
+size_t identity_octets(const struct identity *id)
 {
     return offsetof(struct identity, data) + id->len;
 }
 
 void identity_copy(struct identity *to, const struct identity *from)
 {
-    memcpy(to, from, octets_of(from));
+    memcpy(to, from, identity_octets(from));
 }
 
 struct identity *identity_dup(const struct identity *id)
 {
-    struct identity *copy = malloc(octets_of(id));
+    struct identity *copy = malloc(identity_octets(id));
     if (copy)
-        memcpy(copy, id, octets_of(id));
+        memcpy(copy, id, identity_octets(id));
     return copy;
 }
 

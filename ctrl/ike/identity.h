@@ -39,6 +39,7 @@ void identity_write(struct writer *w, const struct identity *id);
 // One that is kept for long has only the octets of its name behind it (identity_dup): it is not assigned, it
 // is copied.
 void identity_copy(struct identity *to, const struct identity *from);
+size_t identity_octets(const struct identity *id);        // that such a one has
 struct identity *identity_dup(const struct identity *id); // NULL: no memory
 bool identity_eq(const struct identity *a, const struct identity *b);
 uint64_t

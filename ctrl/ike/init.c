@@ -134,8 +134,8 @@ void init_ask_keys(struct task *t, reply_fn fn)
     const struct suite *s = sa->suite;
     struct msg_IKE_DERIVE q = {.req = ask_new(t, fn),
                                .ike_id = sa->id,
-                               .ke_id = hs->kex.ke[0].ke_id,
-                               .peer_public = hs->kex.ke[0].peer,
+                               .ke_id = hs->kex.first.ke_id,
+                               .peer_public = hs->kex.first.peer,
                                .encr = s->encr.id,
                                .encr_bits = s->encr.key_bits,
                                .integ = s->integ.id,
@@ -215,7 +215,7 @@ static void build(struct ike_sa *sa, struct slice public_value)
     if (hs->cookie_len)
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE, slice_of(hs->cookie, hs->cookie_len));
     pb_offer(&b, cfg->proposals, cfg->proposal_count, true, 0, 0);
-    pb_ke(&b, hs->kex.ke[0].group, public_value);
+    pb_ke(&b, hs->kex.first.group, public_value);
     pb_payload(&b, PL_NONCE, slice_of(hs->kex.nonce, NONCE_LEN));
     init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
@@ -252,7 +252,7 @@ static void generate(struct ike_sa *sa, uint16_t group)
     timer_stop(sa->ike->loop, &sa->retransmit);
     free(sa->request); // no answer to the last one counts any more
     sa->request = NULL;
-    ike_kex_generate(sa->active, &sa->hs->kex.ke[0], group, got_public);
+    ike_kex_generate(sa->active, &sa->hs->kex.first, group, got_public);
 }
 
 static uint16_t first_group(const struct conn_config *cfg)
@@ -320,12 +320,12 @@ void init_restart(struct ike_sa *sa)
         sa->path = path;
     if (sa->active->kind != TASK_INIT) // lost in IKE_AUTH: the responder's half-open state is gone by now
         task_become(sa->active, TASK_INIT);
-    table_del(&ike->by_spi, &sa->by_spi); // an attempt of its own: the peer may remember the one before
+    table_take(&ike->by_spi, &sa->by_spi); // an attempt of its own: the peer may remember the one before
     do {
         if (cr_random(&sa->spi_i, sizeof(sa->spi_i)) != 0)
             break;
     } while (sa->spi_i == 0 || sa_by_spi(ike, sa->spi_i));
-    if (!table_add(&ike->by_spi, &sa->by_spi, sa->spi_i) || cr_random(sa->hs->kex.nonce, NONCE_LEN) != 0) {
+    if (!table_put(&ike->by_spi, &sa->by_spi, sa->spi_i) || cr_random(sa->hs->kex.nonce, NONCE_LEN) != 0) {
         sa_destroy(sa);
         return;
     }
@@ -348,6 +348,19 @@ static bool may_restart(struct ike_sa *sa, const char *what)
     return false;
 }
 
+bool init_keep_cookie(struct ike_sa *sa, struct slice cookie)
+{
+    struct handshake *hs = sa->hs;
+    uint8_t *copy = malloc(cookie.len);
+    if (!copy)
+        return false;
+    memcpy(copy, cookie.p, cookie.len);
+    free(hs->cookie);
+    hs->cookie = copy;
+    hs->cookie_len = (uint8_t)cookie.len;
+    return true;
+}
+
 static void on_cookie(struct ike_sa *sa, struct slice cookie)
 {
     struct handshake *hs = sa->hs;
@@ -357,8 +370,8 @@ static void on_cookie(struct ike_sa *sa, struct slice cookie)
     }
     if (!may_restart(sa, "COOKIE"))
         return;
-    memcpy(hs->cookie, cookie.p, cookie.len);
-    hs->cookie_len = (uint8_t)cookie.len;
+    if (!init_keep_cookie(sa, cookie)) // the request goes out again, and the answer comes again
+        return;
     // The same request with the cookie in front (2.6): same SPI, nonce and key exchange value.
     struct payloads pl;
     struct refusal r = {0};
@@ -381,13 +394,13 @@ static void on_invalid_ke(struct ike_sa *sa, struct slice data)
     bool ours = false;
     for (unsigned i = 0; i < cfg->proposal_count; i++)
         ours = ours || proposal_has(&cfg->proposals[i], TR_KE, group);
-    if (!rd_done(&r) || !ours || group == sa->hs->kex.ke[0].group) {
+    if (!rd_done(&r) || !ours || group == sa->hs->kex.first.group) {
         sa_why(sa, "the peer asked for key exchange group %u, which was %s (RFC 7296 1.3)", group,
-               group == sa->hs->kex.ke[0].group ? "sent" : "not offered");
+               group == sa->hs->kex.first.group ? "sent" : "not offered");
         failed(sa);
         return;
     }
-    struct transform was = {TR_KE, sa->hs->kex.ke[0].group, 0}, now = {TR_KE, group, 0};
+    struct transform was = {TR_KE, sa->hs->kex.first.group, 0}, now = {TR_KE, group, 0};
     LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s", transform_name(was),
          transform_name(now));
     if (!may_restart(sa, "INVALID_KE_PAYLOAD"))
@@ -427,7 +440,7 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
     const struct payload *p = payload_find(&m->pl, PL_SA), *no = payload_find(&m->pl, PL_NONCE),
                          *k = payload_find(&m->pl, PL_KE);
     struct refusal r = {0};
-    uint16_t group = hs->kex.ke[0].group;
+    uint16_t group = hs->kex.first.group;
     struct suite suite;
     struct ke ke;
     uint64_t spi;
@@ -450,7 +463,7 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
     memcpy(hs->peer_init, m->data, m->len);
     hs->peer_init_len = m->len;
     hs->kex.peer_nonce = slice_of(hs->peer_init + (no->body.p - m->data), no->body.len);
-    hs->kex.ke[0].peer = slice_of(hs->peer_init + (ke.value.p - m->data), ke.value.len);
+    hs->kex.first.peer = slice_of(hs->peer_init + (ke.value.p - m->data), ke.value.len);
     sa->spi_r = m->h.spi_r;
     if (intermediate_lacks(sa->suite, &m->pl))
         return sa_why(sa, "the peer chose additional key exchanges and says nothing of IKE_INTERMEDIATE (RFC "

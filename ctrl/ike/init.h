@@ -24,6 +24,7 @@ void init_read_fragmentation(struct ike_sa *sa, const struct payloads *pl);
 // What the peer signs with, and whether it wants a certificate.
 void init_read_auth(struct ike_sa *sa, const struct payloads *pl);
 void init_ask_keys(struct task *t, reply_fn fn);
+bool init_keep_cookie(struct ike_sa *sa, struct slice cookie); // false: no memory
 bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m);
 
 // An IKE SA's first message of ours: its head is written, and its octets are kept for AUTH (RFC 7296

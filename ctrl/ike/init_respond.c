@@ -130,7 +130,7 @@ static void respond(struct ike_sa *sa, struct slice public_value)
     struct ike_header h = {sa->spi_i, sa->spi_r, PL_SA, IKE_VERSION, EX_SA_INIT, FLAG_RESPONSE, 0, 0};
     header_write(&b.w, &h);
     pb_chosen(&b, sa->suite, hs->number, PROTO_IKE, 0, 0);
-    pb_ke(&b, hs->kex.ke[0].group, public_value);
+    pb_ke(&b, hs->kex.first.group, public_value);
     pb_payload(&b, PL_NONCE, slice_of(hs->kex.nonce, NONCE_LEN));
     init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
@@ -165,7 +165,7 @@ static bool remember(struct ike_sa *sa, const struct init_in *in)
     struct handshake *hs = sa->hs;
     if (!first_request_keep(sa, &in->f))
         return false;
-    hs->kex.ke[0].peer = slice_of(hs->peer_init + (in->ke.value.p - in->f.datagram.p), in->ke.value.len);
+    hs->kex.first.peer = slice_of(hs->peer_init + (in->ke.value.p - in->f.datagram.p), in->ke.value.len);
     hs->number = in->chosen->number;
     return true;
 }
@@ -191,7 +191,7 @@ static void accept_request(struct ike *ike, const struct init_in *in)
     init_read_fragmentation(sa, &in->f.pl);
     init_read_auth(sa, &in->f.pl);
     redirect_read(sa, &in->f.pl);
-    ike_kex_generate(sa->passive, &sa->hs->kex.ke[0], in->ke.group, got_public);
+    ike_kex_generate(sa->passive, &sa->hs->kex.first, in->ke.group, got_public);
     log_set_context("", 0);
 }
 
@@ -264,7 +264,7 @@ void init_early(struct ike_sa *sa, const struct net_path *path, struct slice d)
         return;
     if (hs->early && sa->passive) // the keys are on their way: another fragment of it
         keep_early(hs, path, d);
-    if (sa->passive || !hs->kex.ke[0].ke_id || !hs->own_init || !keep_early(hs, path, d))
+    if (sa->passive || !hs->kex.first.ke_id || !hs->own_init || !keep_early(hs, path, d))
         return;
     sa->passive = task_new(sa, TASK_AUTH_RESPOND, 0);
     if (sa->passive)

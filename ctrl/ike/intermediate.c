@@ -81,7 +81,8 @@ static void undo(struct task *t)
 
 static struct step *begin(struct task *t)
 {
-    struct step *s = calloc(1, sizeof(*s));
+    bool room = !addke(t->sa) || ike_kex_room(&t->sa->hs->kex);
+    struct step *s = room ? calloc(1, sizeof(*s)) : NULL;
     t->data = s;
     return s;
 }

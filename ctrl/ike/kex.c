@@ -42,6 +42,13 @@ static void drop(struct ike *ike, struct key_exchange *e)
     memset(e, 0, sizeof(*e));
 }
 
+bool ike_kex_room(struct kex *k)
+{
+    if (!k->more)
+        k->more = calloc(ADDKE_MAX, sizeof(*k->more));
+    return k->more;
+}
+
 void ike_kex_generate(struct task *t, struct key_exchange *e, uint16_t group, kex_fn fn)
 {
     struct ike *ike = t->sa->ike;
@@ -71,8 +78,8 @@ bool ike_kex_public(struct kex *k, enum msg_type type, const union msg *m)
 void ike_kex_put(struct pb *b, const struct kex *k)
 {
     pb_payload(b, PL_NONCE, slice_of(k->nonce, NONCE_LEN));
-    if (k->ke[0].group)
-        pb_ke(b, k->ke[0].group, k->value);
+    if (k->first.group)
+        pb_ke(b, k->first.group, k->value);
 }
 
 static int no_memory(struct refusal *r)
@@ -114,9 +121,9 @@ int ike_kex_take(struct kex *k, const struct payloads *pl, uint16_t group, bool 
         return refuse(r, N_INVALID_SYNTAX, "KE", "the KE payload is malformed, or not alone (RFC 7296 3.4)");
     if (!keep(no->body, &k->kept, &k->peer_nonce))
         return no_memory(r);
-    k->ke[0].peer = slice_of(NULL, 0);
+    k->first.peer = slice_of(NULL, 0);
     // one that comes without a group is for one that was not chosen
-    return group ? take_value(&k->ke[0], p, group, answered, r) : 0;
+    return group ? take_value(&k->first, p, group, answered, r) : 0;
 }
 
 int ike_kex_take_more(struct kex *k, const struct payloads *pl, uint16_t group, bool answered,
@@ -145,24 +152,28 @@ struct slice ike_kex_nr(const struct kex *k, bool initiator)
 struct slice ike_kex_more(const struct kex *k, uint8_t buf[KEX_MORE_MAX])
 {
     struct writer w = writer_of(buf, KEX_MORE_MAX);
-    for (unsigned i = 1; i <= k->added && i < KEX_COUNT; i++) {
-        wr_u32(&w, k->ke[i].ke_id);
-        wr_u16(&w, (uint16_t)k->ke[i].peer.len);
-        wr_bytes(&w, k->ke[i].peer.p, k->ke[i].peer.len);
+    for (unsigned i = 0; i < k->added && i < ADDKE_MAX; i++) {
+        wr_u32(&w, k->more[i].ke_id);
+        wr_u16(&w, (uint16_t)k->more[i].peer.len);
+        wr_bytes(&w, k->more[i].peer.p, k->more[i].peer.len);
     }
     return wr_written(&w);
 }
 
 void ike_kex_used(struct kex *k)
 {
-    for (unsigned i = 0; i < KEX_COUNT; i++)
-        k->ke[i].ke_id = 0;
+    k->first.ke_id = 0;
+    for (unsigned i = 0; k->more && i < ADDKE_MAX; i++)
+        k->more[i].ke_id = 0;
 }
 
 void ike_kex_forget(struct ike *ike, struct kex *k)
 {
-    for (unsigned i = 0; i < KEX_COUNT; i++)
-        drop(ike, &k->ke[i]);
+    drop(ike, &k->first);
+    for (unsigned i = 0; k->more && i < ADDKE_MAX; i++)
+        drop(ike, &k->more[i]);
+    free(k->more);
+    k->more = NULL;
     free(k->kept);
     free(k->own);
     free(k->kept_link);

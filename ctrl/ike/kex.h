@@ -25,7 +25,7 @@ struct rekey_race { // simultaneous rekeying (2.8.1, 2.8.2): what the peer's req
     bool taken_back; // by the peer: nothing any more
     struct nonce lowest;
 };
-enum { KEX_COUNT = 1 + ADDKE_MAX, KEX_MORE_MAX = ADDKE_MAX * (4 + 2 + CR_DH_MAX) };
+enum { KEX_MORE_MAX = ADDKE_MAX * (4 + 2 + CR_DH_MAX) };
 struct key_exchange {
     uint32_t ke_id;    // in keys; 0: none, or used up
     uint16_t group;    // 0: none
@@ -40,14 +40,16 @@ struct kex {
     uint8_t *own;
     struct slice link; // what the peer wants back with the next IKE_FOLLOWUP_KE; in `kept_link`
     uint8_t *kept_link;
-    struct key_exchange ke[KEX_COUNT]; // the first one, and the additional ones in their order
-    unsigned added;                    // of these: those that are done
+    struct key_exchange first;
+    struct key_exchange *more; // the additional ones in their order, ADDKE_MAX; NULL: none was begun
+    unsigned added;            // of these: those that are done
 };
 
+bool ike_kex_room(struct kex *k); // for additional ones, before the first of them begins; false: no memory
 // The one at work, behind `added` additional ones.
 static inline struct key_exchange *ike_kex_next(struct kex *k)
 {
-    return &k->ke[k->added + 1 < KEX_COUNT ? k->added + 1 : KEX_COUNT - 1];
+    return &k->more[k->added < ADDKE_MAX ? k->added : ADDKE_MAX - 1];
 }
 
 typedef void (*kex_fn)(struct task *t, enum msg_type type, const union msg *m);

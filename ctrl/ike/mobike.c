@@ -217,7 +217,7 @@ static bool update(struct ike_sa *sa, const struct inmsg *m)
     (void)init_nat_seen(sa, &m->pl, sa->spi_r, &m->path, &seen);
     if (take_nats(sa, &seen) || !path_eq(&m->path, &sa->path))
         sa_set_path(sa, &m->path);
-    sa_keepalive(sa);
+    sa_watch(sa);
     sa->mobike.check = sa->mobike.check || elsewhere;
     return true;
 }
@@ -322,7 +322,7 @@ static void updated(struct ike_sa *sa, const struct update *u, const struct inms
     sa->mobike.untold = false; // it has just heard it
     if (take_nats(sa, &seen))
         sa_set_path(sa, &sa->path);
-    sa_keepalive(sa);
+    sa_watch(sa);
 }
 
 static bool response(struct task *t, struct inmsg *m)

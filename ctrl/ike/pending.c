@@ -77,7 +77,7 @@ static void give(struct ike *ike, struct question *q, enum msg_type t, const uni
     if (stranger)
         log_limit_end(&ike->log_limit);
     // A CHILD SA that was given up while keys and path were at work: our CHILD_DELETE may have overtaken it.
-    if (q->child_id && answer_ok(t, m) && !table_find(&ike->children, q->child_id))
+    if (q->child_id && answer_ok(t, m) && !table_get(&ike->children, q->child_id))
         ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_DELETE,
                  &(struct msg_CHILD_DELETE){.req = ++ike->next_req, .child_id = q->child_id});
     log_set_context("", 0);

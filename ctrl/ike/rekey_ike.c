@@ -187,8 +187,8 @@ static void ask_keys(struct task *t, struct ike_sa *next, reply_fn fn)
     uint8_t more[KEX_MORE_MAX];
     struct msg_IKE_DERIVE q = {.req = ask_new(t, fn),
                                .ike_id = next->id,
-                               .ke_id = x->kex.ke[0].ke_id,
-                               .peer_public = x->kex.ke[0].peer,
+                               .ke_id = x->kex.first.ke_id,
+                               .peer_public = x->kex.first.peer,
                                .encr = s->encr.id,
                                .encr_bits = s->encr.key_bits,
                                .integ = s->integ.id,
@@ -260,7 +260,7 @@ static void start(struct task *t)
         return;
     }
     struct rekey *x = t->data;
-    ike_kex_generate(t, &x->kex.ke[0], sa->suite->ke.id, got_public);
+    ike_kex_generate(t, &x->kex.first, sa->suite->ke.id, got_public);
 }
 
 void rekey_ike(struct ike_sa *sa)
@@ -352,12 +352,12 @@ static bool try_group(struct task *t, struct slice data)
     bool ours = false;
     for (unsigned i = 0; i < cfg->proposal_count; i++)
         ours = ours || proposal_has(&cfg->proposals[i], TR_KE, group);
-    if (!rd_done(&r) || !ours || group == x->kex.ke[0].group || ++x->retries > MAX_KE_RETRIES)
+    if (!rd_done(&r) || !ours || group == x->kex.first.group || ++x->retries > MAX_KE_RETRIES)
         return false;
     LOGF(IKE, 1, "peer didn't accept key exchange method %s, it requested %s",
-         transform_name((struct transform){TR_KE, x->kex.ke[0].group, 0}),
+         transform_name((struct transform){TR_KE, x->kex.first.group, 0}),
          transform_name((struct transform){TR_KE, group, 0}));
-    ike_kex_generate(t, &x->kex.ke[0], group, got_public);
+    ike_kex_generate(t, &x->kex.first, group, got_public);
     return true;
 }
 
@@ -374,7 +374,7 @@ static bool take_answer(struct task *t, const struct payloads *pl, struct ike_sa
         return false;
     if (!suite_keep(&next->ike->shared, &next->suite, &suite))
         return refuse(r, N_TEMPORARY_FAILURE, "SA", "no memory") == 0;
-    if (!spi || next->suite->ke.id != x->kex.ke[0].group)
+    if (!spi || next->suite->ke.id != x->kex.first.group)
         return refuse(r, N_INVALID_SYNTAX, "SA", "the response names no SPI, or a group that was not sent") ==
                0;
     if (ike_kex_take(&x->kex, pl, next->suite->ke.id, true, r) != 0)
@@ -577,7 +577,7 @@ static void request(struct task *t)
     LOGF(IKE, 0, "the peer is rekeying IKE_SA %s", sa_label(sa));
     suite_print(next->suite, PROTO_IKE, text, sizeof(text));
     LOGF(CFG, 1, "selected proposal: %s", text);
-    ike_kex_respond(t, &x->kex.ke[0], next->suite->ke.id, respond_public);
+    ike_kex_respond(t, &x->kex.first, next->suite->ke.id, respond_public);
 }
 
 static void followed_public(struct task *t, enum msg_type type, const union msg *m)

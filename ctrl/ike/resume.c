@@ -95,9 +95,8 @@ static void on_cookie(struct ike_sa *sa, struct slice cookie)
              COOKIE_MAX, MAX_RESTARTS);
         return;
     }
-    memcpy(sa->hs->cookie, cookie.p, cookie.len);
-    sa->hs->cookie_len = (uint8_t)cookie.len;
-    build(sa); // with the same nonce and ticket (RFC 7296 2.6)
+    if (init_keep_cookie(sa, cookie))
+        build(sa); // with the same nonce and ticket (RFC 7296 2.6)
 }
 
 static void got_keys(struct task *t, enum msg_type type, const union msg *m)

@@ -32,6 +32,7 @@
 #include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/rounds.h"
+#include "ctrl/ike/shared.h"
 #include "ctrl/ike/strangers.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/virtual.h"
@@ -41,19 +42,19 @@
 
 enum { REFUSAL_MS = 5000 }; // outlasts the first retransmission of charon's defaults
 
-static struct ike_sa *of_node(struct table_node *n, size_t offset)
+static struct ike_sa *of_node(void *n, size_t offset)
 {
     return n ? (struct ike_sa *)(void *)((char *)n - offset) : NULL;
 }
 
 struct ike_sa *sa_by_id(struct ike *ike, uint32_t id)
 {
-    return of_node(table_find(&ike->by_id, id), offsetof(struct ike_sa, by_id));
+    return of_node(table_get(&ike->by_id, id), offsetof(struct ike_sa, by_id));
 }
 
 struct ike_sa *sa_by_spi(struct ike *ike, uint64_t own)
 {
-    return of_node(table_find(&ike->by_spi, own), offsetof(struct ike_sa, by_spi));
+    return of_node(table_get(&ike->by_spi, own), offsetof(struct ike_sa, by_spi));
 }
 
 uint64_t sa_own_spi(const struct ike_sa *sa)
@@ -147,7 +148,10 @@ void sa_set_conn(struct ike_sa *sa, struct conn *c)
 static void free_sa(struct ike_sa *sa)
 {
     free(sa->hs);
-    free(sa->local_id);
+    if (sa->own_shared)
+        shared_put(sa->local_id);
+    else
+        free(sa->local_id);
     free(sa->remote_id);
     free(sa->vips);
     free(sa->why);
@@ -204,14 +208,14 @@ struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const 
     sa->path = *path;
     sa->id = ++ike->next_id;
     *(initiator ? &sa->spi_i : &sa->spi_r) = spi;
-    if (!spi || !table_add(&ike->by_id, &sa->by_id, sa->id)) {
+    if (!spi || !table_put(&ike->by_id, &sa->by_id, sa->id)) {
         free_sa(sa);
         return NULL;
     }
-    if (!table_add(&ike->by_spi, &sa->by_spi, spi) ||
+    if (!table_put(&ike->by_spi, &sa->by_spi, spi) ||
         !table_add(&ike->sa_conns, &sa->by_conn, conn_key(ike, conn->cfg.name))) {
-        table_del(&ike->by_id, &sa->by_id);
-        table_del(&ike->by_spi, &sa->by_spi);
+        table_take(&ike->by_id, &sa->by_id);
+        table_take(&ike->by_spi, &sa->by_spi);
         free_sa(sa);
         return NULL;
     }
@@ -244,6 +248,7 @@ void handshake_free(struct ike_sa *sa)
     if (!hs)
         return;
     ike_kex_forget(sa->ike, &hs->kex);
+    free(hs->cookie);
     free(hs->peer_cas);
     free(hs->own_init);
     free(hs->peer_init);
@@ -283,8 +288,8 @@ static void unlink_sa(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
     sa_set_half_open(sa, false);
-    table_del(&ike->by_id, &sa->by_id);
-    table_del(&ike->by_spi, &sa->by_spi);
+    table_take(&ike->by_id, &sa->by_id);
+    table_take(&ike->by_spi, &sa->by_spi);
     table_del(&ike->by_peer, &sa->by_peer);
     table_del(&ike->sa_conns, &sa->by_conn);
     timer_stop(ike->loop, &sa->retransmit);
@@ -417,47 +422,58 @@ void sa_refused(struct ike_sa *sa)
 
 // --- liveness and keepalives ---
 
-static void liveness(struct timer *t)
+static uint64_t keepalive_at(const struct ike_sa *sa) // 0: never
 {
-    struct ike_sa *sa = t->ctx;
-    uint64_t due = sa->last_in + (uint64_t)sa->conn->cfg.dpd_delay * 1000;
-    if (due <= loop_now(sa->ike->loop)) {
-        due = loop_now(sa->ike->loop) + (uint64_t)sa->conn->cfg.dpd_delay * 1000;
-        if (!sa->active) { // a request on its way asks the same question
-            log_set_context(sa->conn->cfg.name, sa->id);
-            LOGF(IKE, 1, "sending DPD request");
-            COUNT(sa->ike, dpd_sent);
-            exchange_queue(sa, mobike_tells_first(sa) ? TASK_MOBIKE : TASK_LIVENESS, 0);
-            log_set_context("", 0);
-        }
-    }
-    if (sa->state != SA_DEAD)
-        timer_set(sa->ike->loop, t, due);
+    uint64_t every = (uint64_t)sa->ike->set.keep_alive * 1000;
+    return sa->nat.local && every ? sa->last_out + every : 0;
 }
 
-static void keepalive(struct timer *t)
+static void keepalive(struct ike_sa *sa)
 {
-    struct ike_sa *sa = t->ctx;
     static const uint8_t byte = 0xff;
-    uint64_t interval = (uint64_t)sa->ike->set.keep_alive * 1000, due = sa->last_out + interval;
-    if (due <= loop_now(sa->ike->loop)) {
-        sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(&byte, 1), false);
-        sa->last_out = loop_now(sa->ike->loop);
-        due = sa->last_out + interval;
-    }
-    timer_set(sa->ike->loop, t, due);
+    sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(&byte, 1), false);
+    sa->last_out = loop_now(sa->ike->loop);
 }
 
-void sa_keepalive(struct ike_sa *sa)
+static void ask_whether_alive(struct ike_sa *sa)
 {
-    struct ike *ike = sa->ike;
-    if (!sa->nat.local || !ike->set.keep_alive) {
-        timer_stop(ike->loop, &sa->keepalive);
-    } else if (!sa->keepalive.armed) {
-        sa->keepalive.fire = keepalive;
-        sa->keepalive.ctx = sa;
-        timer_set(ike->loop, &sa->keepalive, loop_now(ike->loop) + (uint64_t)ike->set.keep_alive * 1000);
-    }
+    uint64_t every = (uint64_t)sa->conn->cfg.dpd_delay * 1000, now = loop_now(sa->ike->loop);
+    sa->liveness_at = sa->last_in + every;
+    if (sa->liveness_at > now)
+        return;
+    sa->liveness_at = now + every;
+    if (sa->active) // a request on its way asks the same question
+        return;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(IKE, 1, "sending DPD request");
+    COUNT(sa->ike, dpd_sent);
+    exchange_queue(sa, mobike_tells_first(sa) ? TASK_MOBIKE : TASK_LIVENESS, 0);
+    log_set_context("", 0);
+}
+
+static void watch(struct timer *t)
+{
+    struct ike_sa *sa = t->ctx;
+    uint64_t now = loop_now(sa->ike->loop), keep = keepalive_at(sa);
+    if (keep && keep <= now)
+        keepalive(sa);
+    if (sa->liveness_at && sa->liveness_at <= now)
+        ask_whether_alive(sa);
+    if (sa->state != SA_DEAD)
+        sa_watch(sa);
+}
+
+void sa_watch(struct ike_sa *sa)
+{
+    uint64_t at = keepalive_at(sa);
+    if (sa->liveness_at && (!at || sa->liveness_at < at))
+        at = sa->liveness_at;
+    sa->watch.fire = watch;
+    sa->watch.ctx = sa;
+    if (at)
+        timer_set(sa->ike->loop, &sa->watch, at);
+    else
+        timer_stop(sa->ike->loop, &sa->watch);
 }
 
 void sa_alive(struct ike_sa *sa)
@@ -476,10 +492,30 @@ static void settle_id(struct identity **id)
     *id = small;
 }
 
+// Our own is the same for all that come by one connection. Without what lies between its members: equal ones
+// are equal as octets.
+static void share_own_id(struct ike_sa *sa)
+{
+    struct identity clean, *once;
+    if (sa->own_shared)
+        return;
+    memset(&clean, 0, sizeof(clean));
+    clean.type = sa->local_id->type;
+    clean.len = sa->local_id->len;
+    memcpy(clean.data, sa->local_id->data, clean.len);
+    if (!(once = shared_get(&sa->ike->shared, &clean, identity_octets(&clean)))) {
+        settle_id(&sa->local_id);
+        return;
+    }
+    free(sa->local_id);
+    sa->local_id = once;
+    sa->own_shared = true;
+}
+
 void sa_up(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
-    settle_id(&sa->local_id);
+    share_own_id(sa);
     settle_id(&sa->remote_id);
     sa->state = SA_ESTABLISHED;
     counts_sa_up(sa, true);
@@ -491,12 +527,9 @@ void sa_up(struct ike_sa *sa)
         sa->line_at = sa->established_at;
         sa->line_ours = sa->initiator;
     }
-    if (sa->conn->cfg.dpd_delay) {
-        sa->liveness.fire = liveness;
-        sa->liveness.ctx = sa;
-        timer_set(ike->loop, &sa->liveness, loop_now(ike->loop) + (uint64_t)sa->conn->cfg.dpd_delay * 1000);
-    }
-    sa_keepalive(sa);
+    sa->liveness_at =
+        sa->conn->cfg.dpd_delay ? loop_now(ike->loop) + (uint64_t)sa->conn->cfg.dpd_delay * 1000 : 0;
+    sa_watch(sa);
     lifetime_ike(sa);
 }
 
@@ -507,8 +540,7 @@ void sa_stop_work(struct ike_sa *sa)
     table_del(&ike->by_ends, &sa->by_ends);
     table_del(&ike->by_host, &sa->by_host);
     timer_stop(ike->loop, &sa->life);
-    timer_stop(ike->loop, &sa->liveness);
-    timer_stop(ike->loop, &sa->keepalive);
+    timer_stop(ike->loop, &sa->watch);
     timer_stop(ike->loop, &sa->aging);
 }
 

@@ -27,7 +27,7 @@ struct early { // a datagram that nobody can open yet
 };
 struct handshake { // until the SA is established
     struct kex kex;
-    uint8_t cookie[COOKIE_MAX];
+    uint8_t *cookie;            // as the initiator: that the peer wants back; NULL: none
     uint8_t cookie_len, number; // number: of the peer's proposal that was chosen
     unsigned restarts;
     bool peer_natd, initial_contact, names_room;
@@ -91,7 +91,7 @@ struct nats {
 // pointed to.
 struct ike_sa {
     struct ike *ike;
-    struct table_node by_id, by_spi;
+    struct table_one by_id, by_spi;
     struct table_node by_peer; // as responder: initiator SPI and address mixed
     struct table_node by_ends; // established: both identities mixed
     struct table_node by_conn; // the connection's name mixed
@@ -117,6 +117,7 @@ struct ike_sa {
     bool successor;        // of one that is being rekeyed: not in force yet
     bool untried;          // the peer may not have its keys yet: nothing is begun on it
     bool wanted_new;       // one that replaces it is on its way
+    bool own_shared;       // local_id is of ike.shared
     bool gave_way;         // to another one, or is about to
     bool retired;          // one that replaced it is there: it goes when over_at comes
     bool crossed; // begun here, when the peer began another one: it goes, and nobody asked for its end
@@ -141,7 +142,8 @@ struct ike_sa {
     struct net_path path;
     struct net_path in_path; // where the last request came from: the answer goes there
     uint8_t in_hash[32];     // of that as it came: only its like is answered from the cache
-    // Both are empty at first, have room for any from sa_names_room on, and once it is up only for these.
+    // Both are empty at first, have room for any from sa_names_room on, and once it is up only for these; our
+    // own, which thousands have, is there once then (own_shared).
     struct identity *local_id, *remote_id;
     const struct suite *suite; // suite_keep
     struct cr_sk *sk_in, *sk_out;
@@ -153,15 +155,16 @@ struct ike_sa {
     uint8_t *request;
     struct timer retransmit;
     // requests of the peer: one at a time, with its last answer
-    struct task *passive, *parked; // parked: answered, and go on with an IKE_FOLLOWUP_KE
-    uint8_t *reply;                // its datagrams one behind the other, as those of request
-    struct fragments *parts[2];    // of the peer's request, of its response: what has come of it; or NULL
-    struct timer life, liveness, keepalive, aging; // life: half-open, childless or replaced for too long
+    struct task *passive, *parked;   // parked: answered, and go on with an IKE_FOLLOWUP_KE
+    uint8_t *reply;                  // its datagrams one behind the other, as those of request
+    struct fragments *parts[2];      // of the peer's request, of its response: what has come of it; or NULL
+    struct timer life, watch, aging; // life: half-open, childless or replaced for too long
     struct pki_standing
         *standing[2]; // what proved the peer in either round and may be revoked; NULL: nothing can
     uint64_t last_in, last_out, established_at;
-    uint64_t line_at;   // when the first of its line was up, before any rekeying
-    uint64_t hinted_at; // somebody said in clear that the peer has forgotten its SAs; 0: nobody
+    uint64_t liveness_at; // of watch, which sends keepalives too; 0: the peer is not asked
+    uint64_t line_at;     // when the first of its line was up, before any rekeying
+    uint64_t hinted_at;   // somebody said in clear that the peer has forgotten its SAs; 0: nobody
     uint64_t rekey_at, reauth_at, over_at; // 0: never
     uint64_t proof_over_at; // of over_at, what the end of the peer's proof makes of it; 0: nothing
     int64_t proven_until; // seconds since 1970: the peer's certificates, or what is known of them; 0: no end
@@ -200,8 +203,8 @@ struct ike_sa *sa_of_conn(struct ike *ike, const char *name,
 bool sa_moved(struct ike_sa *sa, const struct net_path *path); // true: the peer has another address now
 // It is there from now on, with its CHILD SAs.
 void sa_set_path(struct ike_sa *sa, const struct net_path *path);
-void sa_keepalive(struct ike_sa *sa); // where we are behind a NAT, and not elsewhere
-void early_free(struct early *e);     // and those behind it
+void sa_watch(struct ike_sa *sa); // keepalives are sent where we are behind a NAT, and not elsewhere
+void early_free(struct early *e); // and those behind it
 void handshake_free(struct ike_sa *sa);
 const char *sa_label(const struct ike_sa *sa);  // "name[3]"; valid until the next call
 const char *sa_reason(const struct ike_sa *sa); // empty: nothing

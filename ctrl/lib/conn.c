@@ -287,21 +287,21 @@ static void ts_read(struct reader *r, struct ts *t)
         r->bad = true;
 }
 
-static size_t octets_of(const struct ts_list *l)
+size_t ts_list_octets(const struct ts_list *l)
 {
     return offsetof(struct ts_list, t) + l->count * sizeof(l->t[0]);
 }
 
 void ts_list_copy(struct ts_list *to, const struct ts_list *from)
 {
-    memcpy(to, from, octets_of(from));
+    memcpy(to, from, ts_list_octets(from));
 }
 
 struct ts_list *ts_list_dup(const struct ts_list *l)
 {
-    struct ts_list *copy = malloc(octets_of(l));
+    struct ts_list *copy = malloc(ts_list_octets(l));
     if (copy)
-        memcpy(copy, l, octets_of(l));
+        memcpy(copy, l, ts_list_octets(l));
     return copy;
 }
 

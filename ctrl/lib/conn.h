@@ -154,6 +154,7 @@ bool conn_read(struct reader *r, struct conn_config *c);
 // One that is kept for long has only its own selectors behind it (ts_list_dup): it is not assigned, it is
 // copied.
 void ts_list_copy(struct ts_list *to, const struct ts_list *from);
+size_t ts_list_octets(const struct ts_list *l);       // that such a one has
 struct ts_list *ts_list_dup(const struct ts_list *l); // NULL: no memory
 void ts_list_write(struct writer *w, const struct ts_list *l);
 bool ts_list_read(struct reader *r, struct ts_list *l);
