@@ -48,8 +48,8 @@ enum { X_MAX = 56 }; // octets of a value of X448
 
 struct cr_dh {
     const struct dh_group *group;
-    EVP_PKEY *key;
-    uint8_t public_x[X_MAX]; // of X25519 and X448
+    EVP_PKEY *key; // but of X25519 and X448, whose private and public value are there instead:
+    uint8_t x[];   // half-open IKE SAs have one each, and a key object of OpenSSL takes hundreds of octets
 };
 
 static const struct dh_group *listed(uint16_t id)
@@ -134,28 +134,29 @@ static EVP_PKEY *x_key(struct cr_algs *a, const struct dh_group *g, const uint8_
 }
 
 // A result of all zeros OpenSSL refuses itself (RFC 7748 6.1).
-static int x_multiply(struct cr_algs *a, const struct dh_group *g, EVP_PKEY *scalar, const uint8_t *point,
-                      uint8_t *out)
+static int x_multiply(struct cr_algs *a, const struct dh_group *g, const uint8_t *scalar,
+                      const uint8_t *point, uint8_t *out)
 {
     size_t n = g->shared_len;
-    EVP_PKEY *peer = x_key(a, g, NULL, point);
-    EVP_PKEY_CTX *ctx = peer ? EVP_PKEY_CTX_new_from_pkey(NULL, scalar, NULL) : NULL;
+    EVP_PKEY *own = x_key(a, g, scalar, point), *peer = x_key(a, g, NULL, point);
+    EVP_PKEY_CTX *ctx = own && peer ? EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL) : NULL;
     bool ok = ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer_ex(ctx, peer, 0) == 1 &&
               EVP_PKEY_derive(ctx, out, &n) == 1 && n == g->shared_len;
     EVP_PKEY_CTX_free(ctx);
     EVP_PKEY_free(peer);
+    EVP_PKEY_free(own);
     return ok ? 0 : -EBADMSG;
 }
 
 static int x_new(struct cr_algs *a, const struct dh_group *g, const uint8_t *priv, struct cr_dh **out)
 {
     const uint8_t base[X_MAX] = {g->nid == EVP_PKEY_X448 ? 5 : 9};
-    struct cr_dh *dh = calloc(1, sizeof(*dh));
+    struct cr_dh *dh = calloc(1, sizeof(*dh) + 2 * (size_t)g->public_len);
     if (!dh)
         return -ENOMEM;
     dh->group = g;
-    dh->key = x_key(a, g, priv, base);
-    int rc = dh->key ? x_multiply(a, g, dh->key, base, dh->public_x) : -EIO;
+    memcpy(dh->x, priv, g->public_len);
+    int rc = x_multiply(a, g, priv, base, dh->x + g->public_len);
     if (rc)
         cr_dh_free(dh);
     else
@@ -305,7 +306,7 @@ int cr_dh_public(const struct cr_dh *dh, uint8_t *out, size_t cap, size_t *len)
         return -ENOSPC;
     *len = g->public_len;
     if (g->kind == KIND_X) {
-        memcpy(out, dh->public_x, g->public_len);
+        memcpy(out, dh->x + g->public_len, g->public_len);
         return 0;
     }
     if (g->kind == KIND_KEM)
@@ -389,7 +390,7 @@ int cr_dh_shared(struct cr_algs *a, const struct cr_dh *dh, const uint8_t *peer,
         return decapsulate(dh, peer, out, len);
     if (g->kind == KIND_X) {
         *len = g->shared_len;
-        return x_multiply(a, g, dh->key, peer, out);
+        return x_multiply(a, g, dh->x, peer, out);
     }
     int rc = -EBADMSG;
     size_t n = cap;
@@ -420,5 +421,7 @@ void cr_dh_free(struct cr_dh *dh)
     if (!dh)
         return;
     EVP_PKEY_free(dh->key); // OpenSSL wipes the private value
+    if (dh->group->kind == KIND_X)
+        OPENSSL_cleanse(dh->x, dh->group->public_len);
     free(dh);
 }

@@ -37,14 +37,14 @@ static bool well_formed(struct ike *ike, const struct first_request *f)
 static void came_again(struct ike *ike, const struct ike_sa *sa, const struct first_request *f)
 {
     const struct handshake *hs = sa->hs;
-    if (!hs || !sa->reply || sa->in_mid != 1 || sa->passive ||
+    if (!hs || !hs->own_init || sa->in_mid != 1 || sa->passive ||
         !slice_eq(slice_of(hs->peer_init, hs->peer_init_len), f->datagram)) {
         COUNT(ike, dropped_state);
         return;
     }
     COUNT(ike, repeats);
     LOGF(IKE, 1, "received retransmit of request with ID 0, retransmitting response");
-    ike->net.send(ike->net.ctx, f->path, slice_of(sa->reply, sa->reply_len), true);
+    ike->net.send(ike->net.ctx, f->path, slice_of(hs->own_init, hs->own_init_len), true);
 }
 
 bool first_request_is_new(struct ike *ike, const struct first_request *f)
@@ -165,14 +165,12 @@ void first_request_half_open(struct ike_sa *sa)
 void first_request_respond(struct ike_sa *sa, struct pb *b, struct ike_header *h)
 {
     struct ike *ike = sa->ike;
-    sa->reply = init_finish(sa, b, h);
-    if (!sa->reply) {
+    if (!init_finish(sa, b, h)) {
         sa_why(sa, "building the %s response failed", exchange_name(h->exchange));
         sa_destroy(sa);
         return;
     }
-    sa->reply_len = b->w.len;
     sa->in_mid = 1;
     sa->last_out = loop_now(ike->loop);
-    ike->net.send(ike->net.ctx, &sa->path, slice_of(sa->reply, sa->reply_len), true);
+    ike->net.send(ike->net.ctx, &sa->path, slice_of(sa->hs->own_init, sa->hs->own_init_len), true);
 }

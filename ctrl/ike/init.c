@@ -178,24 +178,32 @@ bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m)
 
 // --- the initiator's task ---
 
-uint8_t *init_finish(struct ike_sa *sa, struct pb *b, struct ike_header *h)
+bool init_finish(struct ike_sa *sa, struct pb *b, struct ike_header *h)
 {
-    uint8_t *msg = b->w.bad ? NULL : malloc(b->w.len), *keep = b->w.bad ? NULL : malloc(b->w.len);
-    if (!msg || !keep) {
-        free(msg);
-        free(keep);
-        return NULL;
-    }
+    uint8_t *keep = b->w.bad ? NULL : malloc(b->w.len);
+    if (!keep)
+        return false;
     struct writer head = writer_of(b->w.p, IKE_HEADER_LEN);
     h->next = b->first;
     h->length = (uint32_t)b->w.len;
     header_write(&head, h);
-    memcpy(msg, b->w.p, b->w.len);
     memcpy(keep, b->w.p, b->w.len);
     free(sa->hs->own_init);
     sa->hs->own_init = keep;
     sa->hs->own_init_len = b->w.len;
-    return msg;
+    return true;
+}
+
+bool init_send(struct ike_sa *sa, struct pb *b, struct ike_header *h)
+{
+    uint8_t *msg = b->w.bad ? NULL : malloc(b->w.len);
+    if (!msg || !init_finish(sa, b, h)) {
+        free(msg);
+        return false;
+    }
+    memcpy(msg, sa->hs->own_init, b->w.len);
+    exchange_send(sa, msg, b->w.len);
+    return true;
 }
 
 static void failed(struct ike_sa *sa)
@@ -223,17 +231,15 @@ static void build(struct ike_sa *sa, struct slice public_value)
     pb_signature_hashes(&b);
     ppk_put_use(&b, sa);
     redirect_put(&b, sa);
-    uint8_t *msg = init_finish(sa, &b, &h);
-    if (!msg) {
-        sa_why(sa, "building the IKE_SA_INIT request failed");
-        failed(sa);
-        return;
-    }
-    COUNT(sa->ike, ike_init_out_req);
     LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) %sN(HASH_ALG) %s]",
          hs->cookie_len ? "N(COOKIE) " : "", cfg->fragmentation == FRAGMENTATION_NO ? "" : "N(FRAG_SUP) ",
          cfg->ppk_id[0] ? "N(USE_PPK) " : "");
-    exchange_send(sa, msg, b.w.len);
+    if (init_send(sa, &b, &h)) {
+        COUNT(sa->ike, ike_init_out_req);
+    } else {
+        sa_why(sa, "building the IKE_SA_INIT request failed");
+        failed(sa);
+    }
 }
 
 static void got_public(struct task *t, enum msg_type type, const union msg *m)

@@ -28,8 +28,8 @@ bool init_keep_cookie(struct ike_sa *sa, struct slice cookie); // false: no memo
 bool init_take_keys(struct ike_sa *sa, enum msg_type t, const union msg *m);
 
 // An IKE SA's first message of ours: its head is written, and its octets are kept for AUTH (RFC 7296
-// section 2.15). The message, of b->w.len octets and the caller's; NULL: it had no room, or there is no
-// memory.
-uint8_t *init_finish(struct ike_sa *sa, struct pb *b, struct ike_header *h);
+// section 2.15; hs->own_init). False: it had no room, or there is no memory.
+bool init_finish(struct ike_sa *sa, struct pb *b, struct ike_header *h);
+bool init_send(struct ike_sa *sa, struct pb *b, struct ike_header *h); // likewise a request, which goes out
 
 #endif

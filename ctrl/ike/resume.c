@@ -63,16 +63,13 @@ static void build(struct ike_sa *sa)
     init_put_nat(&b, sa, &sa->path);
     init_put_fragmentation(&b, sa);
     redirect_put(&b, sa);
-    uint8_t *msg = init_finish(sa, &b, &h);
-    if (!msg) {
-        sa_why(sa, "building the IKE_SESSION_RESUME request failed");
-        resume_falls_back(sa);
-        return;
-    }
     LOGF(ENC, 1,
          "generating IKE_SESSION_RESUME request 0 [ %sNo N(TICKET_OPAQUE) N(NATD_S_IP) N(NATD_D_IP) ]",
          hs->cookie_len ? "N(COOKIE) " : "");
-    exchange_send(sa, msg, b.w.len);
+    if (init_send(sa, &b, &h))
+        return;
+    sa_why(sa, "building the IKE_SESSION_RESUME request failed");
+    resume_falls_back(sa);
 }
 
 static void start(struct task *t)

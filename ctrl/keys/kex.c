@@ -11,15 +11,15 @@
 #include "ctrl/keys/vault.h"
 
 struct entry {
-    struct table_node node; // key: the exchange's number
-    struct cr_dh *dh;       // NULL once the secret is known
-    uint8_t *secret;        // in the vault
+    struct table_one node; // key: the exchange's number
+    struct cr_dh *dh;      // NULL once the secret is known
+    uint8_t *secret;       // in the vault
     size_t len;
 };
 
 static struct entry *find(struct kex_store *k, uint32_t id)
 {
-    return (struct entry *)(void *)table_find(&k->entries, id);
+    return (struct entry *)(void *)table_get(&k->entries, id);
 }
 
 static void free_entry(struct entry *e)
@@ -35,14 +35,14 @@ void kex_forget(struct kex_store *k, uint32_t id)
 {
     struct entry *e = find(k, id);
     if (e)
-        table_del(&k->entries, &e->node);
+        table_take(&k->entries, &e->node);
     free_entry(e);
 }
 
 void kex_forget_all(struct kex_store *k)
 {
-    struct table_node *n;
-    while ((n = table_pop(&k->entries)) != NULL)
+    struct table_one *n;
+    while ((n = table_pop_one(&k->entries)) != NULL)
         free_entry((struct entry *)(void *)n);
     table_free(&k->entries);
 }
@@ -97,7 +97,7 @@ static int begin(struct kex_store *k, uint32_t id, uint16_t group, const struct 
         return id ? -ENOBUFS : -EINVAL;
     struct entry *e = calloc(1, sizeof(*e));
     int rc = !e ? -ENOMEM : peer ? answer(k, e, group, *peer, value, len) : offer(k, e, group, value, len);
-    if (!rc && !table_add(&k->entries, &e->node, id))
+    if (!rc && !table_put(&k->entries, &e->node, id))
         rc = -ENOMEM;
     if (rc)
         free_entry(e);

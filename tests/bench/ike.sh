@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # What IKEv2 costs a responder: espalierd and, where it is installed, strongSwan's charon (kernel-libipsec, so that both hold
 # their ESP SAs themselves), at their default log levels, with espalier-load as all clients. The daemons take turns, round by
-# round, each begun anew; medians. CPU is user and system time of all the responder's processes, octets are what no other
-# process shares.
+# round, each begun anew; medians. CPU is user and system time of all the responder's processes, octets are what they
+# have written and no other process shares.
 # usage: ike.sh [BIN-DIR] [REPORT.json]     ROUNDS, COUNT (clients a round), CONNS (connections loaded beside the one),
 #        HELD and HELD_CHARON (clients of one daemon at a time; 0: none), KINDS in the environment
 set -eu
@@ -137,7 +137,7 @@ load() { # name of the measure, options of espalier-load
 psk() { load "$1" --psk "$secret" --id 'c%u.psk.load.test' "${@:2}"; }
 octets() { # of all processes of the responder
     local p
-    for p in $(family "$pid"); do awk '/^Private_/ { n += $2 } END { print n * 1024 }' "/proc/$p/smaps_rollup"; done | awk '{ n += $1 } END { print n + 0 }'
+    for p in $(family "$pid"); do awk '/^Private_Dirty/ { n += $2 } END { print n * 1024 }' "/proc/$p/smaps_rollup"; done | awk '{ n += $1 } END { print n + 0 }'
 }
 family() {
     local p all

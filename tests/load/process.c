@@ -35,6 +35,7 @@ static uint64_t cpu_of(int pid)
     return all;
 }
 
+// What is only read, of programs and libraries, is its own or not as others of the machine come and go.
 static uint64_t octets_of(int pid)
 {
     char line[160];
@@ -45,7 +46,7 @@ static uint64_t octets_of(int pid)
     f = fopen(line, "re");
     while (f && fgets(line, sizeof(line), f)) {
         unsigned long long kb;
-        if (sscanf(line, "Private_Clean: %llu", &kb) == 1 || sscanf(line, "Private_Dirty: %llu", &kb) == 1)
+        if (sscanf(line, "Private_Dirty: %llu", &kb) == 1)
             all += kb * 1024;
     }
     if (f)

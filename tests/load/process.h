@@ -10,7 +10,7 @@ struct process {
     int pid;
     char name[PROCESS_NAME_MAX];
     uint64_t cpu_ns;     // of all its threads, user and system
-    uint64_t own_octets; // that no other process shares
+    uint64_t own_octets; // that it has written and no other process shares
 };
 struct processes {
     unsigned count;

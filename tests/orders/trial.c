@@ -287,6 +287,11 @@ const struct ike_sa *trial_asks(const struct trial *t, int side, uint64_t spi_i,
     return NULL;
 }
 
+static bool is_it(const uint8_t *message, size_t len, const struct flight *f)
+{
+    return message && len == f->len && memcmp(message, f->data, len) == 0;
+}
+
 // That it is lost is no more than that it comes later: what is asked goes out again as it was, that way, and
 // what has been answered is answered so again (trial_copies). When that is so no more, it can be lost.
 static bool is_late_at_most(const struct trial *t, const struct flight *f)
@@ -300,7 +305,8 @@ static bool is_late_at_most(const struct trial *t, const struct flight *f)
     if (!asks)
         return taker(t, f) != NULL; // it is for nobody any more
     for (const struct ike_sa *sa = t->p->s[1 - f->to].ike->sas; sa; sa = sa->next)
-        if (sa->reply && sa->reply_len == f->len && memcmp(sa->reply, f->data, f->len) == 0)
+        if (is_it(sa->reply, sa->reply_len, f) ||
+            (sa->hs && !sa->initiator && is_it(sa->hs->own_init, sa->hs->own_init_len, f)))
             return true;
     return false;
 }

@@ -393,7 +393,7 @@ static void test_key_exchanges_that_wait_are_bounded(void **state)
     size_t len;
     (void)state;
     for (uint32_t id = 1; id <= KEX_MAX; id++) // a table of that many entries without the cost of making them
-        assert_true(table_add(&k.entries, calloc(1, sizeof(struct table_node) + 32), id));
+        assert_true(table_put(&k.entries, calloc(1, sizeof(struct table_one) + 48), id));
     assert_int_equal(kex_generate(&k, KEX_MAX + 1, 31, value, &len), -ENOBUFS);
     assert_int_equal(kex_respond(&k, KEX_MAX + 1, 31, slice_of(none, 1), value, &len), -ENOBUFS);
     kex_forget(&k, 7);
