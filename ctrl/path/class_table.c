@@ -76,7 +76,7 @@ static bool grow(struct class_table *t)
 void *class_put(struct class_table *t, struct class_key k)
 {
     uint64_t hash = class_hash(t, k);
-    if (3 * (t->count + 1) > 2 * t->size && !grow(t)) // two thirds full at most
+    if (5 * (t->count + 1) > 3 * t->size && !grow(t)) // three fifths full at most
         return NULL;
     size_t at = free_place(t, hash);
     struct class_line *l = class_at(t, at);

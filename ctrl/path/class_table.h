@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The classifier's tables: entries of one cache line each, or of half of one, in the table itself, found by a
-// key of three words (open addressing, at most two thirds full). Of each entry an octet of its hash, and of
+// key of three words (open addressing, at most three fifths full). Of each entry an octet of its hash, and of
 // halves a note of 64 bits, stand in arrays of their own, which stay in the cache when the entries do not:
 // what is not there costs no access to memory, what is there one, and where the note is enough, none. All can
 // be asked for early: class_ask for many keys, then class_places and class_notes, or class_aim and class_get.
@@ -54,7 +54,7 @@ static inline size_t class_home(const struct class_table *t, uint64_t hash)
 }
 static inline size_t class_wrap(const struct class_table *t, size_t at) // one that may be behind the last
 {
-    return at < t->size ? at : at - t->size;
+    return at - (t->size & -(size_t)(at >= t->size));
 }
 static inline void class_ask(const struct class_table *t, uint64_t hash) // it will be needed
 {

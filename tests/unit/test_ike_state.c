@@ -551,7 +551,7 @@ static void test_an_established_sa_keeps_no_more_than_it_is(void **state)
         assert_null(sa->vips);
         assert_null(sa->why);
         printf("%zu octets an IKE SA with its CHILD SA\n", octets);
-        assert_true(octets <= 1600);
+        assert_true(octets <= 1500);
         const struct conn *k = sa->conn;
         assert_true(malloc_usable_size(sa->conn) + malloc_usable_size(k->local_id) +
                         malloc_usable_size(k->remote_id) <=

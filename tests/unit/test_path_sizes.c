@@ -10,7 +10,7 @@
 #include "driver/soft/queue.h"
 #include "tests/unit/path_rig.h"
 
-enum { FIRST = 1000, CHILDREN = 2000, MOST_OCTETS = 1984 };
+enum { FIRST = 1000, CHILDREN = 2000, MOST_OCTETS = 1840 };
 
 static void install_all(struct rig *r, uint32_t from, uint32_t to)
 {
