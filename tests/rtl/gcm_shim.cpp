@@ -22,6 +22,8 @@ template <class M, class Syms, class Root, int LANES> struct dut_of : gcm_dut {
     VerilatedContext context;
     M m{&context, "gcm"};
 
+    ~dut_of() override { m.final(); }
+
     template <class Port> static void put(Port &port, const uint8_t *bytes, size_t n)
     {
         std::memcpy(&port, bytes, n);

@@ -180,8 +180,8 @@ static void drive_input(struct rx_bench *b)
     p = &b->packets[b->sent];
     n = p->len - b->sent_bytes < width ? p->len - b->sent_bytes : width;
     b->pins.s_valid = true;
-    b->pins.s_tag = (uint16_t)b->sent;
-    b->pins.s_len = p->len;
+    b->pins.s_tag = (uint16_t)(b->first_tag + b->sent);
+    b->pins.s_len = p->said ? p->said : p->len;
     b->pins.s_keep = n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1;
     b->pins.s_last = b->sent_bytes + n == p->len;
     memset(b->pins.s_data, 0xcc, sizeof(b->pins.s_data));
@@ -242,7 +242,7 @@ static void after_output(struct rx_bench *b)
     b->last_out = b->cycle;
     n = (size_t)__builtin_popcountll(o->m_keep);
     assert_true(o->m_keep == (n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1));
-    assert_int_equal(o->m_tag, (uint16_t)b->received);
+    assert_int_equal(o->m_tag, (uint16_t)(b->first_tag + b->received));
     if (b->got_bytes + n > p->inner_len || (p->status != ESPC_STATUS_OK && n > 0))
         fail_msg("packet %zu: plaintext of a packet with status %u, or too much", b->received, o->m_status);
     if (memcmp(o->m_data, p->inner + b->got_bytes, n) != 0)
@@ -337,8 +337,9 @@ void rx_op_start(struct rx_bench *b, enum rx_op op, uint32_t slot, uint16_t gen,
                  const struct espc_sa_blob *blob)
 {
     assert_false(b->op_active);
-    if (op == RX_WRITE) {
+    if (blob)
         memcpy(b->pins.slot_blob, blob, 256);
+    if (op == RX_WRITE) {
         for (uint8_t i = 0; i < 16; i++) {
             b->pins.seed_valid = true;
             b->pins.seed_index = i;

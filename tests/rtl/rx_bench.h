@@ -8,7 +8,7 @@
 #include "tests/rtl/rx_shim.h"
 
 enum { RX_SLOTS = 128, RX_MAX = 9300, RX_RING = 256 };
-enum rx_op { RX_WRITE = 0, RX_DRAIN = 1, RX_CLEAR = 2, RX_QUERY = 4 };
+enum rx_op { RX_WRITE = 0, RX_DRAIN = 1, RX_CLEAR = 2, RX_QUERY = 4, RX_ENDPOINT = 5 };
 
 struct rx_sa {
     struct espc_sa_blob blob;
@@ -29,6 +29,7 @@ struct rx_make {
 struct rx_packet {
     uint8_t wire[RX_MAX], inner[RX_MAX];
     uint16_t len, inner_len;
+    uint16_t said;              // what the port is told of the length; 0: the truth
     uint16_t status, or_status; // or_status: another one that is right too
     uint32_t slot;              // 0xffffffff: none expected
     uint64_t seq;
@@ -48,6 +49,7 @@ struct rx_bench {
     size_t n_packets, sent, received;
     size_t sent_bytes, got_bytes;
     uint64_t first_in, last_in, first_out, last_out, beats_out;
+    uint16_t first_tag;
     bool loose; // accept ABORTED in the place of any status
 
     bool op_active, op_done;

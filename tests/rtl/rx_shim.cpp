@@ -24,6 +24,8 @@ template <class M, class Syms, int LANES> struct dut_of : rx_dut {
     VerilatedContext context;
     M m{&context, "rx"};
 
+    ~dut_of() override { m.final(); }
+
     void drive(const rx_pins *p)
     {
         m.rst = p->rst;
@@ -42,6 +44,7 @@ template <class M, class Syms, int LANES> struct dut_of : rx_dut {
         m.seed_valid = p->seed_valid;
         m.seed_index = p->seed_index;
         m.seed_word = p->seed_word;
+        m.slot_limit = p->slot_limit;
         std::memcpy(&m.slot_blob, p->slot_blob, 256);
     }
 

@@ -21,7 +21,7 @@ struct rx_pins {
     uint8_t slot_op, seed_index;
     uint32_t slot_index;
     uint16_t slot_gen;
-    uint64_t seed_word;
+    uint64_t seed_word, slot_limit;
     uint8_t slot_blob[256];
 
     bool zeroized, s_ready, m_valid, m_last, m_soft, m_src_changed, done, beat;

@@ -360,6 +360,150 @@ static void test_zeroize_at_any_moment_loses_no_packet(void **state)
     run_zeroize_moments(4, 50);
 }
 
+// ---- numbers of all sizes
+
+enum { WAYS = 4 }; // SAs in a bucket of the SPI table
+
+static uint64_t random_64(struct rx_bench *b)
+{
+    uint64_t v;
+
+    rx_fill(b, &v, sizeof(v));
+    return v;
+}
+
+// An SA in which whatever may be large is, and what inbound SAs do not have is anything.
+static void wide_sa(struct rx_bench *b, struct rx_sa *sa, uint64_t top)
+{
+    struct espc_sa_blob *blob = &sa->blob;
+    uint32_t udp = rx_rng(b) & 1 ? ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK : 0;
+
+    rx_sa_init(b, sa, (uint32_t)random_64(b) | 0x100, 1 + rx_rng(b) % 1024, ESPC_SA_BLOB_FLAGS_ESN_MASK | udp,
+               rx_rng(b) & 1);
+    blob->sport = (uint16_t)random_64(b);
+    blob->dport = (uint16_t)random_64(b);
+    blob->seq = top;
+    rx_fill(b, blob->seen, sizeof(blob->seen));
+    blob->seen[0] |= 1;
+    blob->soft_bytes = random_64(b) | 1ull << 40;
+    blob->hard_bytes = random_64(b) | 1ull << 40;
+    blob->soft_packets = random_64(b) | 1ull << 40;
+    blob->hard_packets = random_64(b) | 1ull << 40;
+    blob->ttl = (uint8_t)random_64(b);
+    blob->seq_limit = random_64(b);
+    b->pins.slot_limit = random_64(b);
+    rx_fill(b, blob->src + 4, sizeof(blob->src) - 4); // of IPv6, which is none of this pipeline's
+    rx_fill(b, blob->dst + 4, sizeof(blob->dst) - 4);
+    blob->integ = (uint32_t)random_64(b);
+    blob->deadline = random_64(b);
+    blob->tfc_length = (uint32_t)random_64(b);
+    blob->id_offset = (uint16_t)random_64(b);
+    rx_fill(b, blob->reserved0, sizeof(blob->reserved0));
+}
+
+// New ends: whoever sends from the old ones to the old ones is told that they are not the SA's.
+static void move_ends(struct rx_bench *b, struct rx_sa *sa, uint32_t slot, struct rx_packet *p)
+{
+    rx_fill(b, sa->blob.src, 4);
+    rx_fill(b, sa->blob.dst, 4);
+    sa->blob.sport = (uint16_t)random_64(b);
+    sa->blob.dport = (uint16_t)random_64(b);
+    assert_int_equal(rx_op(b, RX_ENDPOINT, slot, (uint16_t)(sa->gen + 1), &sa->blob),
+                     ESPC_STATUS_SA_STALE_GEN);
+    assert_int_equal(rx_op(b, RX_ENDPOINT, slot, sa->gen, &sa->blob), ESPC_STATUS_OK);
+    rx_fail(&p[0], ESPC_STATUS_SA_MISMATCH);
+    rx_run_all(b, p, 1);
+}
+
+// What the port is told of a packet's length is more than comes.
+static void told_wrong(struct rx_bench *b, struct rx_packet *p)
+{
+    rx_fail(p, ESPC_STATUS_TRUNCATED);
+    p->said = (uint16_t)(p->len + 1 + rx_rng(b) % 900);
+    rx_run_all(b, p, 1);
+    p->said = 0;
+}
+
+// Four SAs of one SPI to four addresses: each way of its bucket has one.
+static void wide_round(struct rx_bench *b, struct rx_packet *p)
+{
+    const uint64_t top = (random_64(b) >> (rx_rng(b) % 3 * 20)) % 0xfffffffe00000000u;
+    const uint32_t first = rx_rng(b);
+    struct rx_sa sa[WAYS];
+    uint64_t bytes[WAYS] = {0};
+
+    b->first_tag = (uint16_t)random_64(b);
+    for (uint32_t k = 0; k < WAYS; k++) {
+        wide_sa(b, &sa[k], top);
+        sa[k].blob.spi = sa[0].blob.spi;
+        assert_int_equal(rx_sa_add(b, &sa[k], (first + 31 * k) % RX_SLOTS), ESPC_STATUS_OK);
+    }
+    for (uint32_t i = 0; i < 2 * WAYS; i++) {
+        rx_good(b, &p[i], &sa[i % WAYS], (first + 31 * (i % WAYS)) % RX_SLOTS, top + 1 + i / WAYS,
+                (uint16_t)(20 + rx_rng(b) % 1500));
+        bytes[i % WAYS] += p[i].inner_len;
+    }
+    rx_run_all(b, p, 2 * WAYS);
+    for (uint32_t k = 0; k < WAYS; k++) {
+        assert_int_equal(rx_op(b, RX_QUERY, (first + 31 * k) % RX_SLOTS, sa[k].gen, NULL), ESPC_STATUS_OK);
+        assert_true(b->pins.slot_last_seq == top + 2 && b->pins.slot_packets == 2 &&
+                    b->pins.slot_bytes == bytes[k]);
+        assert_true(b->pins.slot_drops == 0);
+    }
+    rx_good(b, &p[0], &sa[0], first % RX_SLOTS, top + 3, 400);
+    told_wrong(b, p);
+    // another has these ends already
+    assert_int_equal(rx_op(b, RX_ENDPOINT, first % RX_SLOTS, sa[0].gen, &sa[1].blob), ESPC_STATUS_SPI_EXISTS);
+    for (uint32_t k = 1; k < WAYS; k++)
+        assert_int_equal(rx_op(b, RX_CLEAR, (first + 31 * k) % RX_SLOTS, sa[k].gen, NULL), ESPC_STATUS_OK);
+    rx_good(b, &p[0], &sa[0], first % RX_SLOTS, top + 4, 300);
+    move_ends(b, &sa[0], first % RX_SLOTS, p);
+    rx_good(b, &p[0], &sa[0], first % RX_SLOTS, top + 5, 200);
+    rx_run_all(b, p, 1);
+    assert_int_equal(rx_op(b, RX_CLEAR, first % RX_SLOTS, sa[0].gen, NULL), ESPC_STATUS_OK);
+}
+
+static void test_numbers_of_all_sizes_are_taken(void **state)
+{
+    enum { ROUNDS = 40 };
+
+    (void)state;
+    for (int lanes = 1; lanes <= 4; lanes *= 2) {
+        struct rx_bench *b = rx_bench_new(lanes, 77);
+        struct rx_packet *p = rx_packets(2 * WAYS);
+
+        for (unsigned i = 0; i < ROUNDS; i++)
+            wide_round(b, p);
+        rx_bench_done(b, p);
+    }
+}
+
+// More wipes than an epoch has numbers: nothing of before comes back.
+static void test_epochs_begin_again(void **state)
+{
+    enum { EPOCHS = 260 };
+    struct rx_bench *b = rx_bench_new(1, 78);
+    struct rx_packet *p = rx_packets(1);
+    struct rx_sa sa;
+
+    (void)state;
+    for (unsigned i = 0; i < EPOCHS; i++) {
+        wide_sa(b, &sa, 7);
+        assert_int_equal(rx_sa_add(b, &sa, 3), ESPC_STATUS_OK);
+        rx_good(b, p, &sa, 3, 8, 50);
+        rx_run_all(b, p, 1);
+        b->pins.zeroize = true;
+        rx_cycle(b);
+        b->pins.zeroize = false;
+        do
+            rx_cycle(b);
+        while (!b->pins.zeroized);
+        rx_fail(p, ESPC_STATUS_NO_SA);
+        rx_run_all(b, p, 1);
+    }
+    rx_bench_done(b, p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +514,8 @@ int main(void)
         cmocka_unit_test(test_slot_is_written_beside_packets_without_an_sa),
         cmocka_unit_test(test_clear_and_zeroize_leave_no_key),
         cmocka_unit_test(test_zeroize_at_any_moment_loses_no_packet),
+        cmocka_unit_test(test_numbers_of_all_sizes_are_taken),
+        cmocka_unit_test(test_epochs_begin_again),
     };
     return cmocka_run_group_tests_name("esp_rx_slots", tests, NULL, NULL);
 }
