@@ -38,6 +38,7 @@ include hw/hw.mk
 -include sim/sim.mk
 include tests/tests.mk
 include tests/lint.mk
+-include tests/coverage/coverage.mk
 include ctrl/pack/pack.mk
 
 .SECONDARY: # keep object files

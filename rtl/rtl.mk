@@ -10,6 +10,8 @@ rtl_includes = $(patsubst +incdir+%,-I%,$(filter +incdir+%,$(call rtl_words,$(1)
 # Warnings are for `make lint`: a Verilator younger than ours may have new ones, and a user's build goes on.
 VERILATOR_FLAGS := --cc -Wno-fatal -Wno-lint -Wno-style -O3 --x-assign fast --x-initial fast --noassert
 VERILATOR_ROOT := $(shell $(VERILATOR) --getenv VERILATOR_ROOT 2>/dev/null)
+# how the models' C++ is optimised; runs of which each is short are sooner done with less
+RTL_OPT ?= -O2
 RTL_CXXFLAGS := -O2 -g -Wall -isystem $(VERILATOR_ROOT)/include -isystem $(VERILATOR_ROOT)/include/vltstd $(PREFIX_MAP)
 RTL_OBJCACHE := $(shell command -v ccache 2>/dev/null)
 
@@ -24,7 +26,7 @@ $$(BUILD)/vl/$(1)/lib$(1).a: $(3) $$(RTL_HEADERS)
 	@echo "  VERILATE $(1) (takes up to a minute or two)"
 	@exec 9>$$(@D)/.lock && flock 9 && rm -f $$(@D)/*.o $$(@D)/*.d $$(@D)/*.cpp $$(@D)/*.h && \
 	$$(VERILATOR) $$(VERILATOR_FLAGS) $(4) --Mdir $$(@D) --prefix $(1) --top-module $(2) $(3) && \
-	{ $$(MAKE) --no-print-directory -s -C $$(@D) -f $(1).mk OBJCACHE=$$(RTL_OBJCACHE) OPT_FAST=-O2 OPT_SLOW=-O1 \
+	{ $$(MAKE) --no-print-directory -s -C $$(@D) -f $(1).mk OBJCACHE=$$(RTL_OBJCACHE) OPT_FAST=$$(RTL_OPT) OPT_SLOW=-O1 \
 	    VM_PARALLEL_BUILDS=0 $(1)__ALL.a verilated.o verilated_threads.o > $$(@D)/build.log 2>&1 \
 	    || { cat $$(@D)/build.log; exit 1; }; } && \
 	rm -f $$(@D)/libverilated.a && ar rcs $$(@D)/libverilated.a $$(@D)/verilated.o $$(@D)/verilated_threads.o && \
