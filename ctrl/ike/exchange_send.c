@@ -110,7 +110,8 @@ void exchange_send(struct ike_sa *sa, uint8_t *msg, size_t len)
     sa->tries = sa->hurried = 0;
     sa->retransmit.fire = retransmit;
     sa->retransmit.ctx = sa;
-    transmit(sa, &sa->path, msg, len);
+    struct net_path way = mobike_way(sa);
+    transmit(sa, &way, msg, len);
     timer_set(sa->ike->loop, &sa->retransmit, loop_now(sa->ike->loop) + retransmit_delay(&sa->ike->set, 0));
 }
 
@@ -119,7 +120,8 @@ void exchange_again(struct ike_sa *sa)
     if (!sa->request)
         return;
     sa->tries = 0;
-    transmit(sa, &sa->path, sa->request, sa->request_len);
+    struct net_path way = mobike_way(sa);
+    transmit(sa, &way, sa->request, sa->request_len);
     timer_set(sa->ike->loop, &sa->retransmit, loop_now(sa->ike->loop) + retransmit_delay(&sa->ike->set, 0));
 }
 
@@ -128,7 +130,8 @@ void exchange_hurry(struct ike_sa *sa)
     if (!sa->request || sa->hurried == sa->tries + 1 || sa->last_out == loop_now(sa->ike->loop))
         return;
     sa->hurried = sa->tries + 1;
-    transmit(sa, &sa->path, sa->request, sa->request_len);
+    struct net_path way = sa->mobike.decides ? sa->path : mobike_way(sa);
+    transmit(sa, &way, sa->request, sa->request_len);
 }
 
 void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// MOBIKE (RFC 4555): what is negotiated, the answer to INFORMATIONAL requests with addresses, and the two
-// requests of ours: UPDATE_SA_ADDRESSES by the end that decides, COOKIE2 alone by the one that follows. Which
-// way to take is mobike_paths.c's business.
+// MOBIKE (RFC 4555): what is negotiated, the answer to INFORMATIONAL requests with addresses, and the
+// requests of ours: UPDATE_SA_ADDRESSES by the end that decides, COOKIE2 alone by the one that follows, and
+// of either the list of its further addresses when that is another. Which way to take is mobike_paths.c's
+// business.
 #include "ctrl/ike/mobike.h"
 
 #include <openssl/crypto.h>
@@ -10,6 +11,7 @@
 
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/ike.h"
@@ -18,12 +20,14 @@
 #include "ctrl/ike/mobike_paths.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
+#include "ctrl/lib/hash.h"
 #include "ctrl/lib/log.h"
 
 enum { COOKIE2_LEN = 16, COOKIE2_MIN = 8, COOKIE2_MAX = 64, REQUEST_MAX = 512 };
 
 struct update {
     bool addresses; // UPDATE_SA_ADDRESSES
+    uint32_t told;  // of the list that is in it
     struct net_path path;
     uint8_t cookie[COOKIE2_LEN];
 };
@@ -35,37 +39,89 @@ static void put(struct pb *b, uint16_t type)
 
 // --- what both ends say in IKE_AUTH ---
 
-// Our further addresses are those that the connection names.
-static void put_others(struct pb *b, const struct ike_sa *sa)
+static struct addr sends_from(const struct ike_sa *sa)
+{
+    struct net_path to;
+    return sa->mobike.astray && mobike_best(sa, &to) ? to.local : sa->path.local;
+}
+
+// An address of the peer's of that family; NULL: none is known.
+static const struct addr *peers_of(const struct ike_sa *sa, uint8_t family)
+{
+    const struct mobike *k = &sa->mobike;
+    if (sa->path.remote.family == family)
+        return &sa->path.remote;
+    for (unsigned i = 0; i < k->count; i++)
+        if (k->others[i].family == family)
+            return &k->others[i];
+    return NULL;
+}
+
+struct further {
+    unsigned count;
+    struct addr a[MOBIKE_ADDRS];
+};
+
+// Our further addresses are those that the connection names, as far as they are there. Where the peer has
+// none of a family nobody can say whether there is a way to it from an address of that family, which is named
+// then.
+static struct further further(const struct ike_sa *sa)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
-    unsigned said = 0;
-    for (unsigned i = 0; i < cfg->local_count && said < MOBIKE_ADDRS; i++) {
-        const struct addr *a = &cfg->local_addrs[i];
-        if (!a->family || addr_eq(a, &sa->path.local))
-            continue;
-        bool v4 = a->family == 4;
-        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), v4 ? N_ADDITIONAL_IP4_ADDRESS : N_ADDITIONAL_IP6_ADDRESS,
-                  slice_of(a->a, v4 ? 4 : 16));
-        said++;
+    struct addr own = sends_from(sa);
+    struct further f = {0};
+    for (unsigned i = 0; i < cfg->local_count && f.count < MOBIKE_ADDRS; i++) {
+        const struct addr *a = &cfg->local_addrs[i], *peer = peers_of(sa, a->family);
+        if (a->family && !addr_eq(a, &own) && (!peer || conn_can_send(sa->ike, a, peer)))
+            f.a[f.count++] = *a;
     }
-    if (!said)
+    return f;
+}
+
+// Two lists are told apart by it.
+static uint32_t sum_of(const struct further *f)
+{
+    uint64_t h = 0;
+    for (unsigned i = 0; i < f->count; i++)
+        h = hash_bytes(h + f->a[i].family, f->a[i].a, f->a[i].family == 4 ? 4 : 16);
+    return (uint32_t)(h ^ h >> 32);
+}
+
+static void put_others(struct pb *b, const struct further *f)
+{
+    for (unsigned i = 0; i < f->count; i++) {
+        bool v4 = f->a[i].family == 4;
+        pb_notify(b, PROTO_NONE, slice_of(NULL, 0), v4 ? N_ADDITIONAL_IP4_ADDRESS : N_ADDITIONAL_IP6_ADDRESS,
+                  slice_of(f->a[i].a, v4 ? 4 : 16));
+    }
+    if (!f->count)
         put(b, N_NO_ADDITIONAL_ADDRESSES);
+}
+
+static bool has_news(const struct ike_sa *sa)
+{
+    struct further f = further(sa);
+    return sa->mobike.untold || sa->mobike.check || sum_of(&f) != sa->mobike.told;
+}
+
+static bool add_other(struct mobike *k, const struct addr *a)
+{
+    struct addr *more = k->count < MOBIKE_ADDRS ? realloc(k->others, (k->count + 1u) * sizeof(*more)) : NULL;
+    if (!more)
+        return false;
+    k->others = more;
+    k->others[k->count++] = *a;
+    return true;
 }
 
 static bool take_other(struct mobike *k, const struct notify *n)
 {
     bool v4 = n->type == N_ADDITIONAL_IP4_ADDRESS;
     struct addr a = {.family = v4 ? 4 : 6};
-    if (n->data.len != (v4 ? 4u : 16u) || k->count == MOBIKE_ADDRS)
-        return false;
-    struct addr *more = realloc(k->others, (k->count + 1u) * sizeof(*more));
-    if (!more)
+    if (n->data.len != (v4 ? 4u : 16u))
         return false;
     memcpy(a.a, n->data.p, n->data.len);
-    k->others = more;
-    k->others[k->count++] = a;
-    return true;
+    return add_other(k, &a);
 }
 
 void mobike_free(struct ike_sa *sa)
@@ -75,14 +131,20 @@ void mobike_free(struct ike_sa *sa)
     sa->mobike.count = 0;
 }
 
+static bool has_list(const struct payloads *pl)
+{
+    struct notify n;
+    return notify_find(pl, N_ADDITIONAL_IP4_ADDRESS, &n) || notify_find(pl, N_ADDITIONAL_IP6_ADDRESS, &n) ||
+           notify_find(pl, N_NO_ADDITIONAL_ADDRESSES, &n);
+}
+
 // A list replaces the one before as a whole (3.6).
 static void read_others(struct ike_sa *sa, const struct payloads *pl)
 {
     struct mobike *k = &sa->mobike;
     struct notify n;
     unsigned left_out = 0;
-    if (!notify_find(pl, N_ADDITIONAL_IP4_ADDRESS, &n) && !notify_find(pl, N_ADDITIONAL_IP6_ADDRESS, &n) &&
-        !notify_find(pl, N_NO_ADDITIONAL_ADDRESSES, &n))
+    if (!has_list(pl))
         return;
     mobike_free(sa);
     for (unsigned i = 0; i < pl->count; i++)
@@ -95,13 +157,20 @@ static void read_others(struct ike_sa *sa, const struct payloads *pl)
              left_out, MOBIKE_ADDRS);
 }
 
+static void offer(struct pb *b, struct ike_sa *sa)
+{
+    struct further f = further(sa);
+    sa->mobike.told = sum_of(&f);
+    put(b, N_MOBIKE_SUPPORTED);
+    put_others(b, &f);
+}
+
 // NAT detection goes with it (3.1).
 void mobike_offer(struct pb *b, struct ike_sa *sa)
 {
     if (!sa->conn->cfg.mobike || !sa->hs->peer_natd)
         return;
-    put(b, N_MOBIKE_SUPPORTED);
-    put_others(b, sa);
+    offer(b, sa);
 }
 
 static void hear(struct ike_sa *sa, const struct payloads *pl)
@@ -131,8 +200,7 @@ void mobike_accept(struct pb *b, struct ike_sa *sa)
     agree(sa);
     if (!sa->mobike.on)
         return;
-    put(b, N_MOBIKE_SUPPORTED);
-    put_others(b, sa);
+    offer(b, sa);
 }
 
 void mobike_agreed(struct ike_sa *sa, const struct payloads *pl)
@@ -151,9 +219,9 @@ void mobike_inherit(struct ike_sa *next, struct ike_sa *old)
     if (others)
         memcpy(others, old->mobike.others, len);
     else
-        next->mobike.count = 0;  // no memory: the peer is where it is
-    next->mobike.mapped = false; // the IKE SPIs are in it
-    bool asks = next->mobike.untold || next->mobike.check;
+        next->mobike.count = 0;                   // no memory: the peer is where it is
+    next->mobike.mapped = false;                  // the IKE SPIs are in it
+    bool asks = next->mobike.on && has_news(old); // which is where it is
     struct task *t = asks ? task_new(next, TASK_MOBIKE, 0) : NULL;
     next->mobike.unasked = asks && !t;
     if (!t)
@@ -217,6 +285,7 @@ static bool update(struct ike_sa *sa, const struct inmsg *m)
     (void)init_nat_seen(sa, &m->pl, sa->spi_r, &m->path, &seen);
     if (take_nats(sa, &seen) || !path_eq(&m->path, &sa->path))
         sa_set_path(sa, &m->path);
+    sa->mobike.astray = false;
     sa_watch(sa);
     sa->mobike.check = sa->mobike.check || elsewhere;
     return true;
@@ -232,6 +301,21 @@ static uint16_t refusal(const struct ike_sa *sa, const struct inmsg *m)
     return 0;
 }
 
+static void go(struct ike_sa *sa, const struct net_path *to)
+{
+    log_move(sa, to);
+    sa_set_path(sa, to);
+    sa->mobike.mapped = false; // it sees us elsewhere because we are
+    sa->mobike.untold = sa->mobike.moved = true;
+}
+
+// The end that follows has sent its list from another of its addresses: it is where it was no more (3.6).
+static bool leads(const struct ike_sa *sa, const struct net_path *from)
+{
+    return sa->state == SA_ESTABLISHED && !path_eq(from, &sa->path) && !has_transport(sa) &&
+           mobike_is_way(sa, from);
+}
+
 bool mobike_answer(struct ike_sa *sa, const struct inmsg *m, struct pb *b)
 {
     struct notify n, cookie;
@@ -242,7 +326,12 @@ bool mobike_answer(struct ike_sa *sa, const struct inmsg *m, struct pb *b)
         return false;
     }
     uint16_t no = wants ? refusal(sa, m) : 0;
+    bool led = sa->mobike.decides && !wants && has_list(&m->pl) && leads(sa, &m->path);
     read_others(sa, &m->pl);
+    if (led)
+        go(sa, &m->path);
+    else if (has_list(&m->pl) && !addr_eq(&m->path.remote, &sa->path.remote))
+        (void)add_other(&sa->mobike, &m->path.remote); // it is one of them by that (3.6)
     if (wants && sa->mobike.decides)
         LOGF(IKE, 1, "UPDATE_SA_ADDRESSES ignored: we began this IKE_SA, its addresses are our choice");
     else if (no)
@@ -256,7 +345,7 @@ bool mobike_answer(struct ike_sa *sa, const struct inmsg *m, struct pb *b)
     if (notify_find(&m->pl, N_COOKIE2, &cookie) && cookie.data.len >= COOKIE2_MIN &&
         cookie.data.len <= COOKIE2_MAX)
         pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE2, cookie.data);
-    return moved;
+    return moved || led;
 }
 
 void mobike_ask(struct ike_sa *sa)
@@ -270,7 +359,7 @@ void mobike_ask(struct ike_sa *sa)
 void mobike_follow(struct ike_sa *sa)
 {
     exchange_again(sa);
-    if (sa->mobike.check)
+    if (sa->mobike.check || sa->mobike.untold)
         mobike_ask(sa);
 }
 
@@ -282,8 +371,9 @@ static void start(struct task *t)
     uint8_t buf[REQUEST_MAX];
     struct pb b = pb_of(buf, sizeof(buf));
     struct update *u = calloc(1, sizeof(*u));
-    if (!u || !sa->mobike.on || (!sa->mobike.untold && !sa->mobike.check) ||
-        cr_random(u->cookie, sizeof(u->cookie)) != 0) {
+    struct further f = further(sa);
+    bool list = sum_of(&f) != sa->mobike.told, news = list || sa->mobike.untold || sa->mobike.check;
+    if (!u || !sa->mobike.on || !news || cr_random(u->cookie, sizeof(u->cookie)) != 0) {
         sa->mobike.unasked = !u && sa->mobike.on;
         lifetime_ike_arm(sa);
         free(u);
@@ -292,13 +382,15 @@ static void start(struct task *t)
     }
     t->data = u;
     u->addresses = sa->mobike.decides && sa->mobike.untold;
+    u->told = sum_of(&f);
     u->path = sa->path;
     sa->mobike.moved = false;
     if (u->addresses) {
         put(&b, N_UPDATE_SA_ADDRESSES);
         init_put_nat(&b, sa, &sa->path);
-        put_others(&b, sa);
     }
+    if (u->addresses || list)
+        put_others(&b, &f);
     pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE2, slice_of(u->cookie, sizeof(u->cookie)));
     COUNT(sa->ike, info_out_req);
     exchange_send_inner(sa, EX_INFORMATIONAL, &b);
@@ -340,10 +432,11 @@ static bool response(struct task *t, struct inmsg *m)
         return false;
     }
     sa->mobike.check = false;
+    sa->mobike.told = u->told;
     if (u->addresses)
         updated(sa, u, m);
     exchange_done(sa);
-    if (sa->mobike.untold && sa->state == SA_ESTABLISHED)
+    if (sa->state == SA_ESTABLISHED && has_news(sa))
         mobike_ask(sa);
     return false;
 }
@@ -356,39 +449,82 @@ static void undo(struct task *t)
 
 const struct task_ops task_mobike = {.name = "MOBIKE", .start = start, .response = response, .undo = undo};
 
+static void settle(struct ike_sa *sa, const struct net_path *at)
+{
+    log_move(sa, at);
+    sa_set_path(sa, at);
+    sa->mobike.astray = false;
+    sa_watch(sa);
+}
+
 // --- as the end that decides ---
 
 static void move(struct ike_sa *sa, const struct net_path *to)
 {
-    log_move(sa, to);
-    sa_set_path(sa, to);
-    sa->mobike.mapped = false; // it sees us elsewhere because we are
-    sa->mobike.untold = sa->mobike.moved = true;
+    go(sa, to);
     mobike_ask(sa);
 }
 
-// The request came through although not by our way: that one is.
+// The request came through although not by our way: that one is. Where we follow and are no more where we
+// were, so too: strongSwan goes to where it has heard us from without a word.
 void mobike_heard(struct ike_sa *sa, const struct net_path *path, bool is_response)
 {
-    if (!is_response || !sa->mobike.decides || sa->state != SA_ESTABLISHED || path_eq(path, &sa->path))
+    bool may = sa->mobike.decides || sa->mobike.astray;
+    if (!is_response || !may || sa->state != SA_ESTABLISHED || path_eq(path, &sa->path) ||
+        has_transport(sa) || !mobike_is_way(sa, path))
         return;
-    if (!has_transport(sa) && mobike_is_way(sa, path))
+    if (sa->mobike.decides)
         move(sa, path);
+    else
+        settle(sa, path);
+}
+
+static void move_on(struct ike_sa *sa)
+{
+    struct net_path to;
+    if (!mobike_best(sa, &to) || path_eq(&to, &sa->path))
+        return;
+    bool waits = sa->request != NULL;
+    move(sa, &to);
+    if (waits)
+        exchange_again(sa); // the update waits behind it
+}
+
+// --- as the end that follows ---
+
+// Where the connection names no other address the peer knows of none that it could hear us from.
+// last: an address of ours that there is a way from, to whomever: of most it is the same.
+static void look_where_we_are(struct ike_sa *sa, struct addr *last)
+{
+    bool was = sa->mobike.astray;
+    if (addr_eq(&sa->path.local, last)) {
+        sa->mobike.astray = false;
+        return;
+    }
+    bool there = conn_can_send(sa->ike, &sa->path.local, &sa->path.remote);
+    if (there)
+        *last = sa->path.local;
+    sa->mobike.astray = !there && mobike_names_addresses(sa);
+    if (sa->mobike.astray && !was && sa->request)
+        exchange_again(sa);
 }
 
 void mobike_addrs_changed(struct ike *ike)
 {
-    struct net_path to;
+    struct addr last = {0};
     for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
         next = sa->next;
-        if (sa->state != SA_ESTABLISHED || !sa->mobike.on || !sa->mobike.decides || has_transport(sa) ||
-            !mobike_best(sa, &to) || path_eq(&to, &sa->path))
+        if (sa->state != SA_ESTABLISHED || !sa->mobike.on || has_transport(sa))
             continue;
         log_set_context(sa->conn->cfg.name, sa->id);
-        bool waits = sa->request != NULL;
-        move(sa, &to);
-        if (waits)
-            exchange_again(sa); // the update waits behind it
+        if (sa->mobike.decides)
+            move_on(sa);
+        else
+            look_where_we_are(sa, &last);
+        struct net_path way;
+        if (mobike_best(sa, &way) &&
+            has_news(sa)) // without one nobody would be reached, and the SA would end
+            mobike_ask(sa);
         log_set_context("", 0);
     }
 }

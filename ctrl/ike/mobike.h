@@ -11,9 +11,11 @@
 enum { MOBIKE_ADDRS = 8, MOBIKE_PROBE = 128 };
 
 struct mobike {
-    bool said;        // by the peer
-    bool on;          // both ends speak it
-    bool decides;     // we began the first IKE SA
+    uint32_t told;    // which further addresses of ours the peer knows: a sum of them
+    bool said : 1;    // by the peer
+    bool on : 1;      // both ends speak it
+    bool decides : 1; // we began the first IKE SA
+    bool astray : 1;  // we do not, and are where the peer thinks no more: it hears that from elsewhere (3.6)
     bool untold;      // the peer has not heard yet where we are
     bool moved;       // since the update that is on its way began: its answer may be to another place's
     bool check;       // the peer is to prove that it is where it says (3.7)
@@ -41,7 +43,7 @@ void mobike_follow(struct ike_sa *sa); // ... and it has been answered
 void mobike_ask(struct ike_sa *sa);    // what it has not heard yet, or has to prove
 // An authenticated message came that way.
 void mobike_heard(struct ike_sa *sa, const struct net_path *path, bool response);
-struct net_path mobike_way(const struct ike_sa *sa); // where an unanswered request is tried next
+struct net_path mobike_way(const struct ike_sa *sa); // where a request goes, or an unanswered one next
 void mobike_addrs_changed(struct ike *ike);
 // Liveness checks, where a NAT is before us: whether its mapping is still the same (3.8). As long as nothing
 // is known to compare with, the peer is told where we are: an update, which asks whether it is there just as

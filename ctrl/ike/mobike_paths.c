@@ -44,6 +44,11 @@ static bool names_its_own(const struct conn_config *cfg)
     return names;
 }
 
+bool mobike_names_addresses(const struct ike_sa *sa)
+{
+    return names_its_own(&sa->conn->cfg);
+}
+
 static void ours(const struct ike_sa *sa, const struct addr *to, struct addrs *l)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
@@ -99,12 +104,14 @@ bool mobike_is_way(const struct ike_sa *sa, const struct net_path *p)
     return false;
 }
 
-// The first repetition goes where the request went; from then on each takes the next way.
+// Of the end that decides the first repetition goes where the request went, and from then on each takes the
+// next way. The other one is led, but where it is no more: what it has to say goes by each way in turn.
 struct net_path mobike_way(const struct ike_sa *sa)
 {
+    const struct mobike *k = &sa->mobike;
     struct net_path all[WAYS_MAX];
-    unsigned n = 0;
-    if (sa->mobike.on && sa->mobike.decides && sa->state == SA_ESTABLISHED && sa->tries > 1)
+    unsigned n = 0, first = k->decides ? 1 : 0;
+    if (k->on && sa->state == SA_ESTABLISHED && (k->decides ? sa->tries > first : k->astray))
         n = ways(sa, all, WAYS_MAX);
-    return n > 1 ? all[(sa->tries - 1) % n] : sa->path;
+    return n > first ? all[(sa->tries - first) % n] : sa->path;
 }

@@ -23,11 +23,14 @@ static struct lab lab;
 static struct middle middle;
 static char *const no_card[] = {"--card", "none", NULL};
 
+static bool promote_secondaries(const struct site *s)
+{
+    return sh("nsenter --net=%s sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/promote_secondaries'", s->ns) == 0;
+}
+
 static bool lab_alone(void)
 {
-    return lab_up(&lab, "espmob") &&
-           sh("nsenter --net=%s sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/promote_secondaries'",
-              lab.west.ns) == 0;
+    return lab_up(&lab, "espmob") && promote_secondaries(&lab.west) && promote_secondaries(&lab.east);
 }
 
 static int set_up(void **state)
@@ -91,13 +94,14 @@ static bool east_sees(void *ctx)
 enum { ON_THE_WAY = 2 * RTT_US / EVERY_US }; // packets
 
 // Each way by itself, as the stream is one way.
-static uint64_t gap_of(const char *what, struct site *from, struct site *to, const char *commands)
+static uint64_t gap_of(const char *what, struct site *from, struct site *to, const struct site *where,
+                       const char *commands)
 {
     struct probe p = {0};
     struct probe_result r;
     assert_true(probe_start(&lab, &p, from, to, EVERY_US));
     usleep(500000);
-    assert_int_equal(sh("nsenter --net=%s sh -c '%s'", lab.west.ns, commands), 0);
+    assert_int_equal(sh("nsenter --net=%s sh -c '%s'", where->ns, commands), 0);
     usleep(2500000);
     assert_true(probe_stop(&p, &r));
     print_message("%s, %s to %s: %.1f ms without a packet (a round trip is %d ms), %llu of %llu lost\n", what,
@@ -130,7 +134,7 @@ static void move_in(const char *what, struct site *from, struct site *to, const 
         snprintf(seen, sizeof(seen), "remote-host=%s%u ", net, next);
         *host = next;
         busy_from(&busy);
-        gap = gap_of(what, from, to, commands);
+        gap = gap_of(what, from, to, &lab.west, commands);
         assert_true(east_awaits(seen));
     } while (gap > most && busy_once_more(&busy, what));
     assert_in_range(gap, 0, most);
@@ -239,7 +243,8 @@ static uint64_t gap_to_ipv6(void)
     assert_true(espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &w, no_card));
     assert_true(up());
-    uint64_t gap = gap_of("IPv4 to IPv6", &lab.west, &lab.east, "ip addr del 10.10.0.1/24 dev outer");
+    uint64_t gap =
+        gap_of("IPv4 to IPv6", &lab.west, &lab.east, &lab.west, "ip addr del 10.10.0.1/24 dev outer");
     assert_true(east_awaits("remote-host=fd10::1"));
     assert_true(gets_through(&lab.east, &lab.west));
     return gap;
@@ -279,6 +284,56 @@ static void test_strongswan_moves_over_ipv6_and_we_follow(void **state)
     (void)state;
     needs_strongswan();
     over_ipv6(true);
+}
+
+// --- the end that did not begin has another address ---
+
+static void start_with_a_second_address(bool west_charon, bool east_charon)
+{
+    struct tunnel_options e = {.mobike = true, .peer_addr = "%any", .own_addrs = "10.10.0.2, 10.10.0.22"},
+                          w = {.mobike = true};
+    assert_int_equal(sh("nsenter --net=%s ip addr add 10.10.0.22/24 dev outer", lab.east.ns), 0);
+    assert_true(east_charon ? charon_start(&lab, &lab.east, &lab.west, &e)
+                            : espalierd_start(&lab, &lab.east, &lab.west, &e, no_card));
+    assert_true(west_charon ? charon_start(&lab, &lab.west, &lab.east, &w)
+                            : espalierd_start(&lab, &lab.west, &lab.east, &w, no_card));
+    assert_true(up());
+}
+
+// East's first address goes. West hears of it from the other one, and not by a liveness check, of which there
+// are none.
+static void gateway_moves(const char *what, bool west_charon, bool east_charon, uint64_t most)
+{
+    struct busy busy = {0};
+    uint64_t gap;
+    while (busy_from(&busy), start_with_a_second_address(west_charon, east_charon),
+           gap = gap_of(what, &lab.west, &lab.east, &lab.east, "ip addr del 10.10.0.2/24 dev outer"),
+           gap > most && busy_once_more(&busy, what))
+        assert_true(tear_down(NULL) == 0 && set_up(NULL) == 0);
+    assert_in_range(gap, 0, most);
+    assert_true(seen_at(&lab.west, "remote-host=10.10.0.22 "));
+    assert_true(seen_at(&lab.east, "local-host=10.10.0.22 "));
+    assert_true(gets_through(&lab.west, &lab.east) && gets_through(&lab.east, &lab.west));
+}
+
+static void test_our_gateway_tells_us_where_it_is_now(void **state)
+{
+    (void)state;
+    gateway_moves("gateway espalierd to espalierd", false, false, GAP_US);
+}
+
+static void test_our_gateway_tells_strongswan_where_it_is_now(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    gateway_moves("gateway espalierd to strongSwan", true, false, GAP_US);
+}
+
+static void test_strongswans_gateway_tells_us_where_it_is_now(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    gateway_moves("gateway strongSwan to espalierd", false, true, CHARON_GAP_US);
 }
 
 // West has been told once how the peer sees it: a liveness check begins so long after the last message that
@@ -336,6 +391,9 @@ int main(int argc, char **argv)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_strongswan_moves_over_ipv6_and_we_follow, set_up_ipv6,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_our_gateway_tells_us_where_it_is_now, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_our_gateway_tells_strongswan_where_it_is_now, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_strongswans_gateway_tells_us_where_it_is_now, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_nat_that_forgets_is_found_out_by_a_liveness_check, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_strongswan_hears_of_a_nat_that_forgets, set_up, tear_down),

@@ -215,15 +215,50 @@ static void two_of_the_peers(struct conn_config *c, int side)
         addr_parse("10.0.0.22", &c->local_addrs[c->local_count++]);
 }
 
+// Of side 1: whether its two addresses are there.
+static bool first_there, second_there;
+static bool is_there(void *ctx, const struct addr *local, const struct addr *remote)
+{
+    struct addr first, second;
+    (void)ctx;
+    addr_parse("10.0.0.2", &first);
+    addr_parse("10.0.0.22", &second);
+    return remote->family == local->family &&
+           ((first_there && addr_eq(local, &first)) || (second_there && addr_eq(local, &second)));
+}
+
+static struct pair *up_with_two(bool second)
+{
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, two_of_the_peers);
+    first_there = true;
+    second_there = second;
+    p->s[1].ike->net.can_send = is_there;
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    assert_int_equal(only(p, 0)->mobike.count, second);
+    return p;
+}
+
+static void addresses_change(struct pair *p, bool first, bool second)
+{
+    first_there = first;
+    second_there = second;
+    ipc_send(p->s[1].path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+    pair_run(p);
+}
+
+static uint64_t heard(struct pair *p, int side)
+{
+    return p->s[side].ike->counters[CNT_info_in_req];
+}
+
 // No address of ours has changed, but nothing is answered: what is repeated tries the peer's other address,
 // which it has told, and the answer from there makes it the way.
 static void test_a_peer_that_does_not_answer_is_tried_at_its_other_address(void **state)
 {
     (void)state;
-    struct pair *p = pair_established(UNIQUE_REPLACE, two_of_the_peers);
+    struct pair *p = up_with_two(true);
     struct addr other;
     addr_parse("10.0.0.22", &other);
-    assert_int_equal(only(p, 0)->mobike.count, 1);
     p->filter = lose_to_dead;
     dead = "10.0.0.2";
     exchange_queue(only(p, 0), TASK_LIVENESS, 0);
@@ -248,12 +283,183 @@ static int from_elsewhere(struct pair *p, unsigned number, struct datagram *d)
 static void test_an_answer_from_an_address_that_is_not_the_peers_moves_nothing(void **state)
 {
     (void)state;
-    struct pair *p = pair_established(UNIQUE_REPLACE, two_of_the_peers);
+    struct pair *p = up_with_two(true);
     p->filter = from_elsewhere;
     exchange_queue(only(p, 0), TASK_LIVENESS, 0);
     pair_run(p);
     assert_null(only(p, 0)->active);
     assert_int_equal(p->s[0].endpoints, 0);
+    pair_free(p);
+}
+
+// --- the end that follows has other addresses ---
+
+// The list has what is there, and is told again when that is something else, and then alone.
+static void test_further_addresses_are_told_when_they_come_and_go(void **state)
+{
+    (void)state;
+    struct pair *p = up_with_two(false);
+    addresses_change(p, true, true);
+    assert_int_equal(only(p, 0)->mobike.count, 1);
+    assert_int_equal(only(p, 0)->mobike.others[0].a[3], 22);
+    assert_int_equal(heard(p, 0), 1);
+    addresses_change(p, true, true);
+    assert_int_equal(heard(p, 0), 1);
+    addresses_change(p, true, false);
+    assert_int_equal(only(p, 0)->mobike.count, 0);
+    assert_int_equal(heard(p, 0), 2);
+    assert_int_equal(heard(p, 1), 0);
+    assert_int_equal(p->s[0].endpoints + p->s[1].endpoints, 0); // nobody has moved by that
+    pair_free(p);
+}
+
+static bool both_use(struct pair *p, const char *addr)
+{
+    struct addr a;
+    addr_parse(addr, &a);
+    return addr_eq(&only(p, 0)->path.remote, &a) && addr_eq(&only(p, 1)->path.local, &a) &&
+           addr_eq(&p->s[0].endpoint.remote, &a) && addr_eq(&p->s[1].endpoint.local, &a);
+}
+
+// 3.6: the end that follows says so from its other address, and the one that decides goes there at once; and
+// back.
+static void test_a_gateway_whose_address_goes_is_followed_to_its_other_one(void **state)
+{
+    (void)state;
+    struct pair *p = up_with_two(true);
+    p->filter = lose_to_dead;
+    dead = "10.0.0.2";
+    addresses_change(p, false, true);
+    assert_true(both_use(p, "10.0.0.22"));
+    assert_int_equal(only(p, 0)->mobike.count, 0);
+    assert_int_equal(heard(p, 1), 1); // the update
+    assert_int_equal(heard(p, 0), 1);
+    addresses_change(p, false, true);
+    assert_int_equal(heard(p, 0), 1);
+    addresses_change(p, true, true); // there, and not in use
+    assert_true(both_use(p, "10.0.0.22"));
+    assert_int_equal(only(p, 0)->mobike.count, 1);
+    dead = "10.0.0.22";
+    addresses_change(p, true, false);
+    assert_true(both_use(p, "10.0.0.2"));
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+static void test_a_list_from_another_address_that_is_lost_is_sent_again(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n <= 4; n++) {
+        struct pair *p = up_with_two(true);
+        p->filter = lose_some;
+        lost = n;
+        addresses_change(p, false, true);
+        p->filter = NULL;
+        pair_wait(p, 60000);
+        assert_true(both_use(p, "10.0.0.22"));
+        pair_assert_one(p);
+        pair_free(p);
+    }
+}
+
+// The kernel had no way for a moment: with the next change it goes out again, from where it went.
+static void test_a_list_that_found_no_way_goes_out_with_the_next_change(void **state)
+{
+    (void)state;
+    struct pair *p = up_with_two(true);
+    p->filter = pair_lose_all;
+    addresses_change(p, false, true);
+    p->filter = lose_to_dead;
+    dead = "10.0.0.2";
+    pair_wait(p, 20);
+    addresses_change(p, false, true);
+    assert_true(both_use(p, "10.0.0.22"));
+    pair_free(p);
+}
+
+// It is lost, and the other end rekeys the IKE SA meanwhile: the new one tells it.
+static void test_a_list_that_is_not_told_yet_goes_over_to_the_rekeyed_sa(void **state)
+{
+    (void)state;
+    struct pair *p = up_with_two(true);
+    p->filter = lose_some;
+    lost = 1;
+    addresses_change(p, true, false);
+    assert_int_equal(only(p, 0)->mobike.count, 1);
+    exchange_queue(only(p, 0), TASK_REKEY_IKE, 0);
+    pair_wait(p, 5000);
+    assert_int_equal(only(p, 0)->mobike.count, 0);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+// What it has asked meanwhile goes from the other address too.
+static void test_a_gateway_whose_address_goes_while_it_rekeys_is_followed(void **state)
+{
+    (void)state;
+    for (int ike = 0; ike < 2; ike++) {
+        struct pair *p = up_with_two(true);
+        p->filter = lose_to_dead;
+        dead = "10.0.0.2";
+        struct ike_sa *sa = only(p, 1);
+        exchange_queue(sa, ike ? TASK_REKEY_IKE : TASK_REKEY_CHILD, ike ? 0 : sa->children->id);
+        pair_run(p);
+        assert_non_null(sa->active);
+        addresses_change(p, false, true);
+        assert_true(both_use(p, "10.0.0.22")); // at once
+        pair_wait(p, 120000);
+        assert_true(both_use(p, "10.0.0.22"));
+        pair_assert_one(p);
+        pair_free(p);
+    }
+}
+
+static void test_where_there_is_no_way_nothing_is_asked(void **state)
+{
+    (void)state;
+    struct pair *p = up_with_two(true);
+    p->filter = pair_lose_all;
+    addresses_change(p, false, false);
+    assert_null(only(p, 1)->active);
+    pair_wait(p, 600000);
+    assert_non_null(only(p, 1));
+    p->filter = NULL;
+    addresses_change(p, false, true);
+    assert_true(both_use(p, "10.0.0.22"));
+    pair_free(p);
+}
+
+// Where nobody has told that address it is no more than one to be tried, whoever passes the list on from
+// there.
+static void test_a_list_from_an_unknown_address_does_not_lead_there(void **state)
+{
+    (void)state;
+    struct pair *p = up_with_two(true);
+    struct addr from;
+    addr_parse("203.0.113.1", &from);
+    p->filter = from_elsewhere;
+    addresses_change(p, true, false);
+    assert_int_equal(only(p, 0)->mobike.count, 1);
+    assert_true(addr_eq(&only(p, 0)->mobike.others[0], &from));
+    assert_int_equal(p->s[0].endpoints, 0);
+    pair_free(p);
+}
+
+// The list that names its other address is lost, and then its own goes: a liveness check finds it there.
+static void test_a_gateway_at_an_address_that_was_not_told_is_found_there(void **state)
+{
+    (void)state;
+    struct pair *p = up_with_two(false);
+    p->filter = pair_lose_all;
+    addresses_change(p, true, true);
+    p->filter = lose_to_dead;
+    dead = "10.0.0.2";
+    addresses_change(p, false, true);
+    pair_wait(p, 20000);
+    exchange_queue(only(p, 0), TASK_LIVENESS, 0);
+    pair_wait(p, 60000);
+    assert_true(both_use(p, "10.0.0.22"));
+    pair_assert_one(p);
     pair_free(p);
 }
 
@@ -512,6 +718,15 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_our_own_move_is_not_taken_for_a_new_mapping_of_the_nat),
         cmocka_unit_test(test_a_peer_that_does_not_answer_is_tried_at_its_other_address),
         cmocka_unit_test(test_an_answer_from_an_address_that_is_not_the_peers_moves_nothing),
+        cmocka_unit_test(test_further_addresses_are_told_when_they_come_and_go),
+        cmocka_unit_test(test_a_gateway_whose_address_goes_is_followed_to_its_other_one),
+        cmocka_unit_test(test_a_list_from_another_address_that_is_lost_is_sent_again),
+        cmocka_unit_test(test_a_list_that_found_no_way_goes_out_with_the_next_change),
+        cmocka_unit_test(test_a_list_that_is_not_told_yet_goes_over_to_the_rekeyed_sa),
+        cmocka_unit_test(test_a_gateway_whose_address_goes_while_it_rekeys_is_followed),
+        cmocka_unit_test(test_where_there_is_no_way_nothing_is_asked),
+        cmocka_unit_test(test_a_list_from_an_unknown_address_does_not_lead_there),
+        cmocka_unit_test(test_a_gateway_at_an_address_that_was_not_told_is_found_there),
         cmocka_unit_test(test_an_update_that_is_lost_is_sent_again),
         cmocka_unit_test(test_an_address_that_flaps_ends_where_it_is_last),
         cmocka_unit_test(test_a_move_while_a_rekeying_is_under_way),
