@@ -52,6 +52,10 @@ if [ ! -e "$root/.made" ]; then
     cp /etc/apt/apt.conf.d/*proxy* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
     [ ! -e /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/"
     rm -f "$root/var/cache/apt/archives"/*.deb "$root.log"
+    case "$suite" in
+    bookworm | trixie) ;;
+    *) echo 'Acquire::Check-Valid-Until "false";' >"$root/etc/apt/apt.conf.d/99-lists-of-a-suite-that-moves" ;; # mirrors lag behind it
+    esac
     if [ -n "$user" ]; then
         chroot "$root" useradd --create-home --groups sudo "$user"
         echo "$user ALL=(ALL:ALL) NOPASSWD: ALL" >"$root/etc/sudoers.d/$user"

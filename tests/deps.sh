@@ -3,13 +3,16 @@
 # Installs the Debian packages that building, testing and the demo need; does nothing where they are all there. It adds
 # packages and nothing else: none is removed, none of a machine's own strongSwan or libreswan is changed, no unit that
 # was there before is stopped or disabled. Without root or sudo it prints the one line to run and exits 3.
-# usage: deps.sh [demo|all|roots|software|deb|lintian]
+# usage: deps.sh [demo|all|roots|software|newest|deb|lintian]
 set -eu
 build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libpcap-dev libcmocka-dev libjansson-dev libmnl-dev libcurl4-openssl-dev libmicrohttpd-dev libseccomp-dev libcap-ng-dev"
 # only there for this processor, and only faster: the software engine does without it
 [ "$(dpkg --print-architecture 2>/dev/null)" != amd64 ] || build="$build libipsec-mb-dev"
 tools="patch python3 python3-venv python3-scapy python3-cryptography python3-cryptography-vectors python3-prometheus-client iproute2 iputils-ping procps
     pciutils nftables curl tshark netcat-openbsd util-linux openssl strongswan-pki"
+software="gcc make libssl-dev libpci-dev libmnl-dev libcurl4-openssl-dev libmicrohttpd-dev libseccomp-dev libcap-ng-dev libjansson-dev iproute2"
+tools_lab="iputils-ping procps pciutils nftables tshark netcat-openbsd util-linux openssl strongswan-pki"
+pluto="libnss3-tools libldns3t64 libunbound8 libevent-pthreads-2.1-7t64"
 client="strongswan-swanctl"
 # strongSwan itself is a peer: without it two espalierd face each other, and the tests that need it say that they skip
 peers="strongswan-charon libcharon-extra-plugins libcharon-extauth-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins"
@@ -19,11 +22,12 @@ case "${1:-all}" in
 demo) want="$build $tools $client" ;;
 all) want="$build $tools $client $lint" ;;
 roots) want="debootstrap git" peers= ;; # for roots of other Debians (debian.sh)
+newest) want="$software libcmocka-dev $tools_lab $client $pluto" ;; # the daemon, its laboratory without the card, and what libreswan 5 needs
 deb) want="$build build-essential debhelper fakeroot" peers= ;; # for making packages
 lintian) want="lintian" peers= ;;
-software) want="gcc make libssl-dev libpci-dev libmnl-dev libcurl4-openssl-dev libmicrohttpd-dev libseccomp-dev libcap-ng-dev libjansson-dev iproute2" peers= ;;
+software) want=$software peers= ;;
 *)
-    echo "usage: deps.sh [demo|all|roots|software|deb|lintian]" >&2
+    echo "usage: deps.sh [demo|all|roots|software|newest|deb|lintian]" >&2
     exit 2
     ;;
 esac

@@ -39,6 +39,7 @@ __attribute__((format(printf, 3, 4))) int sh_read(char *buf, size_t size, const 
                                                   ...);                // stdout into buf
 pid_t spawn(const char *log_path, const char *ns, char *const argv[]); // in the namespace (NULL: here)
 bool enter_ns(const char *ns);                                         // this process, from now on
+#undef stop                                                            // a macro of cmocka 2
 bool stop(pid_t *pid, int sig, int timeout_ms);                        // true: exited 0 or by sig in time
 bool wait_for(bool (*cond)(void *ctx), void *ctx, int timeout_ms);
 // Where a time is promised and was too long: while somebody waits for a processor more than a twentieth of

@@ -122,11 +122,20 @@ static bool has_spi(const char *status, uint32_t spi)
     return found;
 }
 
+static bool status_has(const char *status, uint32_t spi_in, uint32_t spi_out)
+{
+    return has_spi(status, spi_in) && has_spi(status, spi_out);
+}
+
+bool pluto_has_spis(const char *peers, struct site *s, uint32_t spi_in, uint32_t spi_out)
+{
+    static char out[65536];
+    return pluto_whack(peers, s, out, sizeof(out), "--status") == 0 && status_has(out, spi_in, spi_out);
+}
+
 bool pluto_has(const char *peers, struct site *s, uint32_t spi_in, uint32_t spi_out)
 {
     static char out[65536];
-    if (pluto_whack(peers, s, out, sizeof(out), "--status"))
-        return false;
-    return has_spi(out, spi_in) && has_spi(out, spi_out) && strstr(out, "IKE SAs: total(1)") &&
-           strstr(out, "IPsec SAs: total(1)");
+    return pluto_whack(peers, s, out, sizeof(out), "--status") == 0 && status_has(out, spi_in, spi_out) &&
+           strstr(out, "IKE SAs: total(1)") && strstr(out, "IPsec SAs: total(1)");
 }

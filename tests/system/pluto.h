@@ -18,5 +18,6 @@ __attribute__((format(printf, 5, 6))) int pluto_whack(const char *peers, struct 
                                                       size_t size, const char *args, ...);
 // In its status there is one IKE SA and one pair of ESP or AH SAs with these SPIs, and no other.
 bool pluto_has(const char *peers, struct site *s, uint32_t spi_in, uint32_t spi_out);
+bool pluto_has_spis(const char *peers, struct site *s, uint32_t spi_in, uint32_t spi_out); // others too
 
 #endif
