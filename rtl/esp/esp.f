@@ -8,6 +8,7 @@ rtl/esp/esp_tx_in.v
 rtl/esp/esp_tx_sa.v
 rtl/esp/esp_tx_hdr.v
 rtl/esp/esp_tx_slot.v
+rtl/esp/esp_tx_cut.v
 rtl/esp/esp_tx_build.v
 rtl/esp/esp_tx_out.v
 rtl/esp/esp_tx.v

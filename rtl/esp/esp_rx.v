@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The decapsulation pipeline: outer packets in, verified inner packets out (RFC 4303 tunnel mode, RFC 4106,
+// The decapsulation pipeline: outer packets in, verified inner packets out (RFC 4303 tunnel and transport mode, RFC 4106,
 // RFC 3948).
 //
 //   s_dec -> beat store ------------------------> esp_rx_build -> gcm_core -> esp_rx_egress (store) -> m_dec
@@ -86,7 +86,7 @@ module esp_rx #(
     endgenerate
 
     localparam WAY_W = 65 + LOG2_SA;
-    localparam CFG_W = 94;
+    localparam CFG_W = 95;
     // the store of opened beats: 32 KiB
     localparam LOG2_D = (LANES == 1) ? 11 : (LANES == 2) ? 10 : 9;
     // packets between look-up and egress; the queues that they wait in hold as many
@@ -123,7 +123,9 @@ module esp_rx #(
     wire p_valid, p_udp, p_short;
     wire [TAGW-1:0] p_tag;
     wire [4:0] p_status, p_words;
-    wire [7:0] p_tos;
+    wire [7:0] p_tos, p_ttl;
+    wire [15:0] p_id, p_sum;
+    wire [1:0] p_flags;
     wire [31:0] p_src, p_dst, p_spi, p_seq;
     wire [15:0] p_sport, p_dport, p_bytes;
     wire [63:0] p_iv;
@@ -131,7 +133,8 @@ module esp_rx #(
     esp_rx_parse #(.LANES(LANES), .MAX_LEN(MAX_LEN), .TAGW(TAGW), .LOG2_B(LOG2_B)) parse (
         .clk(clk), .rst(rst), .s_take(s_take), .s_data(s_dec_tdata), .s_last(s_dec_tlast), .s_bad(s_bad),
         .s_tag(s_dec_tag), .s_len(s_dec_len),
-        .d_valid(p_valid), .d_tag(p_tag), .d_status(p_status), .d_udp(p_udp), .d_tos(p_tos), .d_src(p_src),
+        .d_valid(p_valid), .d_tag(p_tag), .d_status(p_status), .d_udp(p_udp), .d_tos(p_tos), .d_id(p_id),
+        .d_flags(p_flags), .d_ttl(p_ttl), .d_sum(p_sum), .d_src(p_src),
         .d_dst(p_dst), .d_sport(p_sport), .d_dport(p_dport), .d_spi(p_spi), .d_places(p_places),
         .d_seq(p_seq), .d_iv(p_iv),
         .d_words(p_words), .d_bytes(p_bytes), .d_short(p_short)
@@ -141,22 +144,24 @@ module esp_rx #(
     wire [7:0] d_epoch;
     wire [TAGW-1:0] d_tag;
     wire [4:0] d_status, d_words;
-    wire [7:0] d_tos;
+    wire [7:0] d_tos, d_ttl;
+    wire [15:0] d_id, d_sum;
+    wire [1:0] d_flags;
     wire [31:0] d_src, d_dst, d_spi, d_seq;
     wire [15:0] d_sport, d_dport, d_bytes;
     wire [63:0] d_iv;
     reg [6:0] n_inside;
     wire d_take = d_valid && n_inside < INSIDE;
     wire pkt_out = m_dec_tvalid && m_dec_tready && m_dec_tlast;
-    fifo #(.W(8 + TAGW + 5 + 1 + 8 + 128 + 32 + 64 + 5 + 16 + 1 + 4*LOG2_B), .LOG2_D(4)) descs (
+    fifo #(.W(8 + TAGW + 5 + 1 + 8 + 128 + 32 + 64 + 5 + 16 + 1 + 4*LOG2_B + 42), .LOG2_D(4)) descs (
         .clk(clk), .rst(rst), .wr_valid(p_valid), .wr_ready(),
         .wdata({epoch, p_tag, p_status, p_udp, p_tos, p_src, p_dst, p_sport, p_dport, p_spi, p_seq, p_iv,
             p_words,
-                p_bytes, p_short, p_places}),
+                p_bytes, p_short, p_places, p_id, p_flags, p_ttl, p_sum}),
         .rd_valid(d_valid), .rd_ready(d_take),
         .rdata({d_epoch, d_tag, d_status, d_udp, d_tos, d_src, d_dst, d_sport, d_dport, d_spi, d_seq, d_iv,
             d_words,
-                d_bytes, d_short, d_places}), .level(desc_level)
+                d_bytes, d_short, d_places, d_id, d_flags, d_ttl, d_sum}), .level(desc_level)
     );
     always @(posedge clk)
         if (rst)
@@ -186,6 +191,9 @@ module esp_rx #(
     wire [15:0] v_gen, v_bytes;
     wire [63:0] v_seq;
     wire [7:0] v_tos;
+    wire v_transport;
+    wire [97:0] v_head;
+    wire [15:0] v_sum;
     wire [10:0] v_window;
     wire [95:0] v_aad;
     wire [63:0] v_iv;
@@ -193,7 +201,8 @@ module esp_rx #(
 
     esp_rx_lookup #(.LOG2_SA(LOG2_SA), .LOG2_B(LOG2_B), .TAGW(TAGW), .WAY_W(WAY_W), .CFG_W(CFG_W)) lookup (
         .clk(clk), .rst(rst), .wipe(wipe), .epoch(epoch), .d_take(d_take), .d_epoch(d_epoch), .d_tag(d_tag),
-        .d_status(d_status), .d_udp(d_udp), .d_tos(d_tos), .d_src(d_src), .d_dst(d_dst), .d_sport(d_sport),
+        .d_status(d_status), .d_udp(d_udp), .d_tos(d_tos), .d_id(d_id), .d_flags(d_flags),
+        .d_ttl(d_ttl), .d_sum(d_sum), .d_src(d_src), .d_dst(d_dst), .d_sport(d_sport),
         .d_dport(d_dport), .d_spi(d_spi), .d_places(d_places), .d_seq(d_seq), .d_iv(d_iv),
         .d_words(d_words), .d_bytes(d_bytes),
         .d_short(d_short), .b_en(b_en), .b_we(b_we), .b_addr(b_addr), .b_wdata(b_wdata), .b_rdata(b_rdata),
@@ -202,7 +211,7 @@ module esp_rx #(
         .scrub(scrub), .top_en(top_en), .top_addr(top_addr), .top_rdata(top_rdata), .win_en(win_en),
         .win_addr(win_addr), .win_rdata(win_rdata), .v_valid(v_valid), .v_epoch(v_epoch), .v_tag(v_tag),
         .v_status(v_status), .v_found(v_found), .v_slot(v_slot), .v_gen(v_gen), .v_seq(v_seq),
-        .v_src_changed(v_src_changed), .v_tos(v_tos), .v_no_ecn(v_no_ecn), .v_dscp_decap(v_dscp_decap),
+        .v_src_changed(v_src_changed), .v_tos(v_tos), .v_transport(v_transport), .v_head(v_head), .v_sum(v_sum), .v_no_ecn(v_no_ecn), .v_dscp_decap(v_dscp_decap),
         .v_window(v_window), .v_iv(v_iv), .v_aad(v_aad), .v_esn(v_esn), .v_words(v_words), .v_bytes(v_bytes)
     );
 
@@ -286,11 +295,11 @@ module esp_rx #(
     // ---- what the verdict needs: tag, ICV and a look at the plaintext, each as soon as it comes -----------
     wire i_valid, i_pad_ok;
     wire [7:0] i_pad_len, i_next, i_version, i_tos;
-    wire [15:0] i_total, i_sum;
+    wire [15:0] i_total, i_sum, i_whole;
     esp_rx_check #(.LANES(LANES)) check (
         .clk(clk), .rst(rst), .p_valid(o_valid && !wipe), .p_sop(o_sop), .p_eop(o_eop), .p_data(o_data),
         .p_bytes(o_bytes), .i_valid(i_valid), .i_pad_ok(i_pad_ok), .i_pad_len(i_pad_len), .i_next(i_next),
-        .i_version(i_version), .i_tos(i_tos), .i_total(i_total), .i_sum(i_sum)
+        .i_version(i_version), .i_tos(i_tos), .i_total(i_total), .i_sum(i_sum), .i_whole(i_whole)
     );
 
     wire flush = rst || wipe;
@@ -298,7 +307,7 @@ module esp_rx #(
     wire [127:0] tag, icv;
     wire n_pad_ok;
     wire [7:0] n_pad_len, n_next, n_version, n_tos;
-    wire [15:0] n_total, n_sum;
+    wire [15:0] n_total, n_sum, n_whole;
     fifo #(.W(128), .LOG2_D(6)) tags (
         .clk(clk), .rst(flush), .wr_valid(tag_push), .wr_ready(), .wdata(tag_new), .rd_valid(tag_valid),
         .rd_ready(o_take), .rdata(tag), .level()
@@ -307,10 +316,10 @@ module esp_rx #(
         .clk(clk), .rst(flush), .wr_valid(icv_push), .wr_ready(), .wdata({icv_cut, icv_new}), .rd_valid(icv_valid),
         .rd_ready(o_take), .rdata({o_cut, icv}), .level()
     );
-    fifo #(.W(65), .LOG2_D(6)) infos (
+    fifo #(.W(81), .LOG2_D(6)) infos (
         .clk(clk), .rst(flush), .wr_valid(i_valid), .wr_ready(),
-        .wdata({i_pad_ok, i_pad_len, i_next, i_version, i_tos, i_total, i_sum}), .rd_valid(info_valid),
-        .rd_ready(o_take), .rdata({n_pad_ok, n_pad_len, n_next, n_version, n_tos, n_total, n_sum}), .level()
+        .wdata({i_pad_ok, i_pad_len, i_next, i_version, i_tos, i_total, i_sum, i_whole}), .rd_valid(info_valid),
+        .rd_ready(o_take), .rdata({n_pad_ok, n_pad_len, n_next, n_version, n_tos, n_total, n_sum, n_whole}), .level()
     );
 
     // ---- verdict ------------------------------------------------------------------------------------------
@@ -324,14 +333,16 @@ module esp_rx #(
     wire [15:0] x_gen, x_bytes;
     wire [63:0] x_seq;
     wire [7:0] x_tos;
+    wire x_transport;
+    wire [15:0] x_sum;
     wire [10:0] x_window;
-    fifo #(.W(8 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 1 + 8 + 3 + 11 + 16), .LOG2_D(6)) contexts (
+    fifo #(.W(8 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 1 + 8 + 3 + 11 + 16 + 1 + 16), .LOG2_D(6)) contexts (
         .clk(clk), .rst(rst), .wr_valid(v_valid), .wr_ready(),
         .wdata({v_epoch, v_tag, v_status, v_found, v_slot, v_gen, v_seq, v_src_changed, v_tos, v_no_ecn,
-                v_dscp_decap, v_esn, v_window, v_bytes}),
+                v_dscp_decap, v_esn, v_window, v_bytes, v_transport, v_sum}),
         .rd_valid(x_valid), .rd_ready(x_take),
         .rdata({x_epoch, x_tag, x_status, x_found, x_slot, x_gen, x_seq, x_src_changed, x_tos, x_no_ecn,
-                x_dscp_decap, x_esn, x_window, x_bytes}), .level()
+                x_dscp_decap, x_esn, x_window, x_bytes, x_transport, x_sum}), .level()
     );
 
     wire c_req, c_grant, c_write_slot, c_write_word;
@@ -347,6 +358,8 @@ module esp_rx #(
     wire [4:0] w_status;
     wire [LOG2_SA-1:0] w_slot;
     wire [15:0] w_gen, w_len, w_sum;
+    wire w_transport;
+    wire [7:0] w_next;
     /* verilator lint_off UNUSEDSIGNAL */ // no packet fills more than the store
     wire [15:0] w_beats;
     /* verilator lint_on UNUSEDSIGNAL */
@@ -358,11 +371,11 @@ module esp_rx #(
         .x_tag(x_tag), .x_status(x_status), .x_found(x_found), .x_slot(x_slot), .x_gen(x_gen), .x_seq(x_seq),
         .x_src_changed(x_src_changed), .x_tos(x_tos), .x_no_ecn(x_no_ecn), .x_dscp_decap(x_dscp_decap),
         .x_esn(x_esn),
-        .x_window(x_window), .x_bytes(x_bytes),
+        .x_window(x_window), .x_bytes(x_bytes), .x_transport(x_transport), .x_sum(x_sum),
         .o_soon(o_soon), .o_take(o_take), .o_cut(o_cut), .o_icv_ok(tag == icv),
         .o_pad_ok(n_pad_ok),
         .o_pad_len(n_pad_len), .o_next(n_next), .o_version(n_version), .o_tos(n_tos), .o_total(n_total),
-        .o_sum(n_sum), .top_en(top_en), .top_addr(top_addr), .top_rdata(top_rdata), .win_en(win_en),
+        .o_sum(n_sum), .o_whole(n_whole), .top_en(top_en), .top_addr(top_addr), .top_rdata(top_rdata), .win_en(win_en),
         .win_addr(win_addr), .win_rdata(win_rdata), .c_req(c_req), .c_grant(c_grant),
         .c_write_slot(c_write_slot),
         .c_write_word(c_write_word), .c_slot(c_slot), .c_word(c_word), .c_word_data(c_word_data),
@@ -371,7 +384,8 @@ module esp_rx #(
         .c_drops(c_drops),
         .e_valid(w_valid), .e_epoch(w_epoch), .e_tag(w_tag), .e_status(w_status), .e_found(w_found),
         .e_slot(w_slot), .e_gen(w_gen), .e_seq(w_seq), .e_soft(w_soft), .e_src_changed(w_src_changed),
-        .e_len(w_len), .e_beats(w_beats), .e_patch(w_patch), .e_tos(w_tos), .e_sum(w_sum)
+        .e_len(w_len), .e_beats(w_beats), .e_patch(w_patch), .e_tos(w_tos), .e_sum(w_sum),
+        .e_transport(w_transport), .e_next(w_next)
     );
 
     // ---- out ----------------------------------------------------------------------------------------------
@@ -381,19 +395,27 @@ module esp_rx #(
     wire [4:0] e_status;
     wire [LOG2_SA-1:0] e_slot;
     wire [15:0] e_gen, e_len, e_sum;
+    wire e_transport;
+    wire [7:0] e_next;
     wire [LOG2_D:0] e_beats;
     wire [63:0] e_seq;
     wire [7:0] e_tos;
     // whether the packet fits into one beat is found before its turn
     localparam [31:0] BEAT_BYTES = 16 * LANES;
     wire w_single = w_len < BEAT_BYTES[15:0] + 16'd1;
-    fifo #(.W(8 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 2 + 16 + 1 + LOG2_D + 1 + 1 + 8 + 16), .LOG2_D(6)) verdicts (
+    fifo #(.W(8 + TAGW + 5 + 1 + LOG2_SA + 16 + 64 + 2 + 16 + 1 + LOG2_D + 1 + 1 + 8 + 16 + 9), .LOG2_D(6)) verdicts (
         .clk(clk), .rst(rst), .wr_valid(w_valid), .wr_ready(),
         .wdata({w_epoch, w_tag, w_status, w_found, w_slot, w_gen, w_seq, w_soft, w_src_changed, w_len,
-            w_single, w_beats[LOG2_D:0], w_patch, w_tos, w_sum}),
+            w_single, w_beats[LOG2_D:0], w_patch, w_tos, w_sum, w_transport, w_next}),
         .rd_valid(e_valid), .rd_ready(e_take),
         .rdata({e_epoch, e_tag, e_status, e_found, e_slot, e_gen, e_seq, e_soft, e_src_changed, e_len,
-            e_single, e_beats, e_patch, e_tos, e_sum}), .level()
+            e_single, e_beats, e_patch, e_tos, e_sum, e_transport, e_next}), .level()
+    );
+    // what is kept of each packet's header in transport mode goes round the verdict
+    wire [97:0] e_head;
+    fifo #(.W(98), .LOG2_D(6)) heads (
+        .clk(clk), .rst(rst), .wr_valid(v_valid), .wr_ready(), .wdata(v_head), .rd_valid(), .rd_ready(e_take), .rdata(e_head),
+        .level()
     );
     /* verilator lint_on PINCONNECTEMPTY */
 
@@ -402,7 +424,7 @@ module esp_rx #(
         .e_valid(e_valid), .e_take(e_take), .e_epoch(e_epoch), .e_tag(e_tag), .e_status(e_status),
         .e_found(e_found), .e_slot(e_slot), .e_gen(e_gen), .e_seq(e_seq), .e_soft(e_soft),
         .e_src_changed(e_src_changed), .e_len(e_len), .e_single(e_single), .e_beats(e_beats), .e_patch(e_patch), .e_tos(e_tos),
-        .e_sum(e_sum), .free(free), .free_beats(free_beats),
+        .e_sum(e_sum), .e_transport(e_transport), .e_next(e_next), .e_head(e_head), .free(free), .free_beats(free_beats),
         .m_valid(m_dec_tvalid), .m_ready(m_dec_tready), .m_data(m_dec_tdata), .m_keep(m_dec_tkeep),
         .m_last(m_dec_tlast), .m_tag(m_dec_tag), .m_status(m_dec_status), .m_seq(m_dec_seq), .m_sa(m_dec_sa),
         .m_gen(m_dec_gen), .m_len(m_dec_len), .m_soft(m_dec_soft), .m_src_changed(m_dec_src_changed)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decapsulation, stage 4: looks at the decrypted beats on their way into the store, and collects what the
-// verdict needs: the start of the inner IPv4 header, the pad length, the next header, and whether the padding
+// verdict needs: the start of the inner IPv4 header, the payload's length without padding, the pad length, the next header, and whether the padding
 // is 1, 2, 3 ... (RFC 4303 section 2.4). Nothing of this counts before the ICV has been found right.
 //
 // Latency 5 cycles from a packet's last beat to `i_valid`, as its tag, initiation interval 1: compare each byte with the one
@@ -30,7 +30,9 @@ module esp_rx_check #(
     output reg  [7:0]           i_version,
     output reg  [7:0]           i_tos,
     output reg  [15:0]          i_total,
-    output reg  [15:0]          i_sum
+    output reg  [15:0]          i_sum,
+    // octets of a packet in transport mode, with a header of 20; these alone where nothing is inside
+    output reg  [15:0]          i_whole
 );
     localparam KB = 16 * LANES;
     localparam TOP = KB - 1;
@@ -47,6 +49,7 @@ module esp_rx_check #(
     /* verilator lint_off UNUSEDSIGNAL */ // only the word's number is looked at
     wire [6:0]   tail_at = p_bytes - 7'd4;
     /* verilator lint_on UNUSEDSIGNAL */
+    reg [15:0]   bytes1;      // of the packet so far
     integer i;
 
     always @(posedge clk) begin
@@ -58,6 +61,7 @@ module esp_rx_check #(
             rise1[0] <= p_data[7:0] == prior + 8'd1;
             for (i = 1; i < KB; i = i + 1)
                 rise1[i] <= p_data[8*i +: 8] == p_data[8*(i-1) +: 8] + 8'd1;
+            bytes1 <= (p_sop ? 16'd0 : bytes1) + {9'd0, p_bytes};
             prior <= p_data[8*KB-1 -: 8];
             tail1 <= p_data[{tail_at[LB-1:2], 5'd8} +: 24];
             if (p_sop)
@@ -71,6 +75,8 @@ module esp_rx_check #(
     reg [LB-1:0] upto2;
     reg [23:0]   tail2;
     reg [47:0]   head2;
+    // octets in front of the padding, in two's complement
+    reg [16:0]   inside2;
     wire [KB-1:0] counted = {KB{1'b1}} >> (TOP[LB-1:0] - upto1);
     wire [KB-1:0] breaks = counted & ~{rise1[KB-1:1], rise1[0] && !sop1};
     always @(posedge clk) begin
@@ -81,6 +87,7 @@ module esp_rx_check #(
             upto2 <= upto1;
             tail2 <= tail1;
             head2 <= head1;
+            inside2 <= {1'b0, bytes1} - {9'd0, tail1[15:8]} - 17'd2;
         end
     end
 
@@ -90,6 +97,7 @@ module esp_rx_check #(
     reg [LB-1:0] at3, upto3;
     reg [23:0]   tail3;
     reg [47:0]   head3;
+    reg [15:0]   whole3, whole4;
     reg [GROUPS-1:0] any;
     reg [2:0]    within_group [0:GROUPS-1];
     reg [LB-1:0] at;
@@ -121,6 +129,8 @@ module esp_rx_check #(
             upto3 <= upto2;
             tail3 <= tail2;
             head3 <= head2;
+            // more padding than there is room for; a dummy packet
+            whole3 <= (inside2[16] || tail2[23:16] == 8'd59) ? 16'd20 : inside2[15:0] + 16'd20;
         end
     end
 
@@ -137,6 +147,7 @@ module esp_rx_check #(
             steps <= broken3 ? {{(8-LB){1'b0}}, upto3 - at3} : longer[8] ? 8'd255 : longer[7:0];
             tail4 <= tail3;
             head4 <= head3;
+            whole4 <= whole3;
         end
     end
 
@@ -148,6 +159,7 @@ module esp_rx_check #(
             {i_version, i_tos, i_total, i_sum} <= head4;
             i_next <= tail4[23:16];
             i_pad_len <= pad_len;
+            i_whole <= whole4;
             i_pad_ok <= pad_len == 8'd0 || (tail4[7:0] == pad_len && (steps >= pad_len || steps == pad_len - 8'd1));
         end
     end

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decapsulation, stage 5: the verdict on each packet, in order. Compares the ICV, checks and sets the replay
 // window in one step (RFC 4303 section 3.4.3), keeps the SAs' counters and limits, and checks what was inside
-// (sections 2.4 to 2.7; ECN by RFC 6040 section 4.2, the inner checksum by RFC 1624).
+// (sections 2.4 to 2.7; ECN by RFC 6040 section 4.2, checksums by RFC 1624: the inner header's, and in transport mode the packet's own).
 //
 // The verdict is what one packet after the other would get: the look-up's early look at the window is never
 // the last word on the reason. With ESN a number left of the window stands for the one 2^32 further on, whose
@@ -54,6 +54,9 @@ module esp_rx_commit #(
     input  wire                 x_esn,
     input  wire [10:0]          x_window,
     input  wire [15:0]          x_bytes,
+    // transport mode; the outer header's checksum
+    input  wire                 x_transport,
+    input  wire [15:0]          x_sum,
 
     // opened packets
     // one is there, or will be in the next cycle; it is looked at with o_take
@@ -69,6 +72,7 @@ module esp_rx_commit #(
     input  wire [7:0]           o_tos,
     input  wire [15:0]          o_total,
     input  wire [15:0]          o_sum,
+    input  wire [15:0]          o_whole,
 
     // the look-up's view of the sequence state
     input  wire                 top_en,
@@ -109,7 +113,9 @@ module esp_rx_commit #(
     output reg  [15:0]          e_beats,
     output reg                  e_patch,
     output reg  [7:0]           e_tos,
-    output reg  [15:0]          e_sum
+    output reg  [15:0]          e_sum,
+    output reg                  e_transport,
+    output reg  [7:0]           e_next
 );
     localparam KB_LESS_1 = 16 * LANES - 1;
     localparam [15:0] LAST_BYTE = KB_LESS_1[15:0];
@@ -232,7 +238,8 @@ module esp_rx_commit #(
     reg cut_a, cut_b, icv_ok_a, icv_ok_b, no_ecn_t, dscp_decap_t;
     reg [7:0] tos_t;
     wire [15:0] inner_head = {10'd0, o_version[3:0], 2'd0};
-    wire [15:0] inner = (o_next == 8'd4) ? o_total : 16'd0;
+    reg transport_t, transport_a, transport_b;
+    wire [15:0] inner = transport_t ? o_whole : (o_next == 8'd4) ? o_total : 16'd0;
     wire [15:0] pad_end = {8'd0, o_pad_len} + 16'd2;
     wire ce = !no_ecn_t && tos_t[1:0] == 2'd3;
     wire [1:0] ecn = (ce && o_tos[1:0] != 2'd0) ? 2'd3
@@ -240,26 +247,34 @@ module esp_rx_commit #(
     wire [7:0] tos_new = {dscp_decap_t ? tos_t[7:2] : o_tos[7:2], ecn};
 
     reg dummy, pad_ok_a, pad_over, not_ip, bad_ip, no_ecn, patch_a, patch_b;
-    reg [15:0] room, total_a, total_b, inner_a, beats_a, beats_b, sum_a;
-    reg [7:0] tos_a, tos_b;
-    reg [8:0] tos_step;
+    reg [15:0] room, total_a, total_b, inner_a, beats_a, beats_b;
+    reg [16:0] base_t, sum_a;
+    reg [7:0] tos_a, tos_b, next_a, next_b;
+    reg [9:0] step;
+    wire [7:0] step_up = transport_t ? o_next : tos_new, step_down = transport_t ? o_pad_len : o_tos;
 
     always @(posedge clk) begin
-        if (read)
-            {no_ecn_t, dscp_decap_t, tos_t} <= {x_no_ecn, x_dscp_decap, x_tos};
+        if (read) begin
+            {transport_t, no_ecn_t, dscp_decap_t, tos_t} <= {x_transport, x_no_ecn, x_dscp_decap, x_tos};
+            base_t <= {1'b0, ~x_sum} + 17'd65451;
+        end
         if (t) begin
-            {cut_a, icv_ok_a, pad_ok_a, total_a, inner_a} <= {o_cut, o_icv_ok, o_pad_ok, o_total, inner};
+            {cut_a, icv_ok_a, pad_ok_a, inner_a} <= {o_cut, o_icv_ok, o_pad_ok, inner};
+            total_a <= transport_t ? o_whole : o_total;
+            {transport_a, next_a} <= {transport_t, o_next};
             dummy <= o_next == 8'd59;
-            not_ip <= o_next != 8'd4;
+            not_ip <= !transport_t && o_next != 8'd4;
             {pad_over, room} <= {1'b0, bytes_t} - {1'b0, pad_end};
-            bad_ip <= o_version[7:4] != 4'd4 || o_version[3:0] < 4'd5 || o_total < inner_head;
-            no_ecn <= ce && o_tos[1:0] == 2'd0;
+            bad_ip <= !transport_t && (o_version[7:4] != 4'd4 || o_version[3:0] < 4'd5 || o_total < inner_head);
+            no_ecn <= !transport_t && ce && o_tos[1:0] == 2'd0;
             tos_a <= tos_new;
-            patch_a <= tos_new != o_tos;
+            patch_a <= !transport_t && tos_new != o_tos;
             // RFC 1624, equation 3: of ~m + m' the version's bits are all ones, so what is added to ~HC is 0x10000 and the
-            // difference of the TOS bytes less 1
-            tos_step <= {1'b0, tos_new} + {1'b1, ~o_tos};
-            sum_a <= ~o_sum;
+            // difference of the TOS bytes less 1. In transport mode the length is less by SPI, number, IV, ICV (32 octets in all), the
+            // trailer's two and the padding, and the next header comes back into ESP's place: 84 stand in base_t (as 0xffff - 84),
+            // and by the second word's ~m another 0xffff, which is none.
+            step <= {2'b0, step_up} + {2'b11, ~step_down};
+            sum_a <= transport_t ? base_t : {1'b0, ~o_sum};
             beats_a <= opened_t ? (bytes_t + LAST_BYTE) >> LB : 16'd0;
         end
     end
@@ -349,18 +364,18 @@ module esp_rx_commit #(
             inner_status = `ESPC_STATUS_BAD_PAD;
         else if (not_ip)
             inner_status = `ESPC_STATUS_BAD_NEXT_HEADER;
-        else if (no_room)
+        else if (no_room && !transport_a)
             inner_status = `ESPC_STATUS_TRUNCATED;
         else if (bad_ip)
             inner_status = `ESPC_STATUS_BAD_IP;
-        else if (too_long)
+        else if (too_long && !transport_a)
             inner_status = `ESPC_STATUS_TRUNCATED;
         else
             inner_status = no_ecn ? `ESPC_STATUS_ECN_CE : `ESPC_STATUS_OK;
     end
     // the 0x10000 that the TOS bytes' difference has left out is added to the carries
-    wire [17:0] sum_all = {2'd0, sum_a} + {{9{tos_step[8]}}, tos_step};
-    wire [1:0] sum_carry = {sum_all[16] && !sum_all[17], !sum_all[16]};
+    wire [17:0] sum_all = {1'd0, sum_a} + {{8{step[9]}}, step};
+    wire [1:0] sum_carry = {sum_all[16] != sum_all[17], !sum_all[16]};
 
     reg newer_b, old_b, beyond_b, taken_b, fits_b, good_b, clean_b, hard_b, soft_now_b, soft_more_b;
     reg [4:0] inner_status_b;
@@ -389,6 +404,7 @@ module esp_rx_commit #(
             soft_more_b <= !packets_short || soft_none || soft_over;
 
             {cut_b, icv_ok_b, total_b, tos_b, patch_b, beats_b} <= {cut_a, icv_ok_a, total_a, tos_a, patch_a, beats_a};
+            {transport_b, next_b} <= {transport_a, next_a};
             inner_status_b <= inner_status[4:0];
             clean_b <= inner_status == `ESPC_STATUS_OK;
             sum_b <= {1'b0, sum_all[15:0]} + {15'd0, sum_carry};
@@ -450,6 +466,7 @@ module esp_rx_commit #(
             e_soft <= counted && (ok ? soft_more_b : soft_now_b);
             e_src_changed <= ok && src_changed_b;
             {e_len, e_beats, e_patch, e_tos} <= {total_b, beats_b, patch_b, tos_b};
+            {e_transport, e_next} <= {transport_b, next_b};
             e_sum <= ~(sum_b[15:0] + {15'd0, sum_b[16]});
         end
     end

@@ -3,8 +3,9 @@
 // and only for a packet whose verdict is OK; the beats of the others are skipped in one step.
 //
 // One output beat a cycle without a gap between packets; latency 2 cycles from job to first beat. The first
-// beat gets the inner TOS and header checksum that the verdict asks for. Byte n of a packet is byte n modulo
-// KB of the bus.
+// beat gets the inner TOS and header checksum that the verdict asks for. In transport mode the packet's own IPv4 header comes
+// first, with the length, next header and checksum of what was inside, and the stored beats move down behind it: an output beat
+// is put together of two. Byte n of a packet is byte n modulo KB of the bus.
 // Contract: `free_beats` is what a packet gives back, valid with `free` when its last beat has been read; the
 // writer never holds more than 2^LOG2_D beats. m_* is stable while m_valid && !m_ready. A packet of a passed
 // epoch leaves as ABORTED, where it had begun already with an empty last beat.
@@ -45,6 +46,10 @@ module esp_rx_egress #(
     input  wire                 e_patch,
     input  wire [7:0]           e_tos,
     input  wire [15:0]          e_sum,
+    input  wire                 e_transport,
+    input  wire [7:0]           e_next,
+    // TOS, identification, flags, TTL and addresses, octets in wire order from each field's bit 0 on
+    input  wire [97:0]          e_head,
 
     output wire                 free,
     output wire [LOG2_D:0]      free_beats,
@@ -70,6 +75,11 @@ module esp_rx_egress #(
     localparam [15:0] TWO_KB = KB16 << 1;
     localparam [15:0] ABORTED16 = `ESPC_STATUS_ABORTED;
     localparam [4:0] ABORTED = ABORTED16[4:0];
+    // transport mode: octets of an output beat from the beat before; of a beat of 16 the header fills the first
+    localparam OVER = (LANES == 1) ? 4 : 20;
+    localparam OW = 8 * OVER;
+    localparam [15:0] OVER16 = OVER;
+    localparam HEAD_BEAT = (LANES == 1) ? 1'b1 : 1'b0;
 
     reg [W-1:0] mem [0:(1<<LOG2_D)-1];
     reg [W-1:0] q;
@@ -79,6 +89,7 @@ module esp_rx_egress #(
     reg [15:0] left;             // bytes still to send, of a packet that has begun
     reg last;                    // they fit into one beat
     reg begun;
+    reg dry;                     // transport mode: the packet's last octets are in the beat read before
 
     wire move = !m_valid || m_ready;
     wire stale = wipe || e_epoch != epoch;
@@ -90,8 +101,21 @@ module esp_rx_egress #(
     assign free = e_take && !stale;
     assign free_beats = e_beats;
 
+    // the packet's own header again
+    wire [7:0] head_tos, head_ttl;
+    wire [15:0] head_id;
+    wire [1:0] head_flags;
+    wire [63:0] head_ends;
+    assign {head_tos, head_id, head_flags, head_ttl, head_ends[31:0], head_ends[63:32]} = e_head;
+    wire [159:0] head = {head_ends, e_sum[7:0], e_sum[15:8], e_next, head_ttl, 8'd0, head_flags, 6'd0, head_id, e_len[7:0],
+                         e_len[15:8], head_tos, 8'h45};
+    // nothing is read for a beat that is all header, nor where nothing of the packet is left to read
+    wire read = !e_transport || (begun ? !dry : !HEAD_BEAT);
+
     reg [LB:0] bytes;
-    reg patch;
+    reg patch, moved, whole;
+    // what a beat has of the header, or of the stored beat before
+    reg [159:0] over;
     reg [7:0] tos;
     reg [15:0] sum;
     reg [4:0] status;
@@ -103,7 +127,7 @@ module esp_rx_egress #(
             mem[wptr] <= wipe ? {W{1'b0}} : p_data;
         if (p_valid || wipe)
             wptr <= wptr + 1'b1;
-        if (go && ok)
+        if (go && ok && read)
             q <= mem[base + offset];
 
         if (move)
@@ -112,6 +136,14 @@ module esp_rx_egress #(
             m_last <= end_of_packet;
             bytes <= !ok ? {LB+1{1'b0}} : (todo < KB16) ? todo[LB:0] : KB16[LB:0];
             patch <= ok && e_patch && !begun;
+            moved <= e_transport;
+            whole <= e_transport && HEAD_BEAT && !begun;
+            over[159:128] <= head[159:128];
+            if (!begun)
+                over[127:0] <= head[127:0];
+            else
+                over[OW-1:0] <= (whole && HEAD_BEAT) ? over[159 -: OW] : q[W-1 -: OW];
+            dry <= todo < KB16 + OVER16 + 16'd1;
             tos <= e_tos;
             sum <= e_sum;
             m_tag <= e_tag;
@@ -127,7 +159,7 @@ module esp_rx_egress #(
             begun <= !end_of_packet;
             left <= todo - KB16;
             last <= todo < TWO_KB + 16'd1;
-            offset <= end_of_packet ? {LOG2_D{1'b0}} : offset + 1'b1;
+            offset <= end_of_packet ? {LOG2_D{1'b0}} : offset + {{LOG2_D-1{1'b0}}, read};
             if (free)
                 base <= base + e_beats[LOG2_D-1:0];
         end
@@ -141,8 +173,16 @@ module esp_rx_egress #(
         end
     end
 
-    assign m_data = {q[W-1:96], patch ? {sum[7:0], sum[15:8]} : q[95:80], q[79:16], patch ? tos : q[15:8],
+    wire [W-1:0] plain = {q[W-1:96], patch ? {sum[7:0], sum[15:8]} : q[95:80], q[79:16], patch ? tos : q[15:8],
         q[7:0]};
+    wire [W-1:0] turned = {q[W-OW-1:0], over[OW-1:0]};
+    generate
+        if (LANES == 1) begin : head_beat
+            assign m_data = whole ? over[127:0] : moved ? turned : plain;
+        end else begin : head_part
+            assign m_data = moved ? turned : plain;
+        end
+    endgenerate
     assign m_keep = ~({KB{1'b1}} << bytes);
     assign m_status = {11'd0, status};
     assign m_sa = found ? {{32-LOG2_SA{1'b0}}, slot} : 32'hffffffff;

@@ -17,7 +17,7 @@ module esp_rx_lookup #(
     parameter TAGW = 16,
     // width of the descriptor part that only passes through, and of an SA's configuration
     parameter WAY_W = 65 + LOG2_SA,
-    parameter CFG_W = 94
+    parameter CFG_W = 95
 ) (
     input  wire                 clk,
     input  wire                 rst,
@@ -31,6 +31,10 @@ module esp_rx_lookup #(
     input  wire [4:0]           d_status,
     input  wire                 d_udp,
     input  wire [7:0]           d_tos,
+    input  wire [15:0]          d_id,
+    input  wire [1:0]           d_flags,
+    input  wire [7:0]           d_ttl,
+    input  wire [15:0]          d_sum,
     input  wire [31:0]          d_src,
     input  wire [31:0]          d_dst,
     input  wire [15:0]          d_sport,
@@ -76,6 +80,11 @@ module esp_rx_lookup #(
     output wire [63:0]          v_seq,
     output wire                 v_src_changed,
     output wire [7:0]           v_tos,
+    // the SA is of transport mode; what is kept of the packet's header then: TOS, identification, flags, TTL, source, destination;
+    // its checksum
+    output wire                 v_transport,
+    output wire [97:0]          v_head,
+    output wire [15:0]          v_sum,
     output wire                 v_no_ecn,
     output wire                 v_dscp_decap,
     output wire [10:0]          v_window,
@@ -88,14 +97,15 @@ module esp_rx_lookup #(
     // ---- descriptors beside the stages --------------------------------------------------------------------
     localparam SHORT = 0, BYTES = 1, WORDS = 17, IV = 22, SEQ = 86, SPI = 118, DPORT = 150, SPORT = 166,
         DST = 182,
-               SRC = 214, TOS = 246, UDP = 254, STATUS = 255, TAG = 260, EPOCH = TAG + TAGW, D_W = EPOCH + 8;
+               SRC = 214, TOS = 246, UDP = 254, STATUS = 255, TAG = 260, EPOCH = TAG + TAGW,
+               SUM = EPOCH + 8, TTL = SUM + 16, FLAGS = TTL + 8, ID = FLAGS + 2, D_W = ID + 16;
     reg [D_W-1:0] d1, d2, d3, d4, d5, d6, d7;
     reg [7:1] v;
 
     always @(posedge clk) begin
         v <= rst ? 7'd0 : {v[6:1], d_take};
         if (d_take)
-            d1 <= {d_epoch, d_tag, d_status, d_udp, d_tos, d_src, d_dst, d_sport, d_dport, d_spi, d_seq, d_iv,
+            d1 <= {d_id, d_flags, d_ttl, d_sum, d_epoch, d_tag, d_status, d_udp, d_tos, d_src, d_dst, d_sport, d_dport, d_spi, d_seq, d_iv,
                    d_words, d_bytes, d_short};
         if (v[1])
             d2 <= d1;
@@ -170,14 +180,14 @@ module esp_rx_lookup #(
     assign top_en = v[1];
     assign top_addr = slot_now;
 
-    wire cfg_esn, cfg_no_ecn, cfg_dscp;
+    wire cfg_transport, cfg_esn, cfg_no_ecn, cfg_dscp;
     wire [15:0] cfg_gen, cfg_sport, cfg_dport;
     wire [31:0] cfg_src;
     wire [10:0] cfg_window;
-    assign {cfg_esn, cfg_no_ecn, cfg_dscp, cfg_gen, cfg_window, cfg_sport, cfg_dport, cfg_src} = cfg2;
+    assign {cfg_transport, cfg_esn, cfg_no_ecn, cfg_dscp, cfg_gen, cfg_window, cfg_sport, cfg_dport, cfg_src} = cfg2;
 
     // ---- cycle 2: what the slot's words say by themselves ---------------------------------------------------
-    reg found3, full3, esn3, draining3, misfit3, src_changed3, no_ecn3, dscp3;
+    reg transport3, found3, full3, esn3, draining3, misfit3, src_changed3, no_ecn3, dscp3;
     reg [LOG2_SA-1:0] slot3;
     reg [63:0] top3;
     reg [10:0] window3, reach3;
@@ -195,15 +205,17 @@ module esp_rx_lookup #(
             no_ecn3 <= cfg_no_ecn;
             dscp3 <= cfg_dscp;
             draining3 <= draining2;
-            // plain and in UDP are both taken, NAT or not (RFC 7296 section 2.23)
-            misfit3 <= d2[UDP] && d2[DPORT +: 16] != cfg_dport;
+            transport3 <= cfg_transport;
+            // Plain and in UDP are both taken, NAT or not (RFC 7296 section 2.23). But behind a NAT a payload in transport mode needs
+            // its checksum anew (RFC 3948 section 3.1.2), which a stream of beats cannot get.
+            misfit3 <= d2[UDP] && (d2[DPORT +: 16] != cfg_dport || cfg_transport);
             src_changed3 <= d2[SRC +: 32] != cfg_src || (d2[UDP] && d2[SPORT +: 16] != cfg_sport);
         end
     end
 
     // ---- cycle 3 and 4: the upper half of the sequence number. The window lies in one subspace of 2^32 numbers (A) or
     // reaches back into the one before (B)
-    reg found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4, one4, first4;
+    reg transport4, found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4, one4, first4;
     reg [LOG2_SA-1:0] slot4;
     reg [63:0] top4;
     reg [31:0] base4, up4, down4;
@@ -211,8 +223,8 @@ module esp_rx_lookup #(
     reg [15:0] gen4;
     always @(posedge clk)
         if (v[3]) begin
-            {found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4}
-                <= {found3, full3, esn3, draining3, misfit3, src_changed3, no_ecn3, dscp3};
+            {transport4, found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4}
+                <= {transport3, found3, full3, esn3, draining3, misfit3, src_changed3, no_ecn3, dscp3};
             slot4 <= slot3;
             gen4 <= gen3;
             window4 <= window3;
@@ -228,15 +240,15 @@ module esp_rx_lookup #(
     wire above4 = seq_low4 >= base4;
     wire [31:0] same4 = top4[63:32];
     wire [31:0] high4 = one4 ? (above4 ? same4 : up4) : (above4 ? down4 : same4);
-    reg found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5, before5;
+    reg transport5, found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5, before5;
     reg [LOG2_SA-1:0] slot5;
     reg [63:0] top5, seq5;
     reg [10:0] window5;
     reg [15:0] gen5;
     always @(posedge clk)
         if (v[4]) begin
-            {found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5}
-                <= {found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4};
+            {transport5, found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5}
+                <= {transport4, found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4};
             slot5 <= slot4;
             gen5 <= gen4;
             window5 <= window4;
@@ -249,15 +261,15 @@ module esp_rx_lookup #(
     assign win_en = v[5];
     assign win_addr = {slot5, seq5[10:6]};
 
-    reg found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6, out6, newer6;
+    reg transport6, found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6, out6, newer6;
     reg [LOG2_SA-1:0] slot6;
     reg [63:0] seq6, behind6;
     reg [10:0] window6;
     reg [15:0] gen6;
     always @(posedge clk)
         if (v[5]) begin
-            {found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6}
-                <= {found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5};
+            {transport6, found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6}
+                <= {transport5, found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5};
             slot6 <= slot5;
             gen6 <= gen5;
             window6 <= window5;
@@ -267,7 +279,7 @@ module esp_rx_lookup #(
             out6 <= before5 || seq5 == 64'd0;
         end
 
-    reg found7, full7, esn7, draining7, misfit7, src_changed7, no_ecn7, dscp7, old7, fits7, bit7;
+    reg transport7, found7, full7, esn7, draining7, misfit7, src_changed7, no_ecn7, dscp7, old7, fits7, bit7;
     reg [LOG2_SA-1:0] slot7;
     reg [63:0] seq7;
     reg [10:0] window7;
@@ -275,8 +287,8 @@ module esp_rx_lookup #(
     wire checked6 = window6 != 11'd0 && !newer6;
     always @(posedge clk)
         if (v[6]) begin
-            {found7, full7, esn7, draining7, misfit7, src_changed7, no_ecn7, dscp7}
-                <= {found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6};
+            {transport7, found7, full7, esn7, draining7, misfit7, src_changed7, no_ecn7, dscp7}
+                <= {transport6, found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6};
             slot7 <= slot6;
             gen7 <= gen6;
             window7 <= window6;
@@ -300,6 +312,9 @@ module esp_rx_lookup #(
                 status7 = `ESPC_STATUS_SA_MISMATCH;
             else if (draining7)
                 status7 = `ESPC_STATUS_SA_DRAINING;
+            // the header is made anew without options: RFC 791's own fields are all that is kept
+            else if (transport7 && d7[WORDS +: 5] != 5'd9)
+                status7 = `ESPC_STATUS_BAD_IP;
             else if (d7[SHORT])
                 status7 = `ESPC_STATUS_TRUNCATED;
             else if (old7)
@@ -321,6 +336,9 @@ module esp_rx_lookup #(
     assign v_epoch = d7[EPOCH +: 8];
     assign v_tag = d7[TAG +: TAGW];
     assign v_tos = d7[TOS +: 8];
+    assign v_transport = transport7;
+    assign v_head = {d7[TOS +: 8], d7[ID +: 16], d7[FLAGS +: 2], d7[TTL +: 8], d7[SRC +: 32], d7[DST +: 32]};
+    assign v_sum = d7[SUM +: 16];
     assign v_words = d7[WORDS +: 5];
     assign v_bytes = d7[BYTES +: 16];
     assign v_status = live ? status7[4:0] : ABORTED[4:0];

@@ -5,7 +5,7 @@
 //
 // Latency 5 cycles from the beat that completes the header (the 96th byte or the packet's last) to `d_valid`;
 // initiation interval 1 packet. Byte n of the packet is byte n modulo KB of the bus. Addresses are in wire
-// order (first octet in bits 7:0), spi, seq and ports are numbers, iv is in wire order.
+// order (first octet in bits 7:0), as are iv and identification; spi, seq, ports and checksum are numbers.
 // Contract: one descriptor for each packet, in order; d_status is OK, TOO_LONG, TRUNCATED, BAD_IP, FRAGMENT
 // or NOT_ESP; the fields are meaningful only with OK. d_words is the payload's offset in 32-bit words,
 // d_bytes its length without IV and ICV. d_short: the ESP packet's length is impossible (checked after the
@@ -36,6 +36,11 @@ module esp_rx_parse #(
     output reg  [4:0]           d_status,
     output reg                  d_udp,
     output reg  [7:0]           d_tos,
+    // what a packet in transport mode keeps besides: identification, flags (reserved, DF), TTL; and the header's checksum
+    output reg  [15:0]          d_id,
+    output reg  [1:0]           d_flags,
+    output reg  [7:0]           d_ttl,
+    output reg  [15:0]          d_sum,
     output reg  [31:0]          d_src,
     output reg  [31:0]          d_dst,
     output reg  [15:0]          d_sport,
@@ -117,7 +122,9 @@ module esp_rx_parse #(
     reg v1;
     reg [18:0] sum1 [0:4];
     reg [3:0] version1, ihl1;
-    reg [7:0] tos1, proto1;
+    reg [7:0] tos1, proto1, ttl1;
+    reg [15:0] id1, check1;
+    reg [1:0] keep1;
     reg [15:0] total1, len1, udp_len1, sport1, dport1;
     reg frag1, cut1;
     reg [31:0] src1, dst1, spi1, seq1;
@@ -137,6 +144,10 @@ module esp_rx_parse #(
             // more fragments, or an offset
             frag1 <= head[53] || head[52:48] != 5'd0 || head[63:56] != 8'd0;
             proto1 <= proto;
+            id1 <= head[47:32];
+            keep1 <= head[55:54];
+            ttl1 <= head[71:64];
+            check1 <= swap16(head[95:80]);
             src1 <= head[127:96];
             dst1 <= head[159:128];
             sport1 <= swap16(udp_head[15:0]);
@@ -155,7 +166,7 @@ module esp_rx_parse #(
     wire udp1 = proto1 == 8'd17;
     wire [15:0] ip_head = {10'd0, ihl1, 2'd0};
     wire [15:0] room = total1 - ip_head;
-    localparam SIDE = TAGW + 1 + 8 + 128 + 32 + 64 + 4;
+    localparam SIDE = TAGW + 1 + 8 + 128 + 32 + 64 + 4 + 42;
     reg v2, long2, short2, bad_ip2, tiny2, cut_total2, less2, frag2, other2, udp2, udp_bad2, no_spi2;
     reg [21:0] sum2;
     reg [15:0] esp_len2;
@@ -177,7 +188,7 @@ module esp_rx_parse #(
             udp_bad2 <= room < 16'd8 || udp_len1 < 16'd8 || udp_len1 > room;
             no_spi2 <= spi1 == 32'd0;
             esp_len2 <= udp1 ? udp_len1 - 16'd8 : room;
-            side2 <= {tag1, udp1, tos1, src1, dst1, sport1, dport1, spi1, seq1, iv1, ihl1};
+            side2 <= {tag1, udp1, tos1, src1, dst1, sport1, dport1, spi1, seq1, iv1, ihl1, id1, keep1, ttl1, check1};
         end
     end
 
@@ -200,12 +211,14 @@ module esp_rx_parse #(
     // ---- verdict ------------------------------------------------------------------------------------------
     wire [TAGW-1:0] tag3;
     wire udp3;
-    wire [7:0] tos3;
+    wire [7:0] tos3, ttl3;
+    wire [15:0] id3, check3;
+    wire [1:0] keep3;
     wire [31:0] src3, dst3, spi3, seq3;
     wire [15:0] sport3, dport3;
     wire [63:0] iv3;
     wire [3:0] ihl3;
-    assign {tag3, udp3, tos3, src3, dst3, sport3, dport3, spi3, seq3, iv3, ihl3} = side3;
+    assign {tag3, udp3, tos3, src3, dst3, sport3, dport3, spi3, seq3, iv3, ihl3, id3, keep3, ttl3, check3} = side3;
     wire long3, short3, bad_ip3, tiny3, less3, cut_total3, frag3, other3, udp_bad3, no_spi3;
     assign {long3, short3, bad_ip3, tiny3, less3, cut_total3, frag3, other3, udp_bad3, no_spi3} = flags3;
     /* verilator lint_off UNUSEDSIGNAL */ // packet statuses have five bits, the header's names sixteen
@@ -248,6 +261,10 @@ module esp_rx_parse #(
             d_status <= status[4:0];
             d_udp <= udp3;
             d_tos <= tos3;
+            d_id <= id3;
+            d_flags <= keep3;
+            d_ttl <= ttl3;
+            d_sum <= check3;
             d_src <= src3;
             d_dst <= dst3;
             d_sport <= sport3;

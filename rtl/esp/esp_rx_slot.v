@@ -19,7 +19,7 @@ module esp_rx_slot #(
     // log2 of the places in each of the four ways of the SPI table
     parameter LOG2_B = LOG2_SA + 1,
     parameter WAY_W = 65 + LOG2_SA,
-    parameter CFG_W = 94
+    parameter CFG_W = 95
 ) (
     input  wire                 clk,
     input  wire                 rst,
@@ -183,7 +183,7 @@ module esp_rx_slot #(
     assign end_we = cfg_we || state == END_TAKE;
     assign cfg_addr = sweeping ? sweep[LOG2_SA-1:0] : slot_index;
     assign cfg_wdata = (state != STATE && state != END_TAKE) ? {CFG_W{1'b0}} : {
-        flags[`ESPC_SA_BLOB_FLAGS_ESN_LSB],
+        slot_blob[`ESPC_SA_BLOB_MODE_LSB +: 8] == `ESPC_SA_MODE_TRANSPORT, flags[`ESPC_SA_BLOB_FLAGS_ESN_LSB],
         flags[`ESPC_SA_BLOB_FLAGS_NO_ECN_LSB], flags[`ESPC_SA_BLOB_FLAGS_DSCP_DECAP_LSB], slot_gen,
         slot_blob[`ESPC_SA_BLOB_WINDOW_LSB +: 11],
         slot_blob[`ESPC_SA_BLOB_SPORT_LSB +: 16], dport,

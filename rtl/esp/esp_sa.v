@@ -115,10 +115,18 @@ module esp_sa #(
     wire [15:0]  f_rest = slot_blob[`ESPC_SA_BLOB_RESERVED0_LSB +: 16];
     wire         f_esn = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_ESN_LSB];
     wire         f_udp = slot_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_UDP_ENCAP_LSB];
+    wire         transport = f_mode == `ESPC_SA_MODE_TRANSPORT;
     wire         f_128 = f_alg == `ESPC_SA_ALG_AES128_GCM16;
     // the high half of an extended number is inferred from the window (RFC 4303 section 2.2.1)
     wire         bad_window = inbound && (f_window > 32'd1024 || (f_esn && f_window == 0));
     wire         bad_seq = inbound ? (!f_esn && f_seq[63:32] != 0) : f_seq == 0;
+
+    // An ENDPOINT's blob says nothing of the SA's mode, and which slots' SAs are of transport mode is known here alone: in UDP it
+    // would ask for the payload's checksum anew (RFC 3948 section 3.1.2), which the pipelines cannot make.
+    wire slot_transport;
+    ram_sdp #(.W(1), .LOG2_D(LOG2_SA + 1)) modes (
+        .clk(clk), .wen(state == WAIT && done && slot_op == WRITE), .waddr({inbound, slot_index}), .wdata(transport),
+        .ren(state == ASK), .raddr({inbound, slot_index}), .rdata(slot_transport));
 
     // The fields that are wrong, as they stood a cycle ago: all have been there for longer when they are asked for. What is
     // reserved or not offered from word 20 on is looked at as it comes, and its offset kept.
@@ -130,11 +138,12 @@ module esp_sa #(
     reg [8:0]  rest_at;
     always @(posedge clk) begin
         lease_over <= f_limit <= f_seq;
-        bad <= {f_rest != 0, inbound && f_id_offset != 0, f_tfc != 0, inbound && f_deadline != 0, bad_seq, f_inner != `ESPC_FAMILY_IPV4, f_outer != `ESPC_FAMILY_IPV4,
-                f_mode != `ESPC_SA_MODE_TUNNEL, !inbound && f_ttl == 0, f_udp && f_dport == 0,
+        bad <= {f_rest != 0, inbound && f_id_offset != 0, f_tfc != 0, inbound && f_deadline != 0, bad_seq,
+                f_inner != (transport ? 8'd0 : `ESPC_FAMILY_IPV4), f_outer != `ESPC_FAMILY_IPV4,
+                (f_mode != `ESPC_SA_MODE_TUNNEL && !transport) || (transport && f_udp), !inbound && f_ttl == 0 && !transport, f_udp && f_dport == 0,
                 f_udp && !inbound && f_sport == 0, f_dst_rest != 0, f_src_rest != 0, bad_window, f_128 && f_key_high != 0,
                 f_integ != `ESPC_SA_INTEG_NONE, !f_128 && f_alg != `ESPC_SA_ALG_AES256_GCM16,
-                f_flags_rest != 0, f_spi == 0};
+                f_flags_rest != 0 || (op == `ESPC_SA_OP_ENDPOINT && f_udp && slot_transport), f_spi == 0};
     end
 
     reg [15:0] field_status;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The encapsulation pipeline: inner IPv4 packets in, ESP tunnel-mode packets out (RFC 4303, AES-GCM by RFC 4106, UDP
-// encapsulation by RFC 3948). A packet's life: esp_tx_in (parse) -> esp_tx_sa (look-up, sequence, limits) -> esp_tx_hdr
-// (outer header) beside esp_tx_build (padding, beats) -> gcm_core -> esp_tx_out (rotator, ICV, egress).
+// The encapsulation pipeline: inner IPv4 packets in, ESP packets of tunnel or transport mode out (RFC 4303, AES-GCM by RFC 4106,
+// UDP encapsulation by RFC 3948). A packet's life: esp_tx_in (parse) -> esp_tx_sa (look-up, sequence, limits) -> esp_tx_hdr
+// (outer header) beside esp_tx_cut (transport mode) and esp_tx_build (padding, beats) -> gcm_core -> esp_tx_out (rotator, ICV, egress).
 //
 // Streaming: every stage takes a packet of another SA with each packet; at the egress a packet takes its outer bytes
 // divided by 16 * LANES, rounded up, cycles. First byte out about 14 cycles after its packet's first beat plus the core's
@@ -79,19 +79,22 @@ module esp_tx #(
     localparam LOG2_BEAT = 6; // beats between builder and egress
 
     // ---- parse -----------------------------------------------------------------------------------------------------
-    wire            meta_valid, meta_ready, meta_df, data_valid, data_ready, data_last, data_bad;
+    wire            meta_valid, meta_ready, meta_df, meta_rsv, meta_odd, meta_frag;
+    wire            raw_valid, raw_ready, raw_last, raw_bad, raw_short, data_valid, data_ready, data_last, data_bad;
     wire [TAGW-1:0] meta_tag;
-    wire [31:0]     meta_sa;
-    wire [15:0]     meta_gen, meta_len, meta_verdict;
-    wire [7:0]      meta_tos;
-    wire [W-1:0]    data;
+    wire [31:0]     meta_sa, meta_src, meta_dst;
+    wire [15:0]     meta_gen, meta_len, meta_verdict, meta_id;
+    wire [7:0]      meta_tos, meta_ttl, meta_proto;
+    wire [W-1:0]    raw, data;
     esp_tx_in #(.LANES(LANES), .TAGW(TAGW)) parser (
         .clk(clk), .rst(rst), .s_tvalid(s_enc_tvalid), .s_tready(s_enc_tready), .s_tdata(s_enc_tdata),
         .s_tkeep(s_enc_tkeep), .s_tlast(s_enc_tlast), .s_tag(s_enc_tag), .s_sa(s_enc_sa), .s_gen(s_enc_gen), .s_len(s_enc_len),
         .meta_valid(meta_valid), .meta_ready(meta_ready), .meta_tag(meta_tag), .meta_sa(meta_sa), .meta_gen(meta_gen),
-        .meta_len(meta_len), .meta_verdict(meta_verdict), .meta_tos(meta_tos), .meta_df(meta_df),
-        .data_valid(data_valid), .data_ready(data_ready), .data(data), .data_last(data_last),
-        .data_bad(data_bad));
+        .meta_len(meta_len), .meta_verdict(meta_verdict), .meta_tos(meta_tos), .meta_df(meta_df), .meta_id(meta_id),
+        .meta_rsv(meta_rsv), .meta_ttl(meta_ttl), .meta_proto(meta_proto), .meta_src(meta_src), .meta_dst(meta_dst),
+        .meta_odd(meta_odd), .meta_frag(meta_frag),
+        .data_valid(raw_valid), .data_ready(raw_ready), .data(raw), .data_last(raw_last), .data_bad(raw_bad),
+        .data_short(raw_short));
 
     // ---- look-up, sequence, limits; slot operations ------------------------------------------------------------------
     wire               slots_admit, hold, aborting, scrub;
@@ -130,12 +133,12 @@ module esp_tx #(
         .clr_valid(clr_valid), .clr_ready(clr_ready), .clr_done(clr_done), .core_zeroize(core_zeroize),
         .core_zeroize_done(core_zeroize_done));
 
-    wire                p_valid, p_soft, p_low, p_df, p_udp, p_esn;
+    wire                p_valid, p_soft, p_low, p_df, p_udp, p_esn, p_rsv, p_cut;
     wire [TAGW-1:0]     p_tag;
     wire [31:0]         p_sa, p_spi, p_src, p_dst;
     wire [15:0]         p_gen, p_status, p_id, p_len, p_ptlen, p_outlen, p_sport, p_dport;
     wire [63:0]         p_seq;
-    wire [7:0]          p_tos, p_ttl;
+    wire [7:0]          p_tos, p_ttl, p_next;
     wire [LOG2_PKT:0]   info_level;
     // five packets may be on their way when the queue is seen to fill
     reg  room;
@@ -145,12 +148,14 @@ module esp_tx #(
     esp_tx_sa #(.LOG2_SA(LOG2_SA), .TAGW(TAGW), .MAX_LEN(MAX_LEN)) sa (
         .clk(clk), .rst(rst), .admit(slots_admit && room && !poison), .now(now),
         .meta_valid(meta_valid), .meta_ready(meta_ready), .meta_tag(meta_tag), .meta_sa(meta_sa), .meta_gen(meta_gen),
-        .meta_len(meta_len), .meta_verdict(meta_verdict), .meta_tos(meta_tos), .meta_df(meta_df),
+        .meta_len(meta_len), .meta_verdict(meta_verdict), .meta_tos(meta_tos), .meta_df(meta_df), .meta_id(meta_id),
+        .meta_rsv(meta_rsv), .meta_ttl(meta_ttl), .meta_proto(meta_proto), .meta_src(meta_src), .meta_dst(meta_dst),
+        .meta_odd(meta_odd), .meta_frag(meta_frag),
         .out_valid(p_valid), .out_tag(p_tag), .out_sa(p_sa), .out_gen(p_gen), .out_status(p_status), .out_seq(p_seq),
         .out_id(p_id), .out_soft(p_soft), .out_lease_low(p_low), .out_len(p_len), .out_ptlen(p_ptlen),
         .out_outlen(p_outlen), .out_tos(p_tos), .out_df(p_df), .out_udp(p_udp), .out_esn(p_esn), .out_spi(p_spi),
         .out_src(p_src), .out_dst(p_dst), .out_sport(p_sport), .out_dport(p_dport),
-        .out_ttl(p_ttl),
+        .out_ttl(p_ttl), .out_rsv(p_rsv), .out_next(p_next), .out_cut(p_cut),
         .op_ready(op_ready), .op_go(op_go), .op(op), .op_index(op_index), .op_gen(slot_gen), .op_seq(op_seq), .op_limit(op_limit),
         .op_deadline(op_deadline), .op_expired(op_expired),
         .op_done(op_done), .op_valid(op_valid), .op_cur_gen(op_cur_gen), .op_next_seq(op_next_seq),
@@ -165,25 +170,37 @@ module esp_tx #(
     wire [LOG2_BEAT:0] ct_level;
     esp_tx_hdr header (
         .clk(clk), .rst(rst), .in_valid(p_valid && p_ok), .in_seq(p_seq), .in_id(p_id), .in_outlen(p_outlen),
-        .in_tos(p_tos), .in_df(p_df), .in_udp(p_udp), .in_spi(p_spi), .in_src(p_src), .in_dst(p_dst),
+        .in_tos(p_tos), .in_rsv(p_rsv), .in_df(p_df), .in_udp(p_udp), .in_spi(p_spi), .in_src(p_src), .in_dst(p_dst),
         .in_sport(p_sport), .in_dport(p_dport), .in_ttl(p_ttl), .out_valid(h_valid), .hdr(h_data));
     fifo #(.W(512), .LOG2_D(LOG2_PKT)) hdr_q (
         .clk(clk), .rst(rst), .wr_valid(h_valid), .wr_ready(hdr_room), .wdata(h_data), .rd_valid(hdr_valid),
         .rd_ready(hdr_ready), .rdata(hdr), .level(hdr_level));
 
+    // ---- transport mode: the payload alone ---------------------------------------------------------------------------
+    wire cut_valid, cut_ready, cut, cut_room;
+    wire [LOG2_PKT:0] cut_level;
+    fifo #(.W(1), .LOG2_D(LOG2_PKT)) cut_q (
+        .clk(clk), .rst(rst), .wr_valid(p_valid), .wr_ready(cut_room), .wdata(p_cut), .rd_valid(cut_valid),
+        .rd_ready(cut_ready), .rdata(cut), .level(cut_level));
+    esp_tx_cut #(.LANES(LANES)) cutter (
+        .clk(clk), .rst(rst), .c_valid(cut_valid), .c_ready(cut_ready), .c_cut(cut), .s_valid(raw_valid), .s_ready(raw_ready),
+        .s_data(raw), .s_last(raw_last), .s_bad(raw_bad), .s_short(raw_short), .m_valid(data_valid), .m_ready(data_ready),
+        .m_data(data), .m_last(data_last), .m_bad(data_bad));
+
     // ---- beat builder ------------------------------------------------------------------------------------------------
-    localparam JOB = 1 + LOG2_SA + 32 + 64 + 1 + 16 + 16;
+    localparam JOB = 1 + LOG2_SA + 32 + 64 + 1 + 16 + 16 + 8;
     wire               job_valid, job_ready, job_room, job_drop, job_esn;
     wire [LOG2_SA-1:0] job_sa, salt_sa;
     wire [31:0]        job_spi, salt;
     wire               salt_read, end_new, end_new_bad;
     wire [63:0]        job_seq;
     wire [15:0]        job_len, job_ptlen;
+    wire [7:0]         job_next;
     fifo #(.W(JOB), .LOG2_D(LOG2_PKT)) job_q (
         .clk(clk), .rst(rst), .wr_valid(p_valid), .wr_ready(job_room),
-        .wdata({!p_ok, p_sa[LOG2_SA-1:0], p_spi, p_seq, p_esn, p_len, p_ptlen}),
+        .wdata({!p_ok, p_sa[LOG2_SA-1:0], p_spi, p_seq, p_esn, p_len, p_ptlen, p_next}),
         .rd_valid(job_valid), .rd_ready(job_ready),
-        .rdata({job_drop, job_sa, job_spi, job_seq, job_esn, job_len, job_ptlen}), .level(job_level));
+        .rdata({job_drop, job_sa, job_spi, job_seq, job_esn, job_len, job_ptlen, job_next}), .level(job_level));
     // salts are secret: they are read where they are used and wait in no queue
     wire forget = scrub || clr_done;
     key_ram #(.W(32), .LOG2_D(LOG2_SA)) salts (
@@ -203,7 +220,7 @@ module esp_tx #(
     esp_tx_build #(.LANES(LANES), .LOG2_SA(LOG2_SA)) builder (
         .clk(clk), .rst(rst), .hold(hold), .forget(forget), .credit(credit), .job_valid(job_valid),
         .job_ready(job_ready), .job_drop(job_drop), .job_sa(job_sa), .job_spi(job_spi),
-        .job_seq(job_seq), .job_esn(job_esn), .job_len(job_len), .job_ptlen(job_ptlen),
+        .job_seq(job_seq), .job_esn(job_esn), .job_len(job_len), .job_ptlen(job_ptlen), .job_next(job_next),
         .data_valid(data_valid), .data_ready(data_ready), .data(data), .data_last(data_last), .data_bad(data_bad),
         .end_valid(end_new), .end_bad(end_new_bad), .salt_read(salt_read), .salt_sa(salt_sa), .salt(salt),
         .in_valid(in_valid), .in_sop(in_sop), .in_eop(in_eop), .in_sa(in_sa), .in_nonce(in_nonce), .in_aad(in_aad),
@@ -298,7 +315,7 @@ module esp_tx #(
     end
 
     /* verilator lint_off UNUSED */ // queues that cannot overflow (room, credit), core outputs that repeat what is known
-    wire unused = &{1'b0, end_room, end_level, hdr_room, job_room, ct_room, icv_room, info_room, hdr_level, job_level, icv_level, ct_level,
+    wire unused = &{1'b0, end_room, end_level, cut_room, cut_level, hdr_room, job_room, ct_room, icv_room, info_room, hdr_level, job_level, icv_level, ct_level,
                     core_sop, core_eop, core_meta, core_tag_meta, core_bytes};
     /* verilator lint_on UNUSED */
 endmodule

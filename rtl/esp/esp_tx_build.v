@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Encapsulation, stage 4: the beat builder. Joins each packet's job with its beats, cuts the packet to its IP length, adds
+// Encapsulation, stage 4: the beat builder. Joins each packet's job with its beats, cuts the packet to its length, adds
 // padding, pad length and next header (RFC 4303 sections 2.4 to 2.6), and feeds the GCM core one beat a cycle with nonce
 // and additional data (RFC 4106 sections 4 and 5).
 //
@@ -31,6 +31,7 @@ module esp_tx_build #(
     input  wire               job_esn,
     input  wire [15:0]        job_len,
     input  wire [15:0]        job_ptlen,
+    input  wire [7:0]         job_next,
 
     input  wire               data_valid,
     output wire               data_ready,
@@ -69,7 +70,8 @@ module esp_tx_build #(
     reg  [63:0]        iv;
     reg  signed [17:0] left_data_r;
     reg         [17:0] left_r;
-    // after the first beat: data is still to come; this is the last beat. A first beat always has data (an IPv4 header).
+    // after the first beat: data is still to come; this is the last beat. A first beat always comes,
+    // though without a payload (transport mode) nothing of it is of use.
     reg                more_r, eop_r;
     wire signed [17:0] left_data = mid ? left_data_r : $signed({2'b00, job_len});
     wire        [17:0] left = mid ? left_r : {2'b00, job_ptlen};
@@ -94,16 +96,16 @@ module esp_tx_build #(
     assign salt_sa = job_sa;
     assign in_nonce = {iv, salt};
 
-    // data up to the IP length, then 1, 2, 3, pad length, 4
+    // data up to the job's length, then 1, 2, 3, pad length, next header
     wire [15:0] pad_wide = job_ptlen - job_len - 16'd2;
     wire [1:0]  pad = pad_wide[1:0];
     reg  [39:0] trailer;
     always @* begin
         case (pad)
-            2'd0:    trailer = 40'h0000000400;
-            2'd1:    trailer = 40'h0000040101;
-            2'd2:    trailer = 40'h0004020201;
-            default: trailer = 40'h0403030201;
+            2'd0:    trailer = {24'd0, job_next, 8'd0};
+            2'd1:    trailer = {16'd0, job_next, 16'h0101};
+            2'd2:    trailer = {8'd0, job_next, 24'h020201};
+            default: trailer = {job_next, 32'h03030201};
         endcase
     end
     wire          none = left_data[17];

@@ -14,6 +14,7 @@ module esp_tx_hdr (
     input  wire [15:0]  in_id,
     input  wire [15:0]  in_outlen,
     input  wire [7:0]   in_tos,
+    input  wire         in_rsv,
     input  wire         in_df,
     input  wire         in_udp,
     input  wire [31:0]  in_spi,
@@ -52,10 +53,10 @@ module esp_tx_hdr (
         s1_valid <= in_valid && !rst;
         if (in_valid) begin
             s1_udp <= in_udp;
-            s1_sum_a <= {3'd0, 8'h45, in_tos} + {3'd0, in_outlen} + {3'd0, in_id} + {4'd0, in_df, 14'd0};
+            s1_sum_a <= {3'd0, 8'h45, in_tos} + {3'd0, in_outlen} + {3'd0, in_id} + {3'd0, in_rsv, in_df, 14'd0};
             s1_sum_b <= {3'd0, in_ttl, proto} + {3'd0, be16(in_src[15:0])} + {3'd0, be16(in_src[31:16])}
                         + {3'd0, be16(in_dst[15:0])} + {3'd0, be16(in_dst[31:16])};
-            s1_ip <= {in_dst, in_src, proto, in_ttl, 8'd0, 1'b0, in_df, 6'd0, be16(in_id), be16(in_outlen),
+            s1_ip <= {in_dst, in_src, proto, in_ttl, 8'd0, in_rsv, in_df, 6'd0, be16(in_id), be16(in_outlen),
                       in_tos, 8'h45};
             s1_udp_hdr <= udp;
             s1_esp <= esp;

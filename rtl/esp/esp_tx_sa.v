@@ -4,8 +4,10 @@
 // written, so that one hot SA runs as fast as a thousand. Slot operations pass through the same stages and are thereby atomic
 // with respect to packets.
 //
-// Latency 3 cycles from acceptance to `out_valid`, a packet every 2 cycles (no outer packet is shorter than 2 beats of the
-// widest bus). Contract: a packet is accepted only while `admit` is set, and two more may follow on `out` after it falls;
+// In transport mode the packet keeps its own header's fields, and has to have the SA's ends (RFC 4301 section 4.4.2).
+//
+// Latency 3 cycles from acceptance to `out_valid`, a packet every 2 cycles (only payloads of up to 10 octets in transport mode
+// make outer packets of less than 2 beats, of the widest bus). Contract: a packet is accepted only while `admit` is set, and two more may follow on `out` after it falls;
 // `op_go` is a pulse given while op_ready, answered by `op_done` three cycles later; OP_CLEAR may come in every cycle while there
 // are no packets; `now` may be some cycles late; a packet that is refused changes nothing but the slot's count of drops; a sequence number is given out once.
 `default_nettype none
@@ -32,6 +34,14 @@ module esp_tx_sa #(
     input  wire [15:0]        meta_verdict,
     input  wire [7:0]         meta_tos,
     input  wire               meta_df,
+    input  wire [15:0]        meta_id,
+    input  wire               meta_rsv,
+    input  wire [7:0]         meta_ttl,
+    input  wire [7:0]         meta_proto,
+    input  wire [31:0]        meta_src,
+    input  wire [31:0]        meta_dst,
+    input  wire               meta_odd,
+    input  wire               meta_frag,
 
     // packets with their SA's parameters, to the header builder
     output reg                out_valid,
@@ -43,7 +53,7 @@ module esp_tx_sa #(
     output reg  [15:0]        out_id,
     output reg                out_soft,
     output reg                out_lease_low,
-    // inner length, plaintext length (padded) and outer length
+    // octets to encrypt, with padding and trailer, and of the outer packet
     output reg  [15:0]        out_len,
     output reg  [15:0]        out_ptlen,
     output reg  [15:0]        out_outlen,
@@ -57,6 +67,10 @@ module esp_tx_sa #(
     output reg  [15:0]        out_sport,
     output reg  [15:0]        out_dport,
     output reg  [7:0]         out_ttl,
+    // the flag that is reserved in IPv4, the ESP trailer's next header; the packet's own header goes (transport mode)
+    output reg                out_rsv,
+    output reg  [7:0]         out_next,
+    output reg                out_cut,
 
     // slot operations on the state: read, init (valid from then on), lease (limit and deadline), renew (deadline alone), drain,
     // clear; a deadline of all ones is none
@@ -90,7 +104,7 @@ module esp_tx_sa #(
 );
     localparam [2:0] OP_READ = 3'd0, OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3, OP_RENEW = 3'd5;
     localparam ST_W = 18 + 7 * 64;
-    localparam CF_W = 4 + 32 + 16 + 8 + 4 * 64;
+    localparam CF_W = 5 + 32 + 16 + 8 + 4 * 64;
     localparam END_W = 1 + 2 * 32 + 2 * 16;
     localparam [16:0] LEN_MAX = (MAX_LEN > 65535) ? 17'd65535 : MAX_LEN[16:0];
 
@@ -108,13 +122,15 @@ module esp_tx_sa #(
         end
     endgenerate
 
-    reg               a_range, a_df;
+    reg               a_range, a_df, a_rsv, a_odd, a_frag;
     reg [2:0]         a_code;
     reg [LOG2_SA-1:0] a_index;
     reg [TAGW-1:0]    a_tag;
     reg [31:0]        a_sa;
-    reg [15:0]        a_gen, a_len, a_verdict;
-    reg [7:0]         a_tos;
+    reg [15:0]        a_gen, a_len, a_verdict, a_id, a_payload;
+    reg [7:0]         a_tos, a_ttl, a_proto;
+    reg [31:0]        a_src, a_dst;
+    reg [16:0]        a_ptlen_tunnel, a_ptlen_transport;
     wire [LOG2_SA-1:0] index = op_go ? op_index : meta_sa[LOG2_SA-1:0];
 
     always @(posedge clk) begin
@@ -133,6 +149,18 @@ module esp_tx_sa #(
             a_verdict <= meta_verdict;
             a_tos <= meta_tos;
             a_df <= meta_df;
+            a_rsv <= meta_rsv;
+            a_odd <= meta_odd;
+            a_frag <= meta_frag;
+            a_id <= meta_id;
+            a_ttl <= meta_ttl;
+            a_proto <= meta_proto;
+            a_src <= meta_src;
+            a_dst <= meta_dst;
+            // RFC 4303 section 2.4: pad to 4 octets with pad length and next header; in transport mode without the IP header
+            a_ptlen_tunnel <= ({1'b0, meta_len} + 17'd5) & ~17'd3;
+            a_ptlen_transport <= ({1'b0, meta_len} - 17'd15) & ~17'd3;
+            a_payload <= meta_len - 16'd20;
         end
     end
 
@@ -140,6 +168,7 @@ module esp_tx_sa #(
     // Limits are kept as they are compared with: one less than given, but for the hard one of bytes; all ones where there is none.
     wire [63:0] hard_bytes = cfg_blob[`ESPC_SA_BLOB_HARD_BYTES_LSB +: 64];
     wire [CF_W-1:0] cfg_new = cfg_zero ? {CF_W{1'b0}} : {
+        cfg_blob[`ESPC_SA_BLOB_MODE_LSB +: 8] == `ESPC_SA_MODE_TRANSPORT,
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_ESN_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_DF_CLEAR_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_NO_DSCP_COPY_LSB],
@@ -162,13 +191,13 @@ module esp_tx_sa #(
         .clk(clk), .wen(end_wen), .waddr(cfg_index), .wdata(ends_new), .ren(take),
         .raddr(meta_sa[LOG2_SA-1:0]), .rdata(ends));
 
-    wire            c_esn, c_udp, c_df_clear, c_no_dscp, c_no_ecn;
+    wire            c_transport, c_esn, c_udp, c_df_clear, c_no_dscp, c_no_ecn;
     wire [31:0]     c_spi, c_src, c_dst;
     wire [15:0]     c_sport, c_dport, c_id_offset;
     wire [7:0]      c_ttl;
     wire [63:0]     c_soft_bytes, c_hard_bytes, c_soft_packets, c_hard_packets;
     assign {c_udp, c_src, c_dst, c_sport, c_dport} = ends;
-    assign {c_esn, c_df_clear, c_no_dscp, c_no_ecn, c_spi, c_id_offset, c_ttl, c_soft_bytes,
+    assign {c_transport, c_esn, c_df_clear, c_no_dscp, c_no_ecn, c_spi, c_id_offset, c_ttl, c_soft_bytes,
             c_hard_bytes, c_soft_packets, c_hard_packets} = cfg;
 
     reg [LOG2_SA-1:0] b_index;
@@ -192,10 +221,10 @@ module esp_tx_sa #(
     assign {valid, draining, gen, next_seq, limit, low_at, deadline, packets, bytes, drops} =
         a_forward ? c_state : st_ram;
 
-    // RFC 4303 section 2.4: pad to 4 octets with pad length and next header
-    wire [16:0] ptlen = ({1'b0, a_len} + 17'd5) & ~17'd3;
+    wire [16:0] ptlen = c_transport ? a_ptlen_transport : a_ptlen_tunnel;
     wire [16:0] outlen = ptlen + (c_udp ? 17'd60 : 17'd52);
-    wire        df = a_df && !c_df_clear;
+    wire        df = a_df && (c_transport || !c_df_clear);
+    wire [15:0] id_new = df ? 16'd0 : next_seq[15:0] + c_id_offset;
     // the lease is low once fewer than a quarter of it is left; all ones is no lease at all
     wire [63:0] lease_from = (a_code == OP_INIT) ? op_seq : next_seq;
     /* verilator lint_off UNUSED */ // a quarter of it is wanted
@@ -203,15 +232,16 @@ module esp_tx_sa #(
     /* verilator lint_on UNUSED */
 
     reg             b_valid, b_draining, b_there, b_other, b_esn, b_udp, b_df, b_long, b_hard_packets, b_wraps, b_ended, b_expired;
+    reg             b_transport, b_stranger, b_rsv;
     reg             b_low, b_low_more, b_soft, b_soft_more, b_hard_left, b_soft_left;
-    reg [15:0]      b_gen, b_id, b_asked, b_verdict, b_len, b_ptlen, b_outlen;
+    reg [15:0]      b_gen, b_id, b_asked, b_verdict, b_len, b_text, b_ptlen, b_outlen;
     reg [63:0]      b_seq, b_seq_more, b_limit, b_low_at, b_deadline, b_packets, b_packets_more, b_bytes, b_bytes_more, b_drops;
     reg [63:0]      b_drops_more, b_hard_room, b_soft_room;
     reg [61:0]      b_quarter;
     reg [TAGW-1:0]  b_tag;
     reg [31:0]      b_sa, b_spi, b_src, b_dst;
     reg [15:0]      b_sport, b_dport;
-    reg [7:0]       b_tos, b_ttl;
+    reg [7:0]       b_tos, b_ttl, b_next;
 
     always @(posedge clk) begin
         b_pkt <= a_pkt && !rst;
@@ -236,7 +266,13 @@ module esp_tx_sa #(
             b_there <= a_range && valid;
             b_other <= gen != a_gen;
             b_asked <= a_gen;
-            b_verdict <= a_verdict;
+            b_verdict <= (a_verdict != `ESPC_STATUS_OK || !c_transport) ? a_verdict :
+                         a_odd ? `ESPC_STATUS_BAD_IP : a_frag ? `ESPC_STATUS_FRAGMENT : `ESPC_STATUS_OK;
+            b_transport <= c_transport;
+            // a packet of others than the SA's ends
+            b_stranger <= c_transport && (a_src != c_src || a_dst != c_dst);
+            b_rsv <= c_transport && a_rsv;
+            b_next <= c_transport ? a_proto : 8'd4;
             b_esn <= c_esn;
             b_udp <= c_udp;
             b_df <= df;
@@ -256,19 +292,20 @@ module esp_tx_sa #(
             b_packets_more <= packets + 64'd1;
             b_bytes_more <= bytes + {48'd0, a_len};
             b_drops_more <= drops + 64'd1;
-            b_id <= df ? 16'd0 : next_seq[15:0] + c_id_offset;
+            b_id <= c_transport ? a_id : id_new;
             b_len <= a_len;
+            b_text <= c_transport ? a_payload : a_len;
             b_ptlen <= ptlen[15:0];
             b_outlen <= outlen[15:0];
             b_tag <= a_tag;
             b_sa <= a_sa;
-            b_tos <= {c_no_dscp ? 6'd0 : a_tos[7:2], c_no_ecn ? 2'd0 : a_tos[1:0]};
+            b_tos <= {(c_no_dscp && !c_transport) ? 6'd0 : a_tos[7:2], (c_no_ecn && !c_transport) ? 2'd0 : a_tos[1:0]};
             b_spi <= c_spi;
             b_src <= c_src;
             b_dst <= c_dst;
             b_sport <= c_sport;
             b_dport <= c_dport;
-            b_ttl <= c_ttl;
+            b_ttl <= c_transport ? a_ttl : c_ttl;
         end
     end
 
@@ -276,7 +313,7 @@ module esp_tx_sa #(
     wire        mine = b_there && !b_other;
     wire        hard = b_hard_packets || !b_hard_left || (b_hard_room[63:16] == 48'd0 && b_len > b_hard_room[15:0]);
     wire        soft_bytes_more = !b_soft_left || (b_soft_room[63:16] == 48'd0 && b_len > b_soft_room[15:0]);
-    wire        good = mine && !b_draining && !b_expired && b_verdict == `ESPC_STATUS_OK && !b_long && !hard && !b_wraps && !b_ended;
+    wire        good = mine && !b_draining && !b_expired && b_verdict == `ESPC_STATUS_OK && !b_stranger && !b_long && !hard && !b_wraps && !b_ended;
     reg [15:0]  verdict;
     always @* begin
         if (!b_there)
@@ -289,6 +326,8 @@ module esp_tx_sa #(
             verdict = `ESPC_STATUS_LEASE_EXPIRED;
         else if (b_verdict != `ESPC_STATUS_OK)
             verdict = b_verdict;
+        else if (b_stranger)
+            verdict = `ESPC_STATUS_SA_MISMATCH;
         else if (b_long)
             verdict = `ESPC_STATUS_TOO_LONG;
         else if (hard)
@@ -332,7 +371,7 @@ module esp_tx_sa #(
             out_id <= b_id;
             out_soft <= mine && ((good ? b_soft_more : b_soft) || (good ? soft_bytes_more : !b_soft_left));
             out_lease_low <= mine && (good ? b_low_more : b_low);
-            out_len <= b_len;
+            out_len <= b_text;
             out_ptlen <= b_ptlen;
             out_outlen <= good ? b_outlen : 16'd0;
             out_tos <= b_tos;
@@ -345,6 +384,9 @@ module esp_tx_sa #(
             out_sport <= b_sport;
             out_dport <= b_dport;
             out_ttl <= b_ttl;
+            out_rsv <= b_rsv;
+            out_next <= b_next;
+            out_cut <= b_transport && good;
         end
         op_done <= b_op && !rst;
         if (b_op) begin

@@ -87,6 +87,26 @@ void model_inner(uint8_t *buf, size_t total, uint32_t *rng)
     buf[6] &= 0x40;
 }
 
+void model_ip_checksum(uint8_t *ip)
+{
+    put_be(ip + 10, 0, 2);
+    put_be(ip + 10, ip_sum(ip, 20), 2);
+}
+
+void model_own(const struct model_sa *sa, uint8_t *buf, size_t total, uint32_t *rng)
+{
+    random_bytes(buf, total, rng);
+    buf[0] = 0x45;
+    put_be(buf + 2, total, 2);
+    buf[6] &= 0xc0;
+    buf[7] = 0;
+    if (buf[9] == 59) // to the far side a dummy packet
+        buf[9] = 6;
+    memcpy(buf + 12, sa->src, 4);
+    memcpy(buf + 16, sa->dst, 4);
+    model_ip_checksum(buf);
+}
+
 static void seal(const struct model_sa *sa, uint64_t seq, const uint8_t *text, size_t n, uint8_t *out)
 {
     uint8_t nonce[12], aad[12];
@@ -126,6 +146,18 @@ static uint16_t inner_verdict(const uint8_t *buf, size_t size)
     return total > size ? ESPC_STATUS_TRUNCATED : ESPC_STATUS_OK;
 }
 
+// What is not for transport mode: its header is written anew, and a fragment is no whole packet.
+static uint16_t own_verdict(const struct model_sa *sa, const uint8_t *buf)
+{
+    if (buf[0] != 0x45 || ip_sum(buf, 20) != 0)
+        return ESPC_STATUS_BAD_IP;
+    if (buf[6] & 0x3f || buf[7])
+        return ESPC_STATUS_FRAGMENT;
+    if (memcmp(buf + 12, sa->src, 4) != 0 || memcmp(buf + 16, sa->dst, 4) != 0)
+        return ESPC_STATUS_SA_MISMATCH;
+    return ESPC_STATUS_OK;
+}
+
 static uint16_t verdict(const struct model_sa *sa, uint16_t gen, const uint8_t *buf, size_t size,
                         size_t outer)
 {
@@ -139,6 +171,8 @@ static uint16_t verdict(const struct model_sa *sa, uint16_t gen, const uint8_t *
         return ESPC_STATUS_SA_DRAINING;
     if (inner_verdict(buf, size) != ESPC_STATUS_OK)
         return inner_verdict(buf, size);
+    if (sa->transport && own_verdict(sa, buf) != ESPC_STATUS_OK)
+        return own_verdict(sa, buf);
     if (outer > MODEL_MAX_LEN)
         return ESPC_STATUS_TOO_LONG;
     if ((sa->hard_packets && sa->packets + 1 > sa->hard_packets) ||
@@ -151,20 +185,19 @@ static uint16_t verdict(const struct model_sa *sa, uint16_t gen, const uint8_t *
     return ESPC_STATUS_OK;
 }
 
-static void build(struct model_sa *sa, const uint8_t *buf, size_t len, size_t ptlen, struct model_out *out)
+// A tunnel's header in front of the packet; returns its bytes.
+static size_t tunnel_header(const struct model_sa *sa, const uint8_t *buf, uint8_t *o, size_t size)
 {
-    uint8_t text[10240], *o = out->data;
     bool udp = sa->flags & ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK;
     bool df = buf[6] & 0x40 && !(sa->flags & ESPC_SA_BLOB_FLAGS_DF_CLEAR_MASK);
-    size_t n = 20, pad = ptlen - len - 2;
 
-    memset(o, 0, 20);
+    memset(o, 0, 28);
     o[0] = 0x45;
     if (!(sa->flags & ESPC_SA_BLOB_FLAGS_NO_DSCP_COPY_MASK))
         o[1] |= buf[1] & 0xfc;
     if (!(sa->flags & ESPC_SA_BLOB_FLAGS_NO_ECN_MASK))
         o[1] |= buf[1] & 3;
-    put_be(o + 2, out->size, 2);
+    put_be(o + 2, size, 2);
     if (df)
         o[6] = 0x40;
     else
@@ -173,29 +206,56 @@ static void build(struct model_sa *sa, const uint8_t *buf, size_t len, size_t pt
     o[9] = udp ? 17 : 50;
     memcpy(o + 12, sa->src, 4);
     memcpy(o + 16, sa->dst, 4);
-    put_be(o + 10, ip_sum(o, 20), 2);
+    model_ip_checksum(o);
     if (udp) {
         put_be(o + 20, sa->sport, 2);
         put_be(o + 22, sa->dport, 2);
-        put_be(o + 24, out->size - 20, 2);
-        put_be(o + 26, 0, 2);
-        n = 28;
+        put_be(o + 24, size - 20, 2);
     }
+    return udp ? 28 : 20;
+}
+
+// The packet's own header, which says ESP and the new length.
+static size_t own_header(const uint8_t *buf, uint8_t *o, size_t size)
+{
+    memcpy(o, buf, 20);
+    put_be(o + 2, size, 2);
+    o[9] = 50;
+    model_ip_checksum(o);
+    return 20;
+}
+
+static size_t text_len(const struct model_sa *sa, size_t total)
+{
+    return ((sa->transport ? total - 20 : total) + 2 + 3) / 4 * 4;
+}
+
+size_t model_outer(const struct model_sa *sa, size_t total)
+{
+    return 20 + (sa->flags & ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK ? 8 : 0) + 16 + text_len(sa, total) + 16;
+}
+
+static void build(struct model_sa *sa, const uint8_t *buf, size_t total, struct model_out *out)
+{
+    uint8_t text[10240], *o = out->data;
+    size_t head = sa->transport ? 20 : 0, len = total - head, ptlen = text_len(sa, total),
+           pad = ptlen - len - 2;
+    size_t n = sa->transport ? own_header(buf, o, out->size) : tunnel_header(sa, buf, o, out->size);
+
     put_be(o + n, sa->spi, 4);
     put_be(o + n + 4, sa->seq, 4);
     put_be(o + n + 8, sa->seq, 8);
-    memcpy(text, buf, len);
+    memcpy(text, buf + head, len);
     for (size_t i = 0; i < pad; i++)
         text[len + i] = (uint8_t)(i + 1);
     text[len + pad] = (uint8_t)pad;
-    text[len + pad + 1] = 4;
+    text[len + pad + 1] = sa->transport ? buf[9] : 4;
     seal(sa, sa->seq, text, ptlen, o + n + 16);
 }
 
 void model_encap(struct model_sa *sa, uint16_t gen, const uint8_t *buf, size_t size, struct model_out *out)
 {
-    size_t len = (size_t)(buf[2] << 8 | buf[3]), ptlen = (len + 2 + 3) / 4 * 4;
-    size_t outer = 20 + (sa->flags & ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK ? 8 : 0) + 16 + ptlen + 16;
+    size_t len = (size_t)(buf[2] << 8 | buf[3]), outer = model_outer(sa, len);
     bool mine = sa->valid && sa->gen == gen;
 
     memset(out, 0, offsetof(struct model_out, data));
@@ -203,7 +263,7 @@ void model_encap(struct model_sa *sa, uint16_t gen, const uint8_t *buf, size_t s
     if (out->status == ESPC_STATUS_OK) {
         out->size = outer;
         out->seq = sa->seq;
-        build(sa, buf, len, ptlen, out);
+        build(sa, buf, len, out);
         sa->seq++;
         sa->packets++;
         sa->bytes += len;
@@ -229,8 +289,9 @@ void model_blob(const struct model_sa *sa, uint8_t dir, uint8_t blob[512])
     put_le(blob + 0x58, sa->sport, 2);
     put_le(blob + 0x5a, sa->dport, 2);
     blob[0x5c] = sa->ttl;
-    blob[0x5d] = ESPC_SA_MODE_TUNNEL;
-    blob[0x5e] = blob[0x5f] = ESPC_FAMILY_IPV4;
+    blob[0x5d] = sa->transport ? ESPC_SA_MODE_TRANSPORT : ESPC_SA_MODE_TUNNEL;
+    blob[0x5e] = ESPC_FAMILY_IPV4;
+    blob[0x5f] = sa->transport ? 0 : ESPC_FAMILY_IPV4;
     put_le(blob + 0x60, sa->seq, 8);
     put_le(blob + 0x68, sa->limit, 8);
     put_le(blob + 0x70, sa->soft_bytes, 8);

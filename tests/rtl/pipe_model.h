@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A plain reference of the encapsulation pipeline for RTL tests, with OpenSSL's AES-GCM, and the SA commands
-// that put the same SA into the card. RFC 4303 tunnel mode, RFC 4106, RFC 3948; statuses of
+// that put the same SA into the card. RFC 4303 tunnel and transport mode, RFC 4106, RFC 3948; statuses of
 // hw/regs/espalier.rdl.
 #ifndef TESTS_RTL_PIPE_MODEL_H
 #define TESTS_RTL_PIPE_MODEL_H
@@ -13,7 +13,7 @@
 #include "tests/rtl/pipe_shim.h"
 
 struct model_sa {
-    bool valid, draining;
+    bool valid, draining, transport;
     uint32_t slot, spi, flags, alg;
     uint16_t gen, sport, dport;
     uint8_t key[32], salt[4], src[4], dst[4], ttl;
@@ -43,6 +43,11 @@ uint32_t model_random(uint32_t *state);
 void model_sa_random(struct model_sa *sa, uint32_t slot, uint32_t *rng);
 // an inner IPv4 packet of `total` bytes with random payload, TOS and DF
 void model_inner(uint8_t *buf, size_t total, uint32_t *rng);
+// an IPv4 packet of `total` bytes between the SA's ends, with a right checksum, for an SA in transport mode
+void model_own(const struct model_sa *sa, uint8_t *buf, size_t total, uint32_t *rng);
+void model_ip_checksum(uint8_t *ip);
+// the outer packet's bytes for `total` bytes
+size_t model_outer(const struct model_sa *sa, size_t total);
 // what the pipeline must do with `size` bytes under SA `sa` when the descriptor says generation `gen`
 void model_encap(struct model_sa *sa, uint16_t gen, const uint8_t *buf, size_t size, struct model_out *out);
 

@@ -85,12 +85,13 @@ static void seal(const struct rx_sa *sa, uint8_t *esp, size_t len, uint64_t seq)
     EVP_CIPHER_CTX_free(c);
 }
 
-// inner packet, TFC bytes, padding, trailer; returns the bytes of the payload
-static size_t payload(uint8_t *out, const struct rx_packet *p, const struct rx_make *how)
+// inner packet from `from` on, TFC bytes, padding, trailer; returns the bytes of the payload
+static size_t payload(uint8_t *out, const struct rx_packet *p, size_t from, uint8_t next,
+                      const struct rx_make *how)
 {
-    size_t n = p->inner_len;
+    size_t n = p->inner_len - from;
     unsigned pad;
-    memcpy(out, p->inner, n);
+    memcpy(out, p->inner + from, n);
     for (unsigned i = 0; i < how->tfc; i++)
         out[n++] = (uint8_t)(i * 7 + 3);
     pad = (unsigned)(2 - n) & 3;
@@ -101,9 +102,21 @@ static size_t payload(uint8_t *out, const struct rx_packet *p, const struct rx_m
         out[n++] = (uint8_t)i;
     if (how->bad_pad && pad > 0)
         out[n - 1 - how->seq % pad] ^= 0x40;
-    out[n++] = (uint8_t)pad;
-    out[n++] = how->next ? how->next : 4;
+    out[n++] = (uint8_t)(how->pad_lie ? how->pad_lie : pad);
+    out[n++] = how->next ? how->next : next;
     return n;
+}
+
+// The header that the peer's packet had, and has again: no fragment, between the SA's ends.
+static void own_header(uint8_t *ip, const struct rx_sa *sa)
+{
+    ip[6] &= 0xc0;
+    ip[7] = 0;
+    if (ip[9] == 59) // that would be a dummy packet
+        ip[9] = 6;
+    memcpy(ip + 12, sa->blob.src, 4);
+    memcpy(ip + 16, sa->blob.dst, 4);
+    rx_ip_checksum(ip);
 }
 
 void rx_make(struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, const struct rx_make *how)
@@ -111,8 +124,11 @@ void rx_make(struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, const s
     bool udp = (sa->blob.flags & ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK || how->udp) && !how->not_udp;
     unsigned ihl = 20 + 4u * how->options;
     uint8_t *ip = p->wire, *esp = ip + ihl + (udp ? 8 : 0);
+    bool transport = sa->blob.mode == ESPC_SA_MODE_TRANSPORT;
     size_t n;
 
+    if (transport)
+        own_header(p->inner, sa);
     memset(ip, 0, ihl);
     for (unsigned i = 20; i < ihl; i++)
         ip[i] = 1;
@@ -120,16 +136,20 @@ void rx_make(struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, const s
     put32(esp + 4, (uint32_t)how->seq);
     put32(esp + 8, (uint32_t)(how->seq >> 32) ^ 0x5a5a5a5a);
     put32(esp + 12, (uint32_t)how->seq);
-    n = payload(esp + 16, p, how);
+    n = payload(esp + 16, p, transport ? 20 : 0, transport ? p->inner[9] : 4, how);
     seal(sa, esp, n, how->seq);
     if (how->bad_icv)
         esp[16 + (how->seq * 13) % (n + 16)] ^= 1;
     p->len = (uint16_t)(esp + 16 + n + 16 - ip);
+    if (transport) {
+        memcpy(ip, p->inner, 20);
+    } else {
+        ip[1] = how->outer_tos;
+        put16(ip + 6, 0x4000);
+        ip[8] = 64;
+    }
     ip[0] = (uint8_t)(0x40 | ihl / 4);
-    ip[1] = how->outer_tos;
     put16(ip + 2, p->len);
-    put16(ip + 6, 0x4000);
-    ip[8] = 64;
     ip[9] = udp ? 17 : 50;
     memcpy(ip + 12, sa->blob.src, 4);
     memcpy(ip + 16, sa->blob.dst, 4);
@@ -435,15 +455,22 @@ void rx_good(struct rx_bench *b, struct rx_packet *p, const struct rx_sa *sa, ui
     rx_make(p, sa, slot, &how);
 }
 
-// sixteen SAs of every kind in slots spread over the table
-const uint32_t rx_kind_slot[RX_KINDS] = {0, 127, 5, 64, 33, 90, 91, 92, 2, 1, 100, 101, 17, 18, 19, 20};
+// SAs of every kind in slots spread over the table
+const uint32_t rx_kind_slot[RX_KINDS] = {0,   127, 5,  64, 33, 90, 91, 92, 2,  1,
+                                         100, 101, 17, 18, 19, 20, 40, 41, 70, 71};
 
 void rx_add_kinds(struct rx_bench *b, struct rx_sa *sa)
 {
     for (uint32_t i = 0; i < RX_KINDS; i++) {
         uint32_t flags =
             (i & 1 ? ESPC_SA_BLOB_FLAGS_ESN_MASK : 0) | (i & 2 ? ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK : 0);
-        rx_sa_init(b, &sa[i], 0xc0000000u + i * 0x1001u, i & 8 ? 64 : 1024, flags, i & 4);
+        if (i >= RX_TRANSPORT)
+            flags &= ~(uint32_t)ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK;
+        rx_sa_init(b, &sa[i], 0xc0000000u + i * 0x1001u, i & 8 ? 64 : 1024, flags, i & 6);
+        if (i >= RX_TRANSPORT) {
+            sa[i].blob.mode = ESPC_SA_MODE_TRANSPORT;
+            sa[i].blob.inner = 0;
+        }
         assert_int_equal(rx_sa_add(b, &sa[i], rx_kind_slot[i]), ESPC_STATUS_OK);
         assert_true(b->cycle - b->op_started <= 200);
     }

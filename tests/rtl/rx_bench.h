@@ -21,7 +21,8 @@ struct rx_make {
     uint8_t outer_tos, options; // words of IP options
     uint8_t pad;                // pad length beyond the minimal
     uint16_t tfc;               // bytes behind the inner packet
-    uint8_t next;               // next header, 0: 4
+    uint8_t next;               // next header, 0: 4, in transport mode the packet's own
+    uint8_t pad_lie;            // another pad length than there is, 0: none
     bool bad_pad, bad_icv, udp, not_udp;
     uint16_t trailing; // bytes behind the outer packet
 };
@@ -79,8 +80,8 @@ uint16_t rx_sa_add(struct rx_bench *b, struct rx_sa *sa, uint32_t slot);
 
 // a random inner IPv4 packet of `len` bytes with a right header checksum
 void rx_inner(struct rx_bench *b, uint8_t *inner, uint16_t len, uint8_t tos);
-// p->inner and p->inner_len to wire bytes; the expectation becomes OK with this slot, sequence number and
-// generation
+// p->inner and p->inner_len to wire bytes (in transport mode its header becomes one between the SA's ends);
+// the expectation becomes OK with this slot, sequence number and generation
 void rx_make(struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, const struct rx_make *how);
 void rx_fail(struct rx_packet *p, uint16_t status);
 void rx_ip_checksum(uint8_t *ip);
@@ -92,8 +93,8 @@ void rx_run_all(struct rx_bench *b, const struct rx_packet *packets, size_t n);
 // a good packet of `len` inner bytes
 void rx_good(struct rx_bench *b, struct rx_packet *p, const struct rx_sa *sa, uint32_t slot, uint64_t seq,
              uint16_t len);
-// sixteen SAs of every kind in slots spread over the table
-enum { RX_KINDS = 16 };
+// SAs of every kind in slots spread over the table, from RX_TRANSPORT on in transport mode
+enum { RX_KINDS = 20, RX_TRANSPORT = 16 };
 extern const uint32_t rx_kind_slot[RX_KINDS];
 void rx_add_kinds(struct rx_bench *b, struct rx_sa *sa);
 #endif

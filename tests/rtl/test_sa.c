@@ -87,8 +87,9 @@ static void test_drain_waits_for_the_packets_inside(void **state)
     pipe_free(p);
 }
 
-static void refused(struct pipe *p, const struct model_sa *sa, uint8_t dir, unsigned offset, unsigned size,
-                    uint64_t value, uint16_t status)
+// `size` bytes from `offset` on are `value`; the field at `expected` is what is refused
+static void refused_at(struct pipe *p, const struct model_sa *sa, uint8_t dir, unsigned offset, unsigned size,
+                       uint64_t value, uint16_t status, uint32_t expected)
 {
     uint8_t cmd[64] = {ESPC_SA_OP_ADD, dir, 1, 0, 7}, blob[512], result[64];
 
@@ -98,16 +99,23 @@ static void refused(struct pipe *p, const struct model_sa *sa, uint8_t dir, unsi
     pipe_command(p, cmd, blob);
     int r = pipe_result(p, result);
     uint32_t field = result[32] | (uint32_t)result[33] << 8;
+    if (r != status || (status == ESPC_STATUS_BAD_FIELD && field != expected))
+        fail_msg("field 0x%x = 0x%llx, dir %u: status %d, refused 0x%x, expected status %u", offset,
+                 (unsigned long long)value, dir, r, field, status);
+    assert_int_equal(model_op(p, ESPC_SA_OP_QUERY, dir, 7, 1, 0, NULL), ESPC_STATUS_SA_INVALID);
+}
+
+static void refused(struct pipe *p, const struct model_sa *sa, uint8_t dir, unsigned offset, unsigned size,
+                    uint64_t value, uint16_t status)
+{
     // what is not offered beyond the fields is found by words; the second half of a key and the rest of an
     // address belong to fields that begin before
     uint32_t expected = offset == 0x20                    ? 0x10
                         : offset >= 0x180                 ? offset / 8 * 8
                         : offset >= 0x38 && offset < 0x58 ? (offset - 0x38) / 16 * 16 + 0x38
                                                           : offset;
-    if (r != status || (status == ESPC_STATUS_BAD_FIELD && field != expected))
-        fail_msg("field 0x%x = 0x%llx, dir %u: status %d, refused 0x%x, expected status %u", offset,
-                 (unsigned long long)value, dir, r, field, status);
-    assert_int_equal(model_op(p, ESPC_SA_OP_QUERY, dir, 7, 1, 0, NULL), ESPC_STATUS_SA_INVALID);
+
+    refused_at(p, sa, dir, offset, size, value, status, expected);
 }
 
 static void test_add_refuses_bad_fields_by_offset(void **state)
@@ -127,7 +135,18 @@ static void test_add_refuses_bad_fields_by_offset(void **state)
     refused(p, &sa, 0, 0x008, 4, 0, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x008, 4, 3, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x00c, 4, ESPC_SA_INTEG_HMAC_SHA256_128, ESPC_STATUS_BAD_FIELD);
-    refused(p, &sa, 0, 0x05d, 1, ESPC_SA_MODE_TRANSPORT, ESPC_STATUS_BAD_FIELD);
+    refused_at(p, &sa, 0, 0x05d, 3, ESPC_SA_MODE_TRANSPORT | ESPC_FAMILY_IPV6 << 8, ESPC_STATUS_BAD_FIELD,
+               0x5e);
+    // in transport mode nothing is inside but a payload, and none of it in UDP
+    for (uint8_t dir = 0; dir < 2; dir++) {
+        refused_at(p, &sa, dir, 0x05d, 3,
+                   ESPC_SA_MODE_TRANSPORT | ESPC_FAMILY_IPV4 << 8 | ESPC_FAMILY_IPV4 << 16,
+                   ESPC_STATUS_BAD_FIELD, 0x5f);
+        sa.flags = UDP;
+        refused_at(p, &sa, dir, 0x05d, 3, ESPC_SA_MODE_TRANSPORT | ESPC_FAMILY_IPV4 << 8,
+                   ESPC_STATUS_BAD_FIELD, 0x5d);
+        sa.flags = 0;
+    }
     refused(p, &sa, 0, 0x05d, 1, 2, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 0, 0x05e, 1, ESPC_FAMILY_IPV6, ESPC_STATUS_BAD_FIELD);
     refused(p, &sa, 1, 0x05f, 1, ESPC_FAMILY_IPV4 | ESPC_FAMILY_IPV6, ESPC_STATUS_BAD_FIELD);
@@ -163,6 +182,75 @@ static void test_add_refuses_bad_fields_by_offset(void **state)
     sa.gen = 1;
     add_ok(p, &sa);
     assert_int_equal(one_of(p, &sa, 40, &rng), ESPC_STATUS_OK);
+    pipe_free(p);
+}
+
+static int move_ends(struct pipe *p, const struct model_sa *sa, uint8_t dir, uint16_t gen, uint8_t result[64])
+{
+    uint8_t cmd[64] = {ESPC_SA_OP_ENDPOINT, dir, (uint8_t)gen, (uint8_t)(gen >> 8), (uint8_t)sa->slot},
+            blob[512] = {0};
+
+    memcpy(blob + 0x04, &sa->flags, 4);
+    blob[0x5e] = ESPC_FAMILY_IPV4;
+    memcpy(blob + 0x38, sa->src, 4);
+    memcpy(blob + 0x48, sa->dst, 4);
+    memcpy(blob + 0x58, &sa->sport, 2);
+    memcpy(blob + 0x5a, &sa->dport, 2);
+    pipe_command(p, cmd, blob);
+    return pipe_result(p, result);
+}
+
+// An ENDPOINT does not say the mode: the card knows which of its SAs may not come into UDP, also where a slot
+// was of the other mode before.
+static void test_endpoint_of_transport_mode_moves_but_not_into_udp(void **state)
+{
+    struct pipe *p = new_pipe(1);
+    uint32_t rng = seed;
+    uint8_t result[64];
+    struct model_sa sa, moved;
+
+    (void)state;
+    for (unsigned round = 0; round < 4; round++) {
+        for (uint8_t dir = 0; dir < 2; dir++) {
+            uint8_t cmd[64] = {ESPC_SA_OP_ADD, dir, 1, 0, 5}, blob[512];
+
+            model_sa_random(&sa, 5, &rng);
+            sa.transport = (round + dir) & 1;
+            sa.flags = 0;
+            sa.seq = 5;
+            sa.limit = sa.seq + sa.span;
+            sa.gen = 1;
+            model_blob(&sa, dir, blob);
+            if (dir)
+                blob[0x34] = 64, memset(blob + 0x60, 0, 16), memset(blob + 0x9c, 0, 2);
+            pipe_command(p, cmd, blob);
+            assert_int_equal(pipe_result(p, result), ESPC_STATUS_OK);
+            sa.valid = true;
+            moved = sa;
+            moved.src[0] ^= 1;
+            moved.dst[3] ^= 1;
+            moved.flags = UDP;
+            assert_int_equal(move_ends(p, &moved, dir, 1, result),
+                             sa.transport ? ESPC_STATUS_BAD_FIELD : ESPC_STATUS_OK);
+            if (sa.transport)
+                assert_int_equal(result[32], offsetof(struct espc_sa_blob, flags));
+            if (!dir) // what was refused has left the SA as it was
+                assert_int_equal(one_of(p, sa.transport ? &sa : &moved, 60, &rng), ESPC_STATUS_OK);
+            moved.seq = sa.seq > moved.seq ? sa.seq : moved.seq;
+            moved.flags = 0;
+            assert_int_equal(move_ends(p, &moved, dir, 1, result), ESPC_STATUS_OK);
+            if (!dir)
+                assert_int_equal(one_of(p, &moved, 60, &rng), ESPC_STATUS_OK);
+            // its packets are now those of the new ends
+            if (!dir && sa.transport) {
+                uint8_t buf[60];
+
+                model_own(&sa, buf, 60, &rng);
+                assert_int_equal(one(p, &moved, 1, buf, 60), ESPC_STATUS_SA_MISMATCH);
+            }
+            assert_int_equal(model_op(p, ESPC_SA_OP_DELETE, dir, 5, 1, 0, NULL), ESPC_STATUS_OK);
+        }
+    }
     pipe_free(p);
 }
 
@@ -355,6 +443,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_slot_life),
         cmocka_unit_test(test_drain_waits_for_the_packets_inside),
         cmocka_unit_test(test_add_refuses_bad_fields_by_offset),
+        cmocka_unit_test(test_endpoint_of_transport_mode_moves_but_not_into_udp),
         cmocka_unit_test(test_add_takes_at_most_200_cycles_beside_the_blob_and_delays_no_packet),
         cmocka_unit_test(test_zeroize_aborts_the_packets_inside_and_frees_all_slots),
         cmocka_unit_test(test_no_key_stays_after_delete_and_zeroize),

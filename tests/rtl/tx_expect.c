@@ -60,6 +60,9 @@ uint16_t one_of(struct pipe *p, struct model_sa *sa, size_t total, uint32_t *rng
 {
     uint8_t buf[10240];
 
-    model_inner(buf, total, rng);
+    if (sa->transport)
+        model_own(sa, buf, total, rng);
+    else
+        model_inner(buf, total, rng);
     return one(p, sa, sa->gen, buf, total);
 }
