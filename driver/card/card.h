@@ -96,7 +96,7 @@ struct esp_sa {
     enum sa_state state;
     uint32_t slot;
     uint16_t generation;
-    bool esn, replay_check;
+    bool esn, replay_check, transport;
     uint32_t outstanding; // ENCAP jobs on the card
     uint64_t seq_limit;   // the highest lease end ever asked for: nothing at or beyond it was used
     uint64_t last_seq;    // outbound: highest seen in a completion

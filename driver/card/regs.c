@@ -19,7 +19,7 @@ enum { RESET_WAIT_MS = 5000, DIRECTORY_STEPS = 64, PAGE = 0x1000, BAR0_BYTES = 0
      ESPC_FEATURES_OFFERED_INNER_IPV4_MASK | ESPC_FEATURES_OFFERED_UDP_ENCAP_MASK |                          \
      ESPC_FEATURES_OFFERED_ESN_MASK | ESPC_FEATURES_OFFERED_REPLAY_MASK |                                    \
      ESPC_FEATURES_OFFERED_LOOKASIDE_MASK | ESPC_FEATURES_OFFERED_DEADLINE_MASK |                            \
-     ESPC_FEATURES_OFFERED_ENDPOINT_MASK)
+     ESPC_FEATURES_OFFERED_ENDPOINT_MASK | ESPC_FEATURES_OFFERED_TRANSPORT_MASK)
 // What it cannot do without.
 #define NEEDED_FEATURES                                                                                      \
     (ESPC_FEATURES_OFFERED_TUNNEL_MASK | ESPC_FEATURES_OFFERED_OUTER_IPV4_MASK |                             \

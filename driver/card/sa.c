@@ -52,6 +52,8 @@ void card_capabilities(struct esp_engine *e, struct esp_capabilities *caps)
                                       .sas = c->slots_per_dir,
                                       .max_packet = c->max_len,
                                       .queues = 1};
+    if (f & ESPC_FEATURES_OFFERED_TRANSPORT_MASK)
+        caps->modes |= 1u << ESP_TRANSPORT;
     if (f & ESPC_FEATURES_OFFERED_AES128_GCM16_MASK)
         caps->algs |= 1u << ESP_ALG_AES128_GCM16;
     if (f & ESPC_FEATURES_OFFERED_AES256_GCM16_MASK)
@@ -66,12 +68,23 @@ void card_capabilities(struct esp_engine *e, struct esp_capabilities *caps)
         caps->window_max = ESP_MAX_WINDOW;
 }
 
+// Behind a NAT the payload's checksum has to be made anew (RFC 3948 section 3.1.2): the card, through which a
+// packet passes once, has the payload's end only when its beginning has left.
+static int transport_check(bool transport, bool udp_encap, struct esp_error *why)
+{
+    if (transport && udp_encap)
+        return esp_fail(why, -EOPNOTSUPP, "udp_encap", "the card has no transport mode in UDP");
+    return 0;
+}
+
 static int feature_check(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why)
 {
     struct esp_capabilities caps;
 
     card_capabilities(e, &caps);
-    return caps_check(&caps, "the card", p, why);
+    return transport_check(p->mode == ESP_TRANSPORT, p->udp_encap, why)
+               ? -EOPNOTSUPP
+               : caps_check(&caps, "the card", p, why);
 }
 
 int card_capable(struct esp_engine *e, const struct esp_sa_params *p, struct esp_error *why)
@@ -99,8 +112,11 @@ static void write_blob(uint8_t *blob, const struct esp_sa_params *p, uint64_t de
     put_le32(AT(flags), blob_flags(p));
     put_le32(AT(alg), p->alg == ESP_ALG_AES128_GCM16 ? ESPC_SA_ALG_AES128_GCM16 : ESPC_SA_ALG_AES256_GCM16);
     put_le32(AT(integ), ESPC_SA_INTEG_NONE);
-    *AT(mode) = ESPC_SA_MODE_TUNNEL;
-    *AT(outer) = *AT(inner) = ESPC_FAMILY_IPV4;
+    *AT(outer) = ESPC_FAMILY_IPV4;
+    if (p->mode == ESP_TUNNEL) { // otherwise both are zero
+        *AT(mode) = ESPC_SA_MODE_TUNNEL;
+        *AT(inner) = ESPC_FAMILY_IPV4;
+    }
     memcpy(AT(key), p->key, alg_key_octets(p->alg));
     memcpy(AT(salt), p->salt, sizeof(p->salt));
     memcpy(AT(src), p->src, 4);
@@ -177,6 +193,7 @@ static struct esp_sa *sa_create(struct card *c, const struct esp_sa_params *p, v
     sa->dir = p->dir;
     sa->generation = ++s->generation[sa->slot];
     sa->esn = p->esn;
+    sa->transport = p->mode == ESP_TRANSPORT;
     sa->replay_check = p->window > 0;
     sa->seq_limit = p->seq_limit;
     sa->last_seq = p->seq - 1;
@@ -351,6 +368,8 @@ int card_sa_endpoint(struct esp_engine *e, struct esp_sa *sa, const struct esp_e
         return esp_fail(why, -EOPNOTSUPP, "endpoint", "the card cannot change an SA's addresses in place");
     if (to->ipv6)
         return esp_fail(why, -EOPNOTSUPP, "ipv6", "the card has no IPv6 outside");
+    if (transport_check(sa->transport, to->udp_encap, why))
+        return -EOPNOTSUPP;
     if (to->udp_encap && (to->dport == 0 || (sa->dir == ESP_OUT && to->sport == 0)))
         return esp_fail(why, -EINVAL, "dport", "ports are needed for UDP encapsulation");
     if (card_failed(c)) // FAILED comes, and the SA goes on from there with the new ends

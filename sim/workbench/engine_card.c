@@ -54,8 +54,9 @@ static void fill_blob(struct espc_sa_blob *b, const struct sad_state *st, bool i
     b->spi = htole32(st->spi);
     b->flags = htole32(blob_flags(st));
     b->alg = htole32(st->alg == ESP_ALG_AES128_GCM16 ? ESPC_SA_ALG_AES128_GCM16 : ESPC_SA_ALG_AES256_GCM16);
-    b->mode = ESPC_SA_MODE_TUNNEL;
-    b->outer = b->inner = ESPC_FAMILY_IPV4;
+    b->mode = st->mode == ESP_TRANSPORT ? ESPC_SA_MODE_TRANSPORT : ESPC_SA_MODE_TUNNEL;
+    b->outer = ESPC_FAMILY_IPV4;
+    b->inner = st->mode == ESP_TRANSPORT ? 0 : ESPC_FAMILY_IPV4;
     memcpy(b->key, st->key, st->key_len);
     memcpy(b->salt, st->salt, sizeof(b->salt));
     memcpy(b->src, st->src, 4);
@@ -118,8 +119,8 @@ static int card_add(struct wb_engine *e, unsigned index, const struct sad_state 
 
     if (st->ipv6 || st->inner == ESP_FAMILY_IPV6)
         return esp_fail(err, -EINVAL, "card", "the card has no IPv6: --engine soft has it");
-    if (st->mode == ESP_TRANSPORT)
-        return esp_fail(err, -EINVAL, "card", "the card has no transport mode: --engine soft has it");
+    if (st->mode == ESP_TRANSPORT && st->udp)
+        return esp_fail(err, -EINVAL, "card", "the card has no transport mode in UDP: --engine soft has it");
     if (st->tfc)
         return esp_fail(err, -EINVAL, "card", "the card has no traffic flow padding: --engine soft has it");
     if (st->alg != ESP_ALG_AES128_GCM16 && st->alg != ESP_ALG_AES256_GCM16)

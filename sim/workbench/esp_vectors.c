@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `espalier-sim esp-vectors`: whole ESP packets (a JSON list with SA parameters, inner packet, ESP octets
 // and, where known, the outer packet). Each AES-GCM-16 vector goes through the AES-GCM core and OpenSSL under
-// its own IV (RFC 4106); tunnel packets with an outer header also through the software engine and, where
-// all is IPv4, the card's pipeline, outbound too where the IV is the sequence number. AES-192 and
-// ChaCha20-Poly1305 (RFC 7634) go through OpenSSL and the software engine.
+// its own IV (RFC 4106); packets with an outer header also through the software engine and, where
+// all is IPv4, the card's pipeline (in transport mode not in UDP), outbound too where the IV is the sequence
+// number. AES-192 and ChaCha20-Poly1305 (RFC 7634) go through OpenSSL and the software engine.
 #include "sim/workbench/vectors.h"
 
 #include <errno.h>
@@ -163,20 +163,33 @@ static bool is_ip(const struct wb_bytes *b, json_int_t next_header)
     return b->len >= (version == 6 ? IP6_HEADER : IP4_HEADER) && b->data[0] >> 4 == version;
 }
 
-static bool fits_tunnel(const struct esp_vector *v)
+// Transport mode: `inner` is the whole packet, whose header is the outer one but for length, protocol and
+// checksum.
+static bool is_transport(const struct esp_vector *v)
+{
+    return strcmp(v->mode, "transport") == 0;
+}
+
+static bool is_inside(const struct esp_vector *v)
+{
+    if (is_transport(v))
+        return is_ip(&v->inner, v->outer.data[0] >> 4 == 6 ? 41 : 4);
+    return strcmp(v->mode, "tunnel") == 0 && (v->next_header == 4 || v->next_header == 41) &&
+           is_ip(&v->inner, v->next_header);
+}
+
+static bool fits_engines(const struct esp_vector *v)
 {
     size_t least = outer_header(v) + (v->udp ? UDP_HEADER : 0) + v->esp.len;
-    bool inside = v->next_header == 4 || v->next_header == 41;
 
-    return strcmp(v->mode, "tunnel") == 0 && inside && is_ip(&v->inner, v->next_header) &&
-           is_ip(&v->outer, outer_header(v) == IP6_HEADER ? 41 : 4) && v->outer.len >= least &&
-           v->outer.len <= WB_MAX_PACKET && wb_get32(v->esp.data) != 0;
+    return is_ip(&v->outer, outer_header(v) == IP6_HEADER ? 41 : 4) && is_inside(v) &&
+           v->outer.len >= least && v->outer.len <= WB_MAX_PACKET && wb_get32(v->esp.data) != 0;
 }
 
 static bool is_for_card(const struct esp_vector *v)
 {
-    return v->alg != ESP_ALG_AES192_GCM16 && v->alg != ESP_ALG_CHACHA20_POLY1305 && v->next_header != 41 &&
-           outer_header(v) == IP4_HEADER;
+    return v->alg != ESP_ALG_AES192_GCM16 && v->alg != ESP_ALG_CHACHA20_POLY1305 &&
+           outer_header(v) == IP4_HEADER && (is_transport(v) ? !v->udp : v->next_header != 41);
 }
 
 static void fill_state(struct sad_state *st, const struct esp_vector *v)
@@ -184,9 +197,9 @@ static void fill_state(struct sad_state *st, const struct esp_vector *v)
     const uint8_t *udp = v->outer.data + outer_header(v);
 
     memset(st, 0, sizeof(*st));
-    st->mode = ESP_TUNNEL;
-    st->inner = v->next_header == 41 ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4;
     st->ipv6 = outer_header(v) == IP6_HEADER;
+    st->mode = is_transport(v) ? ESP_TRANSPORT : ESP_TUNNEL;
+    st->inner = (is_transport(v) ? st->ipv6 : v->next_header == 41) ? ESP_FAMILY_IPV6 : ESP_FAMILY_IPV4;
     memcpy(st->src, v->outer.data + (st->ipv6 ? 8 : 12), st->ipv6 ? 16 : 4);
     memcpy(st->dst, v->outer.data + (st->ipv6 ? 24 : 16), st->ipv6 ? 16 : 4);
     st->spi = wb_get32(v->esp.data);
@@ -242,6 +255,8 @@ static int check_encap(struct wb_engine *e, const struct esp_vector *v, struct e
         return fail(v, e->name, esp_status_name(job->status));
     if (job->out_len != header + v->esp.len || memcmp(job->out + header, v->esp.data, v->esp.len) != 0)
         return fail(v, e->name, "other ESP octets");
+    if (is_transport(v) && memcmp(job->out, v->outer.data, header) != 0)
+        return fail(v, e->name, "another header in front of ESP");
     return 0;
 }
 
@@ -287,8 +302,8 @@ static void run_vector(struct esp_run *r, const struct esp_vector *v, bool other
     } else {
         // what is wrong with an invalid packet need not be its ICV: the engines, where they can take it, must
         // drop it
-        ret = v->valid || !fits_tunnel(v) ? check_core(r, v) : 0;
-        for (int i = !is_for_card(v); i < 2 && ret == 0 && fits_tunnel(v); i++)
+        ret = v->valid || !fits_engines(v) ? check_core(r, v) : 0;
+        for (int i = !is_for_card(v); i < 2 && ret == 0 && fits_engines(v); i++)
             ret = check_engine(r, r->engines[i], v);
         r->tally.software_only += ret == 0 && soft_only;
         *(ret == 0 ? &r->tally.passed : &r->tally.failed) += 1;

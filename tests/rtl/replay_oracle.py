@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An independent model of `espalier-sim replay`: makes a capture, an SA file and what must come out of them.
 
-usage: replay_oracle.py DIR SEED PACKETS [damage] [soft]     writes DIR/{sad,in.pcap,expect.pcap,expect.json}
+usage: replay_oracle.py DIR SEED PACKETS [damage] [soft] [transport]     writes DIR/{sad,in.pcap,expect.pcap,expect.json}
 
-With `soft` some states have what the card has not: AES-GCM with 192-bit keys, ChaCha20-Poly1305. With `damage` octets of most packets are overwritten at random afterwards, so that nothing can be expected of them but
+With `soft` some states have what the card has not: AES-GCM with 192-bit keys, ChaCha20-Poly1305. With `transport` every other state is of transport mode. With `damage` octets of most packets are overwritten at random afterwards, so that nothing can be expected of them but
 that all engines agree; expect.* then do not fit.
 
 AES-GCM and ChaCha20-Poly1305 are python3-cryptography's; everything else is written from RFC 4303, 4106, 7634, 3948 and 6040, not from the C code.
@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 SOFT = "soft" in sys.argv[4:]
+TRANSPORT = "transport" in sys.argv[4:]
 
 
 def checksum(data):
@@ -31,6 +32,12 @@ def checksum(data):
 def ip4(src, dst, proto, payload, tos=0, ident=0, frag=0, ttl=64, total=None, options=b""):
     total = 20 + len(options) + len(payload) if total is None else total
     head = struct.pack(">BBHHHBBH4s4s", 0x45 + len(options) // 4, tos, total, ident, frag, ttl, proto, 0, src, dst) + options
+    return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + payload
+
+
+def own(ip, proto, payload):
+    """The same header of 20 octets in front of another payload."""
+    head = ip[:2] + struct.pack(">H", 20 + len(payload)) + ip[4:9] + bytes([proto, 0, 0]) + ip[12:20]
     return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + payload
 
 
@@ -64,11 +71,15 @@ class State:
         self.stats = {"out": [0, 0, 0], "in": [0, 0, 0]}  # packets, bytes, drops
         self.first_oseq = self.oseq
         self.remote = self.iseq  # the far side's last sequence number
+        self.transport = TRANSPORT and index % 2 == 0
+        if self.transport:
+            self.udp, self.tfc = None, 0
         self.aead = ChaCha20Poly1305(self.key) if self.chacha else AESGCM(self.key)
 
     def line(self):
-        words = ["xfrm state add src %s dst %s proto esp spi 0x%x mode tunnel reqid %d \\\n " % (
-            ipaddress.ip_address(self.src), ipaddress.ip_address(self.dst), self.spi, self.reqid)]
+        words = ["xfrm state add src %s dst %s proto esp spi 0x%x mode %s reqid %d \\\n " % (
+            ipaddress.ip_address(self.src), ipaddress.ip_address(self.dst), self.spi,
+            "transport" if self.transport else "tunnel", self.reqid)]
         name = "rfc7539esp(chacha20,poly1305)" if self.chacha else "rfc4106(gcm(aes))"
         words.append("aead '%s' 0x%s 128 replay-window %d" % (name, (self.key + self.salt).hex(), self.window))
         words.append("replay-oseq %d replay-seq %d" % (self.first_oseq & 0xFFFFFFFF, self.top & 0xFFFFFFFF))
@@ -117,6 +128,10 @@ class State:
         if total > len(ip):
             return "TRUNCATED", None
         inner = ip[:total]
+        if self.transport and (ip[0] != 0x45 or checksum(ip[:20])):
+            return "BAD_IP", None
+        if self.transport and struct.unpack(">H", ip[6:8])[0] & 0x3FFF:
+            return "FRAGMENT", None
         padded = max(total, self.tfc)
         pad = -(padded + 2) % 4
         count = self.stats["out"]
@@ -125,6 +140,12 @@ class State:
         if not self.esn and self.oseq + 1 >= 1 << 32:
             return "SEQ_OVERFLOW", None
         self.oseq += 1
+        if self.transport:
+            pad = -(total - 20 + 2) % 4
+            count[0] += 1
+            count[1] += total
+            plain = inner[20:] + bytes(range(1, pad + 1)) + bytes([pad, inner[9]])
+            return "OK", own(inner, 50, self.seal(self.oseq, plain))
         tos = (0 if self.no_dscp else inner[1] & 0xFC) | (0 if self.noecn else inner[1] & 3)
         df = 0 if self.nopmtu else struct.unpack(">H", inner[6:8])[0] & 0x4000
         ident = 0
@@ -156,7 +177,10 @@ class State:
             return "REPLAY_SEEN"
         return "OK"
 
-    def decapsulate(self, esp, outer_tos):
+    def decapsulate(self, esp, ip):
+        outer_tos = ip[1]
+        if self.transport and ip[0] != 0x45:
+            return "BAD_IP", None
         if len(esp) < 8 + 8 + 4 + 16 or len(esp) % 4:
             return "TRUNCATED", None
         seq = self.full_sequence(struct.unpack(">I", esp[4:8])[0])
@@ -169,11 +193,13 @@ class State:
             return "ICV_FAIL", None
         self.seen.add(seq)
         self.top = max(self.top, seq)
-        verdict, inner = self.check_plain(plain)
+        verdict, inner = self.check_plain(plain, self.transport)
         count = self.stats["in"]
         if self.hard_packets and count[0] + 1 > self.hard_packets:
             return "HARD_LIMIT", None
-        if verdict == "OK":
+        if verdict == "OK" and self.transport:
+            inner = own(ip, plain[-1], inner)
+        elif verdict == "OK":
             verdict, inner = self.set_tos(inner, outer_tos)
         if verdict == "OK":
             count[0] += 1
@@ -181,12 +207,14 @@ class State:
         return verdict, inner
 
     @staticmethod
-    def check_plain(plain):
+    def check_plain(plain, transport):
         pad, following = plain[-2], plain[-1]
         if following == 59:
             return "DUMMY", None
         if pad > len(plain) - 2 or plain[len(plain) - 2 - pad:-2] != bytes(range(1, pad + 1)):
             return "BAD_PAD", None
+        if transport:
+            return "OK", plain[:len(plain) - 2 - pad]
         if following != 4:
             return "BAD_NEXT_HEADER", None
         inner = plain[:len(plain) - 2 - pad]
@@ -225,6 +253,11 @@ class Model:
         lines.append("xfrm policy add src 0.0.0.0/0 dst 10.99.0.0/16 dir out action block priority 5")
         lines.append("xfrm policy add src 0.0.0.0/0 dst 10.1.5.0/24 proto tcp dport 22 dir out priority 7 # in the clear")
         for s in self.states:
+            if s.transport:
+                for way in ("out", "in") if self.check_in else ("out",):
+                    lines.append("xfrm policy add src %s dst %s dir %s priority 10 tmpl proto esp reqid %d mode transport" % (
+                        ipaddress.ip_address(s.src), ipaddress.ip_address(s.dst), way, s.reqid))
+                continue
             ends = "src %s dst %s" % (ipaddress.ip_address(s.src), ipaddress.ip_address(s.dst))
             lines.append("xfrm policy add src 10.0.0.0/8 dst %s dir out priority 10 tmpl %s proto esp mode tunnel reqid %d"
                          % (s.subnet(), ends, s.reqid))
@@ -272,6 +305,8 @@ class Model:
                 return "NOT_ESP", None
         if len(body) < 8:
             return "TRUNCATED", None
+        if udp and s.transport:
+            return "SA_MISMATCH", None
         if udp and dport != (s.udp[1] if s.udp else 4500):  # RFC 7296 section 2.23: plain or in UDP at any time
             return "SA_MISMATCH", None
         return "OK", body
@@ -293,10 +328,14 @@ class Model:
         verdict, esp = self.outer_verdict(ip, s)
         known = verdict in ("OK", "SA_MISMATCH")
         if verdict == "OK":
-            verdict, inner = s.decapsulate(esp, ip[1])
+            verdict, inner = s.decapsulate(esp, ip)
         if verdict != "OK":
             s.stats["in"][2] += known
             return "dropped", verdict, None
+        if s.transport:
+            if self.check_in and inner[12:16] != s.src:
+                return "dropped", "POLICY", None
+            return "decrypted", None, inner
         net = ipaddress.ip_network(s.subnet())
         if self.check_in and not (ipaddress.ip_address(inner[12:16]) in net and inner[16] == 10 and inner[17] < 128):
             return "dropped", "POLICY", None
@@ -311,7 +350,9 @@ class Model:
             if not struct.unpack(">H", ip[6:8])[0] & 0x1FFF and ip[header + 2:header + 4] == b"\0\x16":
                 return "bypassed", None, ip
         for s in self.states:
-            if dst in ipaddress.ip_network(s.subnet()) and ip[12] == 10:
+            takes = (ip[12:20] == s.src + s.dst if s.transport
+                     else dst in ipaddress.ip_network(s.subnet()) and ip[12] == 10)
+            if takes:
                 verdict, outer = s.encapsulate(ip)
                 if verdict == "OK":
                     return "encrypted", None, outer
@@ -336,12 +377,55 @@ class Traffic:
 
     def out(self):
         s = self.rnd.choice(self.states)
+        if s.transport:
+            return self.out_transport(s)
         packet = self.inner(dst=addr("10.%d.%d.1" % (s.index + 1, self.rnd.randrange(8))))
         if self.rnd.random() < 0.03:
             packet = packet[:-1]  # the IP length then promises more
         if self.rnd.random() < 0.05:
             packet += bytes(self.rnd.randrange(1, 40))  # link padding
         return packet
+
+    def out_transport(self, s):
+        rnd = self.rnd
+        odd = rnd.random()
+        more = {"options": b"\1" * (4 * rnd.randrange(1, 11))} if odd < 0.03 else {}
+        if 0.03 < odd < 0.06:
+            more["frag"] = rnd.choice([0x2000, 1, 0x1FFF, 0x6000])
+        elif rnd.random() < 0.1:
+            more["frag"] = rnd.choice([0x8000, 0xC000])
+        packet = self.inner(s.src, s.dst, ttl=rnd.randrange(1, 256), **more)
+        if packet[9] == 17 and len(packet) >= 32:  # towards no port of encapsulation
+            packet = packet[:22] + b"\0\7" + packet[24:]
+        if 0.06 < odd < 0.09:
+            at = rnd.choice([1, 4, 8, 10, 11])
+            packet = packet[:at] + bytes([packet[at] ^ 1 << rnd.randrange(8)]) + packet[at + 1:]
+        if 0.09 < odd < 0.11:
+            packet = packet[:-1]
+        if 0.11 < odd < 0.15:
+            packet += bytes(rnd.randrange(1, 40))
+        return packet
+
+    def transport(self, s):
+        """A packet of the far side's in transport mode."""
+        rnd = self.rnd
+        seq = max(self.sequence(s), 0)
+        if not s.esn and seq >= 1 << 32:
+            seq &= 0xFFFFFFFF
+        packet = self.inner(rnd.choice([None, s.src, s.src, s.src]), s.dst, ttl=rnd.randrange(1, 256))
+        payload, proto, kind = packet[20:], packet[9], rnd.random()
+        pad = -(len(payload) + 2) % 4 + rnd.choice([0] * 9 + [4, 8, 200, 248])
+        trailer = bytearray(bytes(range(1, pad + 1)) + bytes([pad, proto]))
+        if kind < 0.03 and pad:
+            trailer[rnd.randrange(pad)] ^= 1
+        if 0.03 < kind < 0.05:
+            trailer[-1] = rnd.choice([59, 59, 41, 4])
+        if 0.05 < kind < 0.06:
+            trailer[-2] = 255
+        esp = s.seal(seq, payload + bytes(trailer), rnd.randbytes(8) if rnd.random() < 0.3 else None)
+        if 0.06 < kind < 0.08:
+            return ip4(packet[12:16], packet[16:20], 50, esp, options=b"\1" * 4)
+        return own(packet, 50, esp)
 
     def sequence(self, s):
         rnd = self.rnd
@@ -379,6 +463,10 @@ class Traffic:
         if self.sent and rnd.random() < 0.06:
             return rnd.choice(self.sent[-200:])
         s = rnd.choice(self.states)
+        if s.transport:
+            packet = self.transport(s)
+            self.sent.append(packet)
+            return self.damage(packet) if packet[0] == 0x45 else packet
         seq = max(self.sequence(s), 0)
         if not s.esn and seq >= 1 << 32:
             seq &= 0xFFFFFFFF

@@ -32,6 +32,7 @@ struct sa {
     uint32_t spi;
     uint16_t generation;
     uint64_t seq, limit, deadline, packets, bytes;
+    uint32_t shape; // mode, families outside and inside, as in the blob
 };
 
 struct fake_card {
@@ -203,7 +204,8 @@ static uint16_t sa_command(struct fake_card *f, const uint8_t *s, struct done *d
                           .generation = d->generation,
                           .seq = get_le64(blob + 0x60),
                           .limit = get_le64(blob + 0x68),
-                          .deadline = get_le64(blob + 0x90)};
+                          .deadline = get_le64(blob + 0x90),
+                          .shape = get_le32(blob + 0x5c) >> 8};
         if (s[1] == 0)
             sa->seq--;
         return ESPC_STATUS_OK;
@@ -636,6 +638,14 @@ unsigned fake_card_reads(struct fake_card *f)
 }
 
 // Looks through all memory that the driver has mapped for the tests' key octets.
+uint32_t fake_card_shape(struct fake_card *f, int dir, uint32_t spi)
+{
+    for (int i = 0; i < SLOTS; i++)
+        if (f->sa[dir][i].valid && f->sa[dir][i].spi == spi)
+            return f->sa[dir][i].shape;
+    return UINT32_MAX;
+}
+
 bool fake_card_saw_key(struct fake_card *f)
 {
     static const uint8_t key[8] = {0xde, 0xad, 0xbe, 0xef, 0x51, 0x52, 0x53, 0x54};

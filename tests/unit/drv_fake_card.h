@@ -68,6 +68,9 @@ void fake_card_fault(struct fake_card *f, enum fake_fault fault);
 void fake_card_sleep(struct fake_card *f, uint64_t cycles); // its clock goes on unseen
 bool fake_card_master(struct fake_card *f);                 // is bus mastering on?
 bool fake_card_saw_key(struct fake_card *f); // do key octets stand in the memory of the SA commands?
+// mode, outer, inner of a valid SA's blob, an octet each from bit 0 on; all ones: there is none. Once its ADD
+// is answered.
+uint32_t fake_card_shape(struct fake_card *f, int dir, uint32_t spi);
 unsigned fake_card_doorbells(struct fake_card *f);
 unsigned fake_card_reads(struct fake_card *f); // BAR0 reads so far
 unsigned fake_card_looks(struct fake_card *f); // of them at its clock

@@ -236,6 +236,7 @@ static void test_minor_version_below_ours_is_used_by_what_it_offers(void **unuse
     assert_int_equal(caps.algs, 1u << ESP_ALG_AES128_GCM16);
     assert_int_equal(caps.flags, ESP_CAP_LOOKASIDE);
     assert_int_equal(caps.window_max, 0);
+    assert_int_equal(caps.modes, 1u << ESP_TUNNEL);
     assert_int_equal(((struct card *)f->e)->deadline, 0);
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct esp_sa_params in = card_params(ESP_IN, 7);
@@ -247,9 +248,56 @@ static void test_minor_version_below_ours_is_used_by_what_it_offers(void **unuse
             fail_msg("\"%s: %s\" does not name %s", err.field, err.text, cases[i].lacks);
     }
     struct esp_sa_params out = card_params(ESP_OUT, 7);
+    out.mode = ESP_TRANSPORT;
+    assert_int_equal(f->e->ops->capable(f->e, &out, &err), -EOPNOTSUPP);
+    assert_non_null(strstr(err.text, "transport mode"));
+    out.mode = ESP_TUNNEL;
     f->tx = must_add(f->e, &out);
     assert_int_equal(run_job(f->e, encap_job(f, 0, 100)), ESP_STATUS_OK);
     assert_int_equal(f->e->ops->sa_endpoint(f->e, f->tx, &to, &err), -EOPNOTSUPP);
+    rig_teardown(&state);
+}
+
+// A card that offers it has transport mode, but not in UDP, from the beginning or later.
+static void test_transport_mode_is_asked_of_the_card_as_it_is_but_not_in_udp(void **unused)
+{
+    struct fake_options o = fake_default;
+    struct fixture *f;
+    void *state;
+
+    (void)unused;
+    o.features |= ESPC_FEATURES_OFFERED_ENDPOINT_MASK;
+    rig_setup_with(&state, &o);
+    f = state;
+    for (int dir = ESP_OUT; dir <= ESP_IN; dir++) {
+        struct esp_sa_params p = card_params(dir, 7), tunnel = card_params(dir, 8);
+        struct esp_endpoint to = {.dst = {192, 0, 2, 9}, .sport = 4500, .dport = 4500};
+        struct esp_error err = {0};
+        struct esp_sa *sa[2];
+
+        p.mode = ESP_TRANSPORT;
+        p.ttl = 0; // its packets have their own
+        p.sport = p.dport = 4500;
+        p.udp_encap = true;
+        assert_int_equal(f->e->ops->capable(f->e, &p, &err), -EOPNOTSUPP);
+        assert_string_equal(err.field, "udp_encap");
+        assert_non_null(strstr(err.text, "transport mode"));
+        assert_int_equal(f->e->ops->sa_add(f->e, &p, NULL, &sa[0], &err), -EOPNOTSUPP);
+        p.udp_encap = false;
+        assert_int_equal(f->e->ops->capable(f->e, &p, &err), 0);
+        sa[0] = must_add(f->e, &p);
+        sa[1] = must_add(f->e, &tunnel);
+        assert_int_equal(fake_card_shape(f->card, dir, 7), ESPC_SA_MODE_TRANSPORT | ESPC_FAMILY_IPV4 << 8);
+        assert_int_equal(fake_card_shape(f->card, dir, 8),
+                         ESPC_SA_MODE_TUNNEL | ESPC_FAMILY_IPV4 << 8 | ESPC_FAMILY_IPV4 << 16);
+        assert_int_equal(f->e->ops->sa_endpoint(f->e, sa[0], &to, &err), 0);
+        to.udp_encap = true;
+        assert_int_equal(f->e->ops->sa_endpoint(f->e, sa[0], &to, &err), -EOPNOTSUPP);
+        assert_non_null(strstr(err.text, "transport mode"));
+        assert_int_equal(f->e->ops->sa_endpoint(f->e, sa[1], &to, &err), 0);
+        for (int i = 0; i < 2; i++)
+            must_delete(f->e, sa[i]);
+    }
     rig_teardown(&state);
 }
 
@@ -693,6 +741,7 @@ int main(void)
         cmocka_unit_test(test_the_self_test_leaves_no_trace),
         cmocka_unit_test(test_minor_version_above_ours_is_accepted),
         cmocka_unit_test(test_minor_version_below_ours_is_used_by_what_it_offers),
+        cmocka_unit_test(test_transport_mode_is_asked_of_the_card_as_it_is_but_not_in_udp),
         T(test_sa_life_and_stats),
         T(test_key_memory_is_wiped_after_add),
         T(test_slots_run_out_and_come_back_with_a_new_generation),
