@@ -593,6 +593,50 @@ static void test_limits_stop_at_the_packet_and_the_byte(void **state)
     run_limits(true, true);
 }
 
+// In transport mode a packet counts with its header, also one that turns out to hold nothing (as in
+// software).
+static void test_a_transport_packet_without_payload_counts_its_header(void **state)
+{
+    static const struct {
+        uint16_t len, status;
+        struct rx_make how;
+    } packets[] = {
+        {60, ESPC_STATUS_OK, {0}},
+        {60, ESPC_STATUS_DUMMY, {.next = 59}}, // 80 of 100
+        {60, ESPC_STATUS_BAD_PAD, {.pad_lie = 255}},
+        {41, ESPC_STATUS_HARD_LIMIT, {0}},
+        {40, ESPC_STATUS_OK, {0}},
+        {60, ESPC_STATUS_HARD_LIMIT, {.next = 59}},
+        {60, ESPC_STATUS_HARD_LIMIT, {.pad_lie = 255}},
+        {20, ESPC_STATUS_HARD_LIMIT, {0}},
+    };
+    enum { N = sizeof(packets) / sizeof(packets[0]) };
+    struct rx_bench *b = rx_bench_new(2, 13);
+    struct rx_packet *p = rx_packets(N);
+    struct rx_sa sa;
+
+    (void)state;
+    rx_sa_init(b, &sa, 0x5566, 64, 0, false);
+    sa.blob.mode = ESPC_SA_MODE_TRANSPORT;
+    sa.blob.inner = 0;
+    sa.blob.hard_bytes = 100;
+    assert_int_equal(rx_sa_add(b, &sa, 7), ESPC_STATUS_OK);
+    for (unsigned i = 0; i < N; i++) {
+        struct rx_make how = packets[i].how;
+
+        how.seq = i + 1;
+        p[i].inner_len = packets[i].len;
+        rx_inner(b, p[i].inner, p[i].inner_len, 0);
+        rx_make(&p[i], &sa, 7, &how);
+        if (packets[i].status != ESPC_STATUS_OK)
+            rx_fail(&p[i], packets[i].status);
+    }
+    rx_run_all(b, p, N);
+    assert_int_equal(rx_op(b, RX_QUERY, 7, sa.gen, NULL), ESPC_STATUS_OK);
+    assert_int_equal(b->pins.slot_bytes, 100);
+    rx_bench_done(b, p);
+}
+
 // ---- cycles
 // --------------------------------------------------------------------------------------------------------
 
@@ -655,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_sequence_near_the_end_without_esn_is_taken),
         cmocka_unit_test(test_ecn_and_dscp_follow_rfc6040),
         cmocka_unit_test(test_limits_stop_at_the_packet_and_the_byte),
+        cmocka_unit_test(test_a_transport_packet_without_payload_counts_its_header),
         cmocka_unit_test(test_cycles_per_packet_are_the_beats),
     };
     return cmocka_run_group_tests_name("esp_rx", tests, NULL, NULL);
