@@ -105,7 +105,10 @@ static void spoil_params(struct world *w, struct esp_sa_params *p)
 {
     switch (below(w, 6)) {
     case 0: p->ipv6 = true; break;
-    case 1: p->mode = ESP_TRANSPORT; break;
+    case 1:
+        p->mode = ESP_TRANSPORT;
+        p->udp_encap = true;
+        break;
     case 2: p->inner = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6; break;
     case 3:
         p->alg = (enum esp_alg)PICK(w, ESP_ALG_AES192_GCM16, ESP_ALG_CHACHA20_POLY1305, ESP_ALG_AES256_GCM12,

@@ -53,8 +53,9 @@ static struct esp_sa_params random_params(struct twins *t, int i)
     static const uint32_t windows[] = {1, 32, 64, 128, 1000, 1024};
     uint64_t r = rnd(&t->seed);
 
+    p.mode = i % 4 == 1 ? ESP_TRANSPORT : ESP_TUNNEL; // there the card is in no UDP
     p.esn = r & 1;
-    p.udp_encap = r & 2;
+    p.udp_encap = r & 2 && p.mode == ESP_TUNNEL;
     p.df_clear = r & 4;
     p.no_dscp_copy = r & 8;
     p.no_ecn = r & 16;
@@ -182,12 +183,17 @@ static void compare(struct twins *t, unsigned n, int round, uint64_t seed)
     }
 }
 
-static void random_inner(struct twins *t, struct esp_job *j)
+static void random_inner(struct twins *t, struct esp_job *j, bool transport)
 {
     uint64_t r = rnd(&t->seed);
     uint32_t len = 20 + (uint32_t)(r % 8 ? r / 8 % 180 : r / 8 % 1480);
 
     make_inner(j->in, len, (uint8_t)(r >> 32), r >> 40 & 1, &t->seed);
+    if (transport) { // between the ends, mostly, and mostly whole
+        memcpy(j->in + 12, "\xc0\x00\x02\x01\xc0\x00\x02\x02", r >> 56 & 15 ? 8 : 4);
+        j->in[6] |= r >> 60 ? 0 : 0x20;
+        ip_checksum(j->in);
+    }
     j->in_len = len + (r >> 41 & 7 ? 0 : 9);
     if ((r >> 44 & 31) == 0)
         j->in[r >> 49 & 3] ^= (uint8_t)(1 << (r >> 52 & 7));
@@ -200,7 +206,7 @@ static void encap_round(struct twins *t, int round, uint64_t seed)
         int pair = (int)(rnd(&t->seed) % PAIRS);
 
         c->op = s->op = ESP_ENCAP;
-        random_inner(t, s);
+        random_inner(t, s, pair % 4 == 1);
         memcpy(c->in, s->in, s->in_len);
         c->in_len = s->in_len;
         c->sa = t->side[0].out[pair];

@@ -78,6 +78,11 @@ struct espc_sa_blob twin_blob(uint64_t *r, unsigned spi, unsigned dir)
         b.seq += b.seq == 0;
         b.seq_limit = below(r, 4) ? b.seq + 1 + below(r, 200) : UINT64_MAX;
     }
+    if (below(r, 3) == 0) {
+        b.mode = ESPC_SA_MODE_TRANSPORT;
+        b.inner = 0;
+        b.flags &= ~ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK;
+    }
     b.soft_bytes = some_limit(r, 20000);
     b.hard_bytes = some_limit(r, 50000);
     b.soft_packets = some_limit(r, 40);
@@ -133,6 +138,16 @@ uint32_t twin_inner(uint64_t *r, uint8_t *p)
                                    : below(r, 40) ? below(r, 1500)
                                                   : below(r, 9150));
     make_inner(p, len, (uint8_t)below(r, 256), (int)below(r, 2), r);
+    if (below(r, 3)) { // between the ends of most SAs, as transport mode wants it
+        memcpy(p + 12, ends[0], 4);
+        memcpy(p + 16, ends[1], 4);
+        p[4] = (uint8_t)below(r, 256);
+        p[8] = (uint8_t)below(r, 256);
+        p[9] = (uint8_t)below(r, 256);
+        p[6] |=
+            below(r, 16) ? 0 : (uint8_t)(0x20u << below(r, 3)); // a fragment, or the flag that is reserved
+        ip_checksum(p);
+    }
     if (below(r, 24) == 0)
         p[below(r, 4)] ^= (uint8_t)(1 << below(r, 8));
     if (below(r, 24) == 0)
@@ -209,13 +224,15 @@ uint32_t twin_forge(uint64_t *r, unsigned spi, uint64_t near, uint8_t *p)
     static const uint64_t jumps[] = {0, 1, 2, 60, 64, 1000, 1023, 1024, 1025, 5000};
     uint8_t plain[TWIN_PACKET_MAX + 512];
     uint64_t jump = jumps[below(r, 10)], seq = below(r, 2) ? near + jump : near - jump;
-    bool udp = below(r, 2);
+    bool udp = below(r, 4) == 0;
     uint32_t len = payload(r, plain), head = 20 + (udp ? 8 : 0), total = head + 16 + len + 16;
     memset(p, 0, head);
     p[0] = 0x45;
     p[1] = (uint8_t)(below(r, 3) ? 0 : below(r, 256));
     put_be16(p + 2, (uint16_t)total);
-    p[8] = 60;
+    put_be16(p + 4, (uint16_t)below(r, 65536));
+    p[6] = (uint8_t)(below(r, 4) << 6);
+    p[8] = (uint8_t)below(r, 256);
     p[9] = udp ? 17 : 50;
     memcpy(p + 12, ends[0], 4);
     memcpy(p + 16, ends[1], 4);

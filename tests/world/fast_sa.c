@@ -111,6 +111,7 @@ static int first_word(const struct espc_sa_blob *b, size_t from, size_t to)
 static int refused_field(const struct espc_sa_blob *b, bool in)
 {
     bool esn = b->flags & ESPC_SA_BLOB_FLAGS_ESN_MASK, udp = b->flags & ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK;
+    bool transport = b->mode == ESPC_SA_MODE_TRANSPORT;
 #define REFUSE_IF(field, wrong)                                                                              \
     if (wrong)                                                                                               \
     return (int)offsetof(struct espc_sa_blob, field)
@@ -124,10 +125,10 @@ static int refused_field(const struct espc_sa_blob *b, bool in)
     REFUSE_IF(dst, !zero(b->dst + 4, 12));
     REFUSE_IF(sport, udp && !in && !b->sport);
     REFUSE_IF(dport, udp && !b->dport);
-    REFUSE_IF(ttl, !in && !b->ttl);
-    REFUSE_IF(mode, b->mode != ESPC_SA_MODE_TUNNEL);
+    REFUSE_IF(ttl, !in && !b->ttl && !transport);
+    REFUSE_IF(mode, transport ? udp : b->mode != ESPC_SA_MODE_TUNNEL);
     REFUSE_IF(outer, b->outer != ESPC_FAMILY_IPV4);
-    REFUSE_IF(inner, b->inner != ESPC_FAMILY_IPV4);
+    REFUSE_IF(inner, b->inner != (transport ? 0 : ESPC_FAMILY_IPV4));
     REFUSE_IF(seq, in ? !esn && b->seq >> 32 : !b->seq);
     REFUSE_IF(deadline, in && b->deadline);
     REFUSE_IF(tfc_length, b->tfc_length);
@@ -140,7 +141,7 @@ static int refused_field(const struct espc_sa_blob *b, bool in)
 static struct esp_sa *make_sa(const struct espc_sa_blob *b, enum esp_dir dir)
 {
     struct esp_sa_params p = {.dir = dir,
-                              .mode = ESP_TUNNEL,
+                              .mode = b->mode == ESPC_SA_MODE_TRANSPORT ? ESP_TRANSPORT : ESP_TUNNEL,
                               .alg = b->alg == ESPC_SA_ALG_AES128_GCM16 ? ESP_ALG_AES128_GCM16
                                                                         : ESP_ALG_AES256_GCM16,
                               .spi = b->spi,
@@ -248,8 +249,10 @@ static uint16_t sa_lease(const struct fast_sas *s, struct fast_slot *slot, const
 }
 
 // Of a blob whose ends alone are read: the first field that is refused; -1: none.
-static int refused_end(const struct espc_sa_blob *b, bool in)
+static int refused_end(const struct espc_sa_blob *b, bool in, bool transport)
 {
+    if (transport && b->flags & ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK)
+        return (int)offsetof(struct espc_sa_blob, flags);
     // the rest as the card takes it
     struct espc_sa_blob whole = {.spi = 1,
                                  .flags = b->flags,
@@ -285,7 +288,7 @@ static uint16_t sa_endpoint(const struct fast_sas *s, struct esp_sa *sa, const s
 {
     struct esp_endpoint to = {
         .udp_encap = b->flags & ESPC_SA_BLOB_FLAGS_UDP_ENCAP_MASK, .sport = b->sport, .dport = b->dport};
-    int wrong = refused_end(b, sa->dir == ESP_IN);
+    int wrong = refused_end(b, sa->dir == ESP_IN, sa->transport);
     if (wrong >= 0) {
         result->refused_offset = (uint32_t)wrong;
         return ESPC_STATUS_BAD_FIELD;
@@ -354,6 +357,22 @@ static uint16_t flags_of(const struct esp_job *j)
                       (j->src_changed ? ESPC_COMPLETION_FLAGS_SRC_CHANGED_MASK : 0));
 }
 
+static bool has_options(const uint8_t *ip)
+{
+    return (ip[0] & 15u) * 4 > IP4_HEADER;
+}
+
+// The software engine keeps IP options in transport mode, the card does not.
+static enum esp_status encap_live(struct esp_sa *sa, struct esp_job *j)
+{
+    struct ip_view v = {0};
+    enum esp_status st;
+    if (!sa->transport || sa->draining || j->in_len < IP4_HEADER || !has_options(j->in))
+        return soft_encap(sa, j);
+    st = ip_look(j->in, j->in_len, ESP_FAMILY_IPV4, &v);
+    return st ? st : ESP_STATUS_BAD_IP;
+}
+
 static void encap(struct fast_sas *s, const struct espc_packet_desc *d, struct esp_job *j,
                   struct fast_verdict *v)
 {
@@ -366,7 +385,7 @@ static void encap(struct fast_sas *s, const struct espc_packet_desc *d, struct e
         j->status = ESP_STATUS_SA_STALE_GEN;
     } else {
         j->sa = slot->sa;
-        j->status = !j->sa->draining && expired(s, slot) ? ESP_STATUS_LEASE_EXPIRED : soft_encap(j->sa, j);
+        j->status = !j->sa->draining && expired(s, slot) ? ESP_STATUS_LEASE_EXPIRED : encap_live(j->sa, j);
     }
 }
 
@@ -389,6 +408,30 @@ static bool says_of_ah(const uint8_t *in, const struct esp_job *j)
            j->status != ESP_STATUS_FRAGMENT;
 }
 
+// The SA in transport mode that this packet comes to in a way that is not the card's: in UDP, or with IP
+// options.
+static struct esp_sa *not_so(const struct fast_sas *s, const uint8_t *in, uint32_t len)
+{
+    uint32_t esp = (in[0] & 15u) * 4 + (len > 9 && in[9] == PROTO_UDP ? UDP_HEADER : 0), slot;
+    if (len < IP4_HEADER || len < esp + 4 || (in[9] != PROTO_UDP && !has_options(in)))
+        return NULL;
+    slot = spi_slot(s, get_be32(in + esp), in + 16);
+    return slot < FAST_SLOTS && s->slot[ESP_IN][slot].sa->transport ? s->slot[ESP_IN][slot].sa : NULL;
+}
+
+// As if it were draining: so a packet comes as far as its SA, and marks nothing.
+static enum esp_status decap_not_so(struct fast_sas *s, struct esp_sa *sa, struct esp_job *j)
+{
+    bool draining = sa->draining;
+    enum esp_status st;
+    sa->draining = true;
+    st = soft_decap(&s->spis, j, s->scratch);
+    sa->draining = draining;
+    if (st != ESP_STATUS_SA_DRAINING)
+        return st;
+    return j->in[9] == PROTO_UDP ? ESP_STATUS_SA_MISMATCH : draining ? st : ESP_STATUS_BAD_IP;
+}
+
 static void decap(struct fast_sas *s, const uint8_t *in, struct esp_job *j, struct fast_verdict *v)
 {
     uint64_t seq;
@@ -396,7 +439,8 @@ static void decap(struct fast_sas *s, const uint8_t *in, struct esp_job *j, stru
         j->status = j->in_len < IP4_HEADER ? ESP_STATUS_TRUNCATED : ESP_STATUS_BAD_IP;
         return;
     }
-    j->status = soft_decap(&s->spis, j, s->scratch);
+    struct esp_sa *other = not_so(s, in, j->in_len);
+    j->status = other ? decap_not_so(s, other, j) : soft_decap(&s->spis, j, s->scratch);
     if (says_of_ah(in, j)) {
         j->status = ESP_STATUS_NOT_ESP;
         j->sa = NULL;
