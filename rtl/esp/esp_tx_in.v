@@ -45,7 +45,7 @@ module esp_tx_in #(
     output wire [7:0]      meta_proto,
     output wire [31:0]     meta_src,
     output wire [31:0]     meta_dst,
-    // ... and whether it cannot: the header has options, is cut or wrong; the packet is a fragment
+    // ... and whether it cannot: the header has options or a wrong sum; the packet is a fragment
     output wire            meta_odd,
     output wire            meta_frag,
 
@@ -90,10 +90,10 @@ module esp_tx_in #(
     reg [15:0]     gen1, len1;
     reg [127:0]    head1;
     reg [31:0]     dst1;
-    reg            v1, cut1;
+    reg            v1;
     generate
         if (LANES == 1) begin : two_beats
-            // the packet's second beat is the next one
+            // the packet's second beat is the next one; a packet that ends before it has no such word, and will be cut
             reg second;
             wire no_more = first && s_tlast;
             always @(posedge clk) begin
@@ -101,7 +101,6 @@ module esp_tx_in #(
                 if (take) begin
                     second <= !mid && !s_tlast;
                     dst1 <= s_tdata[31:0];
-                    cut1 <= no_more || (s_tlast && !s_tkeep[3]);
                 end
                 if (rst)
                     second <= 1'b0;
@@ -109,10 +108,8 @@ module esp_tx_in #(
         end else begin : one_beat
             always @(posedge clk) begin
                 v1 <= first && !rst;
-                if (first) begin
+                if (first)
                     dst1 <= s_tdata[159:128];
-                    cut1 <= s_tlast && !s_tkeep[19];
-                end
             end
         end
     endgenerate
@@ -152,7 +149,7 @@ module esp_tx_in #(
             // more fragments, or an offset
             side2 <= {tag1, sa1, gen1, total, head1[15:8], head1[54], head1[39:32], head1[47:40], head1[55], head1[71:64],
                       head1[79:72], head1[127:96], dst1, head1[53] || head1[52:48] != 5'd0 || head1[63:56] != 8'd0};
-            odd2 <= ihl != 4'd5 || cut1;
+            odd2 <= ihl != 4'd5;
             sum2_a <= sum5(head1[79:0]);
             sum2_b <= sum5({dst1, head1[127:80]});
             if (len1 < 16'd20)
@@ -170,8 +167,8 @@ module esp_tx_in #(
             fold3 <= {1'b0, sum2[15:0]} + {13'd0, sum2[19:16]};
         end
     end
-    // the words of a header that is right make a multiple of 0xffff, which is not 0
-    wire odd = odd3 || (fold3 != 17'h0ffff && fold3 != 17'h1fffe);
+    // the words of a header that is right make a multiple of 0xffff, which is not 0: folded once, of so few, it is 0xffff
+    wire odd = odd3 || fold3 != 17'h0ffff;
 
     wire meta_taken;
     fifo #(.W(SIDE + 17), .LOG2_D(LOG2_META)) meta (

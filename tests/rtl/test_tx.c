@@ -479,7 +479,7 @@ static double steady(struct pipe *p, struct model_sa *sas, unsigned n_sas, size_
 
 static void run_cycles(unsigned lanes, bool transport)
 {
-    static const size_t sizes[] = {20, 40, 46, 62, 64, 94, 128, 256, 576, 1468, 1500, 9000};
+    static const size_t sizes[] = {20, 40, 46, 62, 64, 84, 94, 128, 148, 256, 576, 1468, 1500, 9000};
     static const unsigned sas_of[] = {1, 16, SLOTS};
     static struct model_sa sas[SLOTS];
     struct pipe *p = new_pipe(lanes);
