@@ -64,13 +64,35 @@ void exchange_queue(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
         exchange_queue_task(sa, t);
 }
 
+// What is closed by itself is told by itself, before the whole ends: of an IKE SA that ends as another one is
+// there the peer may want the CHILD SAs on that one. Where the daemon ends there is no time for it. Returns
+// the place behind.
+static struct task **deletes_first(struct ike_sa *sa)
+{
+    struct task **front = &sa->queue;
+    for (struct task **at = &sa->queue; *at && !sa->ike->stopping;) {
+        struct task *t = *at;
+        if (t->kind != TASK_DELETE_CHILD) {
+            at = &t->next;
+            continue;
+        }
+        *at = t->next;
+        t->next = *front;
+        *front = t;
+        at = at == front ? &t->next : at;
+        front = &t->next;
+    }
+    return front;
+}
+
 void exchange_first(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
 {
     struct task *t = wanted(sa, kind, child_id);
     if (!t)
         return;
-    t->next = sa->queue;
-    sa->queue = t;
+    struct task **at = kind == TASK_DELETE_IKE ? deletes_first(sa) : &sa->queue;
+    t->next = *at;
+    *at = t;
     exchange_next(sa);
 }
 

@@ -12,7 +12,8 @@
 struct ike_sa;
 void exchange_queue(struct ike_sa *sa, enum task_kind kind, uint32_t child_id);
 void exchange_queue_task(struct ike_sa *sa, struct task *t);
-void exchange_first(struct ike_sa *sa, enum task_kind kind, uint32_t child_id); // before all others
+// Before all others; the end of the IKE SA behind the DELETEs of its CHILD SAs.
+void exchange_first(struct ike_sa *sa, enum task_kind kind, uint32_t child_id);
 void exchange_next(struct ike_sa *sa);
 void exchange_done(struct ike_sa *sa);         // the active task is over
 void exchange_drop_request(struct ike_sa *sa); // unanswered, as if it had been lost
