@@ -22,27 +22,29 @@ module esn_f (
     input wire [31:0]   d_spi,
     input wire [3:0]    d_places,
     input wire [31:0]   d_seq,
+    input wire [4:0]    d_words,
     input wire          cfg_we,
     input wire          end_we,
     input wire          cfg_addr,
-    input wire [93:0]   cfg_wdata,
+    input wire [94:0]   cfg_wdata,
     input wire          drain_we,
     input wire          drain_wdata,
     input wire          scrub,
     input wire [63:0]   top_rdata,
     input wire [116:0]  win_rdata
 );
-    wire v_valid, v_esn;
+    wire v_valid, v_esn, v_transport;
     wire [4:0] v_status;
     wire [63:0] v_seq;
     wire [95:0] v_aad;
     esp_rx_lookup #(.LOG2_SA(1), .LOG2_B(1), .TAGW(1)) dut (
         .clk(clk), .rst(rst), .wipe(wipe), .epoch(epoch), .d_take(d_take), .d_epoch(d_epoch), .d_tag(1'b0), .d_status(d_status),
-        .d_udp(d_udp), .d_tos(8'd0), .d_src(32'd0), .d_dst(d_dst), .d_sport(16'd0), .d_dport(d_dport), .d_spi(d_spi),
-        .d_places(d_places), .d_seq(d_seq), .d_iv(64'd0), .d_words(5'd0), .d_bytes(16'd0), .d_short(d_short), .b_en(1'b0), .b_we(4'd0),
-        .b_addr(4'd0), .b_wdata(66'd0), .cfg_we(cfg_we), .end_we(end_we), .cfg_addr(cfg_addr), .cfg_wdata(cfg_wdata),
-        .drain_we(drain_we), .drain_wdata(drain_wdata), .scrub(scrub), .top_rdata(top_rdata), .win_rdata(win_rdata),
-        .v_valid(v_valid), .v_status(v_status), .v_seq(v_seq), .v_aad(v_aad), .v_esn(v_esn)
+        .d_udp(d_udp), .d_tos(8'd0), .d_id(16'd0), .d_flags(2'd0), .d_ttl(8'd0), .d_sum(16'd0), .d_src(32'd0), .d_dst(d_dst),
+        .d_sport(16'd0), .d_dport(d_dport), .d_spi(d_spi), .d_places(d_places), .d_seq(d_seq), .d_iv(64'd0), .d_words(d_words),
+        .d_bytes(16'd0), .d_short(d_short), .b_en(1'b0), .b_we(4'd0), .b_addr(4'd0), .b_wdata(66'd0), .cfg_we(cfg_we),
+        .end_we(end_we), .cfg_addr(cfg_addr), .cfg_wdata(cfg_wdata), .drain_we(drain_we), .drain_wdata(drain_wdata), .scrub(scrub),
+        .top_rdata(top_rdata), .win_rdata(win_rdata), .v_valid(v_valid), .v_status(v_status), .v_seq(v_seq), .v_aad(v_aad),
+        .v_esn(v_esn), .v_transport(v_transport)
     );
     (* hierconn *) wire [7:1] \dut.v ;
     (* hierconn *) wire [63:0] \dut.top3 , \dut.top4 , \dut.top5 , \dut.seq5 , \dut.seq6 , \dut.seq7 ;
@@ -117,5 +119,6 @@ module esn_f (
         c_below: cover (\dut.v [5] && \dut.esn5 && !none5 && number5[63:32] + 32'd1 == \dut.top5 [63:32]);
         c_none: cover (\dut.v [5] && none5);
         c_plain: cover (v_valid && v_status == 5'd0 && !v_esn);
+        c_transport: cover (v_valid && v_status == 5'd0 && v_esn && v_transport);
     end
 endmodule
