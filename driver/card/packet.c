@@ -155,12 +155,13 @@ static const char *check_encap(const struct esp_job *job, const struct completio
     return NULL;
 }
 
-// Which verdicts come after the ICV has been verified: the number counts as received.
-static bool authentic(enum esp_status st)
+// Which verdicts come after the ICV has been verified: the number counts as received. To an SA in transport
+// mode BAD_IP is none of them: it is the packet's own header that has options, and anybody can have sent it.
+static bool authentic(const struct esp_sa *sa, enum esp_status st)
 {
     return st == ESP_STATUS_OK || st == ESP_STATUS_DUMMY || st == ESP_STATUS_BAD_PAD ||
            st == ESP_STATUS_BAD_NEXT_HEADER || st == ESP_STATUS_ECN_CE || st == ESP_STATUS_HARD_LIMIT ||
-           st == ESP_STATUS_TOO_LONG || st == ESP_STATUS_BAD_IP;
+           st == ESP_STATUS_TOO_LONG || (st == ESP_STATUS_BAD_IP && !sa->transport);
 }
 
 // What a number received can be, by the window that its upper half is inferred from (RFC 4303 appendix A2.2):
@@ -193,7 +194,7 @@ static const char *check_decap(const struct card *c, struct esp_job *job, const 
     if (done->status == ESP_STATUS_OK && sa->replay_check &&
         window_look(&sa->shadow, done->seq) == ESP_STATUS_REPLAY_SEEN)
         return "it passes a sequence number for the second time";
-    wrong = authentic((enum esp_status)done->status) ? check_received(sa, done->seq) : NULL;
+    wrong = authentic(sa, (enum esp_status)done->status) ? check_received(sa, done->seq) : NULL;
     if (wrong)
         return wrong;
     job->sa = sa;
@@ -228,7 +229,7 @@ static void fill_result(struct esp_job *job, const struct completion *done)
         sa->outstanding--;
         if (job->status == ESP_STATUS_OK)
             sa->last_seq = done->seq;
-    } else if (sa && authentic(job->status) && window_look(&sa->shadow, job->seq) == ESP_STATUS_OK) {
+    } else if (sa && authentic(sa, job->status) && window_look(&sa->shadow, job->seq) == ESP_STATUS_OK) {
         window_set(&sa->shadow, job->seq);
     }
 }

@@ -134,6 +134,7 @@ static void spoil(struct fake_card *f, struct done *d, uint32_t *head, uint16_t 
     case FAKE_SEEN_TWICE: d->seq = 1; break;
     case FAKE_WIDE_SEQ: d->seq = 1ull << 40; break;
     case FAKE_ZERO_SEQ: d->seq = 0; break;
+    case FAKE_BAD_IP: refuse(d, ESPC_STATUS_BAD_IP); break;
     case FAKE_NO_DESC: refuse(d, ESPC_STATUS_BAD_DESC); break;
     case FAKE_NO_DMA: refuse(d, ESPC_STATUS_DMA_ERROR); break;
     case FAKE_NO_SA:

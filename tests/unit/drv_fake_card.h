@@ -24,6 +24,7 @@ enum fake_fault {
     FAKE_SEEN_TWICE,
     FAKE_WIDE_SEQ, // decapsulation: a number that no window leads to
     FAKE_ZERO_SEQ,
+    FAKE_BAD_IP,        // decapsulation: refused with its SA and number
     FAKE_LAST_BEHIND,   // answers to SA commands state a last number below what was used
     FAKE_LAST_BEYOND,   // or the lease's end
     FAKE_PART,          // of a result the first 64 octets are written, and no more

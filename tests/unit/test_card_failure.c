@@ -121,6 +121,42 @@ static void test_a_number_that_cannot_be_received_fails_the_card(void **unused)
     }
 }
 
+// To an SA in transport mode a card refuses IP options before it looks at the ICV: no number that such a
+// packet claims, which anybody can send, counts as received or fails the card. In a tunnel BAD_IP is said of
+// what the peer has sealed.
+static void test_a_number_refused_for_its_header_counts_in_tunnels_alone(void **unused)
+{
+    static const uint64_t claimed[] = {9, 0, 1ull << 40};
+    void *state;
+
+    (void)unused;
+    for (int i = 0; i < 4; i++) {
+        struct esp_sa_params in = card_params(ESP_IN, 7);
+        bool transport = i / 2;
+        struct fixture *f;
+
+        rig_setup(&state);
+        f = state;
+        in.esn = i % 2;
+        in.mode = transport ? ESP_TRANSPORT : ESP_TUNNEL;
+        f->rx = must_add(f->e, &in);
+        assert_int_equal(run_job(f->e, decap_job(f, 0, 7, 5)), ESP_STATUS_OK);
+        fake_card_fault(f->card, FAKE_BAD_IP);
+        for (int n = 0; n < (transport ? 3 : 1); n++)
+            assert_int_equal(run_job(f->e, decap_job(f, 1, 7, claimed[n])), ESP_STATUS_BAD_IP);
+        if (transport) {
+            fake_card_fault(f->card, FAKE_GOOD);
+            assert_int_equal(run_job(f->e, decap_job(f, 0, 7, 8)), ESP_STATUS_OK);
+            assert_int_equal(run_job(f->e, decap_job(f, 0, 7, 9)), ESP_STATUS_OK);
+        }
+        fake_card_fault(f->card, FAKE_FATAL);
+        wait_failed(f);
+        assert_int_equal(f->e->ops->sa_handover(f->e, f->rx, &in), 0);
+        assert_true(in.seq == 9);
+        rig_teardown(&state);
+    }
+}
+
 // What the card leaves out of a result stands in the buffer from before, perhaps in clear: it goes nowhere.
 static void test_a_result_that_is_not_whole_fails_the_card(void **unused)
 {
@@ -507,6 +543,7 @@ int main(void)
         T(test_unasked_completion_fails_the_card),
         cmocka_unit_test(test_dead_and_hanging_cards_are_found),
         cmocka_unit_test(test_a_number_that_cannot_be_received_fails_the_card),
+        cmocka_unit_test(test_a_number_refused_for_its_header_counts_in_tunnels_alone),
         T(test_a_clock_that_stops_later_than_the_work_is_found),
         cmocka_unit_test(test_fatal_and_foreign_reset_are_found_when_idle),
         T(test_hang_up_of_an_idle_card_wakes_the_sleeper),
