@@ -251,6 +251,25 @@ bool ctl_conn_is(struct ctl *c, const struct msg_CONN_IS *m)
     return true;
 }
 
+static void forget(struct ctl *c, struct conn_entry *e)
+{
+    if (c->replay.told == e)
+        c->replay.told = e->prev;
+    take_off_list(c, e);
+    leave(c, e);
+    free(e);
+    c->conn_count--;
+}
+
+void ctl_conn_lost(struct ctl *c, const char *name)
+{
+    struct conn_entry *e = find_entry(c, name);
+    if (!e)
+        return;
+    ctl_sweep_refused(c, name);
+    forget(c, e);
+}
+
 static void not_loaded(struct ctl *c, struct command *cmd, const char *why)
 {
     for (const struct vici_node *n = cmd->msg.root->child; n; n = n->next)
@@ -286,7 +305,15 @@ static int read_conn(struct ctl *c, const struct vici_node *section, struct faul
     return r;
 }
 
-static void ask_ike(struct ctl *c, struct command *cmd, struct conn_entry *e, struct slice wire)
+static void send_load(struct pending *p)
+{
+    const struct conn_entry *e = p->data;
+    struct msg_CONN_LOAD m = {
+        .req = p->req, .number = e->number, .conn = slice_of(conn_entry_wire(e), e->wire_len)};
+    ctl_send(p, ROOM_IKE, MSG_CONN_LOAD, &m);
+}
+
+static void ask_ike(struct ctl *c, struct command *cmd, struct conn_entry *e)
 {
     struct pending *p;
     ctl_sweep_begins(c, conn_entry_name(e));
@@ -302,8 +329,8 @@ static void ask_ike(struct ctl *c, struct command *cmd, struct conn_entry *e, st
     p->deadline.fire = too_late;
     const struct conn_entry *old = find_entry(c, conn_entry_name(e));
     e->number = old ? old->number : ++c->conn_number;
-    struct msg_CONN_LOAD m = {.req = p->req, .number = e->number, .conn = wire};
-    ctl_send(p, ROOM_IKE, MSG_CONN_LOAD, &m);
+    p->ask_again = send_load;
+    send_load(p);
 }
 
 void cmd_load_conn(struct ctl *c, struct command *cmd)
@@ -333,7 +360,7 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
         free(e);
         return;
     }
-    ask_ike(c, cmd, e, wr_written(&w));
+    ask_ike(c, cmd, e);
 }
 
 // ---- unload-conn
@@ -348,13 +375,17 @@ static void unloaded(struct pending *p, bool ok, const char *text)
     else if (ok)
         ctl_sweep_unloaded(c, name);
     if (ok && e) {
-        take_off_list(c, e);
-        leave(c, e);
-        free(e);
-        c->conn_count--;
+        forget(c, e);
         LOGF(CFG, 1, "removed connection: %s", name);
     }
     ctl_done_simple(p, ok, text);
+}
+
+static void send_unload(struct pending *p)
+{
+    struct msg_CONN_UNLOAD m = {.req = p->req};
+    snprintf(m.conn, sizeof(m.conn), "%s", (const char *)p->data);
+    ctl_send(p, ROOM_IKE, MSG_CONN_UNLOAD, &m);
 }
 
 static void unload(struct ctl *c, struct command *cmd, const char *name)
@@ -373,9 +404,8 @@ static void unload(struct ctl *c, struct command *cmd, const char *name)
     p->free_data = free;
     p->done = unloaded;
     p->deadline.fire = too_late;
-    struct msg_CONN_UNLOAD m = {.req = p->req};
-    snprintf(m.conn, sizeof(m.conn), "%s", copy);
-    ctl_send(p, ROOM_IKE, MSG_CONN_UNLOAD, &m);
+    p->ask_again = send_unload;
+    send_unload(p);
 }
 
 // A connection that was refused, or that only an earlier run had, is out of the configuration with this, too.

@@ -3,7 +3,9 @@
 // the messages that nobody asked for (log lines, SAs that come and go).
 #include "ctrl/ctl/ctl.h"
 #include "ctrl/ctl/leases.h"
+#include "ctrl/ctl/configured.h"
 #include "ctrl/ctl/recover.h"
+#include "ctrl/ctl/replay.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,6 +14,10 @@
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
+
+static const char *const channels[ROOM_COUNT] = {[ROOM_IKE] = "the channel to ike",
+                                                 [ROOM_KEYS] = "the channel to keys",
+                                                 [ROOM_PATH] = "the channel to path"};
 
 // ---- what the other rooms send unasked
 
@@ -61,12 +67,25 @@ static void release(struct pending *p)
 {
     if (p->data && p->free_data)
         p->free_data(p->data);
+    free(p->changes);
     free(p);
+}
+
+// What ike has taken is there for the next one, too.
+static void keep_changes(const struct pending *p)
+{
+    if (!p->ctl->configured) // alone: no ike follows another
+        return;
+    int rc = configured_take(p->ctl->configured, slice_of(p->changes, p->changes_len));
+    if (rc < 0)
+        LOGF(DMN, 0, "what was loaded will not be there again if ike dies: %s", strerror(-rc));
 }
 
 static void finish(struct pending *p, bool ok, const char *text)
 {
     unlink_pending(p); // first: done may ask the next question
+    if (ok && p->changes)
+        keep_changes(p);
     p->done(p, ok, text);
     release(p);
 }
@@ -108,14 +127,69 @@ void ctl_drop(struct pending *p, const char *text)
     finish(p, false, text);
 }
 
+static bool note_changes(struct pending *p, enum msg_type t, const void *m)
+{
+    uint8_t *buf = malloc(IPC_MAX_MESSAGE);
+    struct writer w = writer_of(buf, buf ? IPC_MAX_MESSAGE : 0);
+    msg_write(&w, t, m);
+    p->changes = w.bad ? NULL : realloc(buf, w.len);
+    if (!p->changes)
+        free(buf);
+    p->changes_len = w.len;
+    return p->changes != NULL;
+}
+
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m)
 {
     struct ctl *c = p->ctl;
+    p->room = room;
+    p->held = room == ROOM_IKE && p->ask_again && (c->ike_died || c->replay.active);
+    if (p->held)
+        return;
+    if (room == ROOM_IKE && configured_keeps(t) && !note_changes(p, t, m)) {
+        finish(p, false, "out of memory");
+        return;
+    }
     int r = ipc_send(c->chan[room], t, m);
     if (r == -EMSGSIZE)
         finish(p, false, "too long");
+    else if (r && room == ROOM_IKE && c->ike_died)
+        finish(p, false, IKE_DIED);
     else if (r)
         finish(p, false, "the daemon is ending");
+}
+
+static struct pending *first_held(struct ctl *c)
+{
+    struct pending *first = NULL;
+    for (struct pending *p = c->pending; p; p = p->next) // the newest stands first
+        first = p->held ? p : first;
+    return first;
+}
+
+void ctl_ask_held(struct ctl *c)
+{
+    for (struct pending *p; (p = first_held(c)) != NULL;) {
+        p->held = false;
+        p->ask_again(p);
+    }
+}
+
+// It has died. What it was asked for waits for the next one, or fails.
+static void ike_is_gone(struct ctl *c)
+{
+    struct pending *p = c->pending;
+    replay_end(c);
+    while (p) {
+        bool fails = p->room == ROOM_IKE && !p->ask_again;
+        p->held |= p->room == ROOM_IKE && p->ask_again;
+        struct pending *next = p->next;
+        if (fails) {
+            finish(p, false, IKE_DIED);
+            next = c->pending; // others may have gone or come with it
+        }
+        p = next;
+    }
 }
 
 void ctl_done_simple(struct pending *p, bool ok, const char *text)
@@ -202,6 +276,20 @@ static void shut_down(struct ctl *c)
     loop_stop(c->loop);
 }
 
+static void on_closed(void *ctx, struct ipc_chan *chan);
+
+// The supervisor makes another one: it is no loss of ours.
+static void ike_has_died(struct ctl *c)
+{
+    c->ike_died = true;
+    if (c->lost && c->lost == channels[ROOM_IKE]) {
+        c->lost = NULL;
+        timer_stop(c->loop, &c->alone);
+    }
+    if (!c->chan[ROOM_IKE])
+        ike_is_gone(c);
+}
+
 // A room that died is there again.
 static void connect_again(struct ctl *c, enum room room, int fd)
 {
@@ -209,9 +297,26 @@ static void connect_again(struct ctl *c, enum room room, int fd)
         close(fd);
         return;
     }
-    ipc_close(c->chan[room]);
+    if (room == ROOM_IKE && c->chan[room])
+        on_closed(c, c->chan[room]);
+    else
+        ipc_close(c->chan[room]);
     if (ctl_connect(c, room, fd) < 0)
         close(fd);
+}
+
+// Which room goes by that number: of ike, behind its channel, that it is to be given what it had.
+static void take_pid(struct ctl *c, const struct msg_ROOM_PID *m)
+{
+    if (m->room >= ROOM_COUNT)
+        return;
+    c->pid[m->room] = (pid_t)m->pid;
+    if (m->room != ROOM_IKE)
+        return;
+    if (!m->pid)
+        ike_has_died(c);
+    else if (c->chan[ROOM_IKE])
+        replay_begin(c, m->pid);
 }
 
 static void from_supervisor(struct ctl *c, enum msg_type t, const union msg *m)
@@ -219,10 +324,7 @@ static void from_supervisor(struct ctl *c, enum msg_type t, const union msg *m)
     switch (t) {
     case MSG_CHANNEL: connect_again(c, (enum room)m->CHANNEL.room, ipc_take_fd(c->chan[ROOM_SUPER])); break;
     case MSG_GO: recover_begin(c, serve); break;
-    case MSG_ROOM_PID:
-        if (m->ROOM_PID.room < ROOM_COUNT)
-            c->pid[m->ROOM_PID.room] = (pid_t)m->ROOM_PID.pid;
-        break;
+    case MSG_ROOM_PID: take_pid(c, &m->ROOM_PID); break;
     case MSG_SHUTDOWN: shut_down(c); break;
     case MSG_SETTINGS:
         if (m->SETTINGS.settings.len == sizeof(c->settings))
@@ -292,9 +394,6 @@ static void lose_listener(void *ctx)
 
 static void on_closed(void *ctx, struct ipc_chan *chan)
 {
-    static const char *const channels[ROOM_COUNT] = {[ROOM_IKE] = "the channel to ike",
-                                                     [ROOM_KEYS] = "the channel to keys",
-                                                     [ROOM_PATH] = "the channel to path"};
     struct ctl *c = ctx;
     for (int r = 0; r < ROOM_COUNT; r++) {
         if (c->chan[r] != chan)
@@ -303,6 +402,8 @@ static void on_closed(void *ctx, struct ipc_chan *chan)
         ipc_close(chan);
         if (r == ROOM_SUPER)
             loop_stop(c->loop);
+        else if (r == ROOM_IKE && c->ike_died)
+            ike_is_gone(c);
         else if (channels[r])
             lose(c, channels[r]);
     }
@@ -354,6 +455,16 @@ void ctl_keep(struct ctl *c, struct ctl_kept *k)
     ctl_kept_counters(c);
 }
 
+int ctl_configure(struct ctl *c, int fd)
+{
+    struct configured *k = configured_open(fd);
+    if (!k)
+        return fd < 0 ? fd : -ENOMEM;
+    configured_close(c->configured);
+    c->configured = k;
+    return 0;
+}
+
 void ctl_free(struct ctl *c)
 {
     log_set_sink(NULL, NULL);
@@ -363,6 +474,7 @@ void ctl_free(struct ctl *c)
         release(p);
     }
     timer_stop(c->loop, &c->recover.again);
+    replay_end(c);
     timer_stop(c->loop, &c->alone);
     server_free(c->server);
     if (c->listener >= 0)
@@ -374,6 +486,7 @@ void ctl_free(struct ctl *c)
     leases_close(c->leases);
     ctl_free_counters(c);
     kept_free(c->kept);
+    configured_close(c->configured);
     free(c);
 }
 
@@ -409,7 +522,7 @@ int ctl_main(const struct child_env *env)
         return status;
     }
     c->listener = env->sock_vici;
-    if (take_over(c, env->kept) < 0 || remember(c) < 0) {
+    if (take_over(c, env->kept) < 0 || ctl_configure(c, env->configured) < 0 || remember(c) < 0) {
         ctl_free(c);
         loop_free(l);
         return status;

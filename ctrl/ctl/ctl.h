@@ -39,6 +39,12 @@ struct pending {
     void (*free_data)(void *data); // called with data, where both are set, when the question ends
     int control_level;             // log lines up to this level go to cmd as control-log events; -1: none
     struct timer deadline;
+    enum room room; // that was asked
+    // It waits for an ike that has died, and is asked then; NULL: it fails when that dies.
+    void (*ask_again)(struct pending *p);
+    bool held;        // ... so it does
+    uint8_t *changes; // what ike keeps when it says yes (configured.h), and nobody else; NULL: nothing
+    size_t changes_len;
     uint64_t more; // done: the answer was a page, and this is where the next one begins; 0: it was the last
     void (*message)(struct pending *p, enum msg_type t, const union msg *m);
     void (*done)(struct pending *p, bool ok, const char *text);
@@ -82,6 +88,16 @@ struct sweep {
     const char *blind;   // why not all of these names are known: not in this run; or NULL
 };
 
+struct replay { // replay.h
+    bool active;
+    uint32_t pid;                  // of the ike that is given everything
+    unsigned asked;                // what it has not answered
+    unsigned refused;              // what it has not taken
+    uint64_t record;               // of configured.h: up to which it has been told,
+    bool records_told;             // ... all of them,
+    const struct conn_entry *told; // and this connection, with those before it; NULL: none
+    struct timer again;
+};
 struct recover { // recover.h
     void (*done)(struct ctl *c, const char *fault);
     struct timer again;
@@ -93,7 +109,9 @@ struct ctl {
     struct loop *loop;
     struct ctl_kept *kept;
     struct recover recover;
-    int listener; // where VICI is served, until it is; -1
+    struct replay replay;
+    struct configured *configured; // what ike alone holds
+    int listener;                  // where VICI is served, until it is; -1
     bool serving;
     struct server *server;
     struct settings settings;
@@ -120,6 +138,7 @@ struct ctl {
     struct msg_LISTEN listen;          // as the other rooms have been told
     int status;
     bool stopping;
+    bool ike_died;                    // and another one comes
     const char *lost;                 // what it cannot have back; NULL: nothing
     struct timer alone;               // since then
     uint8_t conn_wire[CONN_WIRE_MAX]; // the connection that is being loaded, and no longer
@@ -131,11 +150,14 @@ void ctl_free(struct ctl *c);
 int ctl_connect(struct ctl *c, enum room room, int fd);
 // In place of what it has known so far; takes k over.
 void ctl_keep(struct ctl *c, struct ctl_kept *k);
+// Likewise, of what ike was given by the last one: takes the descriptor over. 0 or -errno.
+int ctl_configure(struct ctl *c, int fd);
 // A new question; NULL when there are too many (cmd has then been answered). Put p->req into the message and
 // call ctl_send.
 struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms); // 0: no time-out
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m);
 void ctl_drop(struct pending *p, const char *text); // ends it with a failure, unsent
+void ctl_ask_held(struct ctl *c); // ike is there again: what waits for it is asked, in its order
 // The other rooms hear whether anybody takes what they log and tell, where that has changed.
 void ctl_listen(struct ctl *c);
 // The usual end of a command: success, or the text as its error.
@@ -213,6 +235,7 @@ bool ctl_under_way(const struct ctl *c, const char *name); // ike has not answer
 struct conn_entry *ctl_new_conn(const struct conn_config *cfg, struct slice wire);
 bool ctl_conn_is(struct ctl *c, const struct msg_CONN_IS *m); // ike has it; false: malformed, or no memory
 bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out); // conn_clear it; false: no memory
+void ctl_conn_lost(struct ctl *c, const char *name);                     // ike does not take it any more
 void ctl_free_conns(struct ctl *c);
 // ---- sweep.c
 void ctl_sweep_load(struct ctl *c, const struct command *cmd); // a client new to it begins with the whole

@@ -523,13 +523,15 @@ static void drop_all(struct fetch *f)
     }
 }
 
-// A room that died is there again: ctl, as without ike this one ends too.
+// A room that died is there again: what the last ike asked for nobody waits for.
 static void attach_again(struct fetch *f, enum room room, int fd)
 {
-    if (room != ROOM_CTL) {
+    if (room != ROOM_CTL && room != ROOM_IKE) {
         close(fd);
         return;
     }
+    if (room == ROOM_IKE)
+        drop_all(f);
     ipc_close(f->chan[room]);
     if (fetch_attach(f, room, fd) < 0)
         close(fd);
@@ -555,7 +557,7 @@ static void on_closed(void *ctx, struct ipc_chan *c)
         f->chan[room] = NULL;
         if (room == ROOM_IKE)
             drop_all(f);
-        if (room != ROOM_CTL) // of no use without it; the supervisor makes it anew, with all of its channels
+        if (room == ROOM_SUPER)
             loop_stop(f->loop);
     }
     ipc_close(c);

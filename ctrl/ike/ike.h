@@ -130,7 +130,7 @@ struct ike {
     struct fragment_pool fragments[2]; // of peers, and of those that have not said who they are
     uint8_t secrets[2][32];            // cookies: the current one and the one before
     uint8_t secret_version;
-    uint64_t secret_at, peer_salt;
+    uint64_t secret_at, peer_salt, conn_salt;
     struct log_limit log_limit; // what strangers may write
     uint64_t error_at;          // unauthenticated error answers: at most a few a second
     unsigned error_count;

@@ -82,7 +82,7 @@ static bool name_parts(const struct ike *ike, struct conn *c, size_t len)
     if (!buf)
         return false;
     conn_peer_write(&w, &c->cfg);
-    c->peer = w.bad ? 0 : hash_bytes(ike->peer_salt, buf, w.len);
+    c->peer = w.bad ? 0 : hash_bytes(ike->conn_salt, buf, w.len);
     part.name = "";
     part.child_count = 0;
     w = writer_of(buf, len);

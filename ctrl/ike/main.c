@@ -233,6 +233,8 @@ int ike_main(const struct child_env *env)
     struct loop *l = loop_new();
     self.ike = l ? ike_new(l, env->settings, &net) : NULL;
     int rc = self.ike ? 0 : l ? -ENOMEM : -errno;
+    if (!rc)
+        ike_follow(self.ike, env->life, env->conn_salt);
     for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
         if (env->chan[peers[i]] >= 0)
             rc = ike_attach(self.ike, peers[i], env->chan[peers[i]]);

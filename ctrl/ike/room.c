@@ -217,8 +217,18 @@ struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *
         free(ike);
         return NULL;
     }
+    ike->conn_salt = ike->peer_salt;
     log_limit_init(&ike->log_limit, l, ike->peer_salt);
     return ike;
+}
+
+// path knows what the last ones made by number, and there are more numbers than one of them takes.
+void ike_follow(struct ike *ike, uint32_t life, uint64_t conn_salt)
+{
+    enum { LIFE_AT = 24, LIVES = 256 };
+    ike->next_id = ike->next_child = ike->next_policy = life % LIVES << LIFE_AT;
+    if (conn_salt)
+        ike->conn_salt = conn_salt;
 }
 
 int ike_attach(struct ike *ike, enum room peer, int fd)

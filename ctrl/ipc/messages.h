@@ -13,11 +13,12 @@
 #define MSG_READY_FIELDS(F)       F(U8, room, 0)                                   // child -> supervisor: I serve
 #define MSG_GO_FIELDS(F)          F(U8, unused, 0)                                 // supervisor -> ctl: all rooms are ready, or were when this one was started again
 #define MSG_SERVING_FIELDS(F)     F(U8, unused, 0)                                 // ctl -> supervisor: VICI is open
+#define MSG_WHOLE_FIELDS(F)       F(U32, pid, 0)                                   // ctl -> supervisor: that ike has been given all that the last one had
 #define MSG_SHUTDOWN_FIELDS(F)    F(U8, soon, 0) F(U8, orderly, 0)                 // supervisor -> child; ike answers after its DELETEs. soon: path goes on till the next. orderly: nothing has failed
 #define MSG_SHUTDOWN_DONE_FIELDS(F) F(U8, room, 0)                                 // child -> supervisor
 #define MSG_RELOAD_FIELDS(F)      F(U32, req, 0)                                   // ctl -> supervisor: reread the settings file
 #define MSG_SETTINGS_FIELDS(F)    F(BLOB, settings, 0)                             // supervisor -> children: struct settings, same binary
-#define MSG_ROOM_PID_FIELDS(F)    F(U8, room, 0) F(U32, pid, 0)                       // supervisor -> ctl, metrics: when all are ready, and when one was started again
+#define MSG_ROOM_PID_FIELDS(F)    F(U8, room, 0) F(U32, pid, 0)                       // supervisor -> ctl, metrics: when all are ready, and when one was started again; pid 0: it has died, and will be
 #define MSG_CHANNEL_FIELDS(F)     F(U8, room, 0)                                   // supervisor -> child: a new channel to that room, which was started again; in place of the one before
 #define MSG_PING_FIELDS(F)        F(U32, number, 0)                                // supervisor -> child: does your loop turn?
 #define MSG_PONG_FIELDS(F)        F(U32, number, 0)                                // child -> supervisor: it does; the channel itself answers
@@ -249,6 +250,7 @@
     X(READY, FROM_ALL(SUPER)) \
     X(GO, AT(SUPER, CTL)) \
     X(SERVING, AT(CTL, SUPER)) \
+    X(WHOLE, AT(CTL, SUPER)) \
     X(SHUTDOWN, TO_ALL(SUPER)) \
     X(SHUTDOWN_DONE, FROM_ALL(SUPER)) \
     X(RELOAD, AT(CTL, SUPER)) \

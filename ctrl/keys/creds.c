@@ -63,6 +63,18 @@ static void tell_ike(struct keys *k, struct slice id, bool have)
     ipc_send(k->chan[ROOM_IKE], MSG_KEY_HAVE, &(struct msg_KEY_HAVE){.id = id, .have = have});
 }
 
+static bool tell_key(void *ctx, const uint8_t id[PRIVATE_ID], enum cr_key_type type)
+{
+    (void)type;
+    tell_ike(ctx, slice_of(id, PRIVATE_ID), true);
+    return true;
+}
+
+void keys_tell_ike_all(struct keys *k)
+{
+    (void)private_list(k->privates, 0, tell_key, k);
+}
+
 static void key_load(struct keys *k, struct ipc_chan *c, const struct msg_KEY_LOAD *m)
 {
     uint8_t id[PRIVATE_ID];

@@ -334,6 +334,8 @@ static void attach_again(struct keys *k, enum room room, int fd)
         closed(k, k->chan[room]);
     if (keys_attach(k, room, fd) < 0)
         close(fd);
+    else if (room == ROOM_IKE)
+        keys_tell_ike_all(k);
 }
 
 static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
@@ -353,9 +355,13 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
     }
 }
 
+// What path still installs is for nobody: its answer would be taken for one of the next ike's.
 static void forget_ike(struct keys *k)
 {
+    struct table_node *w;
     struct table_one *n;
+    while ((w = table_pop(&k->installs)) != NULL)
+        free(w);
     kex_forget_all(&k->kex);
     keys_ticket_free(k, false);
     while ((n = table_pop_one(&k->ikes)) != NULL)

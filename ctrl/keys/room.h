@@ -115,5 +115,6 @@ void keys_ticket_free(struct keys *k, bool given); // that were got; given: thos
 
 // ---- creds.c
 void keys_from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m); // from ctl
+void keys_tell_ike_all(struct keys *k); // another ike: which private keys there are
 
 #endif

@@ -21,10 +21,11 @@ enum room {
 };
 
 // Whose end is not the daemon's: it is started again, and its neighbours are given a new channel to it
-// (CHANNEL). Those must do without it meanwhile. ctl asks for what it had (ctrl/ctl/recover.h).
+// (CHANNEL). Those must do without it meanwhile. ctl asks for what it had (ctrl/ctl/recover.h), and gives ike
+// what that had (ctrl/ctl/replay.h): of these two one must live.
 static inline bool room_comes_again(enum room r)
 {
-    return r == ROOM_CTL || r == ROOM_FETCH || r == ROOM_METRICS;
+    return r == ROOM_CTL || r == ROOM_IKE || r == ROOM_FETCH || r == ROOM_METRICS;
 }
 // Whether there is one at all.
 static inline bool room_is_wanted(enum room r, const struct settings *s)
@@ -61,6 +62,9 @@ struct child_env {
     int sock_ah, sock_ah6; // as sock_esp and sock_esp6, IPPROTO_AH; -1: where those are
     int sock_metrics;      // metrics: listens
     int sock_vici, kept;   // ctl: listens; what outlives it (ctrl/ctl/kept.h)
+    int configured;        // ctl: likewise, for ike (ctrl/ctl/configured.h)
+    uint32_t life;         // ike: how often it has been started before
+    uint64_t conn_salt;    // ike: of the names that it has for peers toward path, in each of its lives
     int run_lock;          // held for as long as it runs; -1: none
 };
 // Each runs its loop until its supervisor channel closes or says SHUTDOWN; returns the exit status.

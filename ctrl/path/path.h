@@ -132,6 +132,7 @@ struct child {                // what a packet meets first
     bool ah, on_card;
     uint8_t inner;          // ESP_FAMILY_* that may be inside
     uint16_t keymat;        // octets of one direction
+    bool survivor;          // the ike that made it has died (survivors.c)
     uint32_t carried, load; // see busiest.c
     uint32_t size;          // octets of this: it is wiped
     uint32_t keys_req;      // RESULT due to keys
@@ -244,6 +245,7 @@ struct virtual_ips {
     struct virtual_ip {
         struct addr a;
         unsigned users; // IKE SAs
+        bool kept;      // for those that outlived their ike, too
         bool put;       // by us: install_virtual_ip may have changed since
     } ip[PATH_VIRTUAL_MAX];
 };
@@ -268,6 +270,8 @@ struct path {
     // By card_close: the process ends beneath a thread that still opens a card.
     bool thread_left;
     struct child *children;
+    uint32_t survivors; // of them
+    uint64_t survivors_until;
     struct reason *reason; // the last one that was told
     struct hash by_spi, by_id;
     struct spd spd;
@@ -369,6 +373,13 @@ void limit_job(struct child *c, const struct esp_job *j); // what the engine say
 void limit_count(struct half *h, uint32_t octets, uint64_t seq); // sealed or opened
 void limit_forged(struct half *h);
 void limits_left(const struct half *h, struct esp_sa_params *s); // for an engine that counts from zero
+
+// survivors.c
+void survivors_begin(struct path *p);                 // another ike is there
+void survivors_ask(struct path *p, const char *conn); // it has loaded that connection
+void survivors_look(struct path *p);                  // now and then
+void virtual_hold(struct path *p);                    // virtual_ip.c: as long as they are there
+void virtual_let_go(struct path *p);
 
 // idle.c
 void idle_start(struct path *p, struct child *c); // it is installed

@@ -21,16 +21,26 @@ static void shut_down(struct path *p, const struct msg_SHUTDOWN *m)
         loop_stop(p->loop);
 }
 
+static struct ipc_chan **slot(struct path *p, enum room peer)
+{
+    return peer == ROOM_SUPER ? &p->super
+           : peer == ROOM_CTL ? &p->ctl
+           : peer == ROOM_IKE ? &p->ike
+                              : &p->keys;
+}
+
 // A room that died is there again.
 static void attach_again(struct path *p, enum room room, int fd)
 {
-    if (room != ROOM_CTL) {
+    if (room != ROOM_CTL && room != ROOM_IKE) {
         close(fd);
         return;
     }
-    ipc_close(p->ctl);
+    ipc_close(*slot(p, room));
     if (path_attach(p, room, fd) < 0)
         close(fd);
+    else if (room == ROOM_IKE)
+        survivors_begin(p);
 }
 
 static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
@@ -91,14 +101,6 @@ struct path *path_new(struct loop *l, const struct child_env *env)
     return p;
 }
 
-static struct ipc_chan **slot(struct path *p, enum room peer)
-{
-    return peer == ROOM_SUPER ? &p->super
-           : peer == ROOM_CTL ? &p->ctl
-           : peer == ROOM_IKE ? &p->ike
-                              : &p->keys;
-}
-
 int path_attach(struct path *p, enum room peer, int fd)
 {
     static const struct ipc_handler handler = {on_message, on_closed};
@@ -134,6 +136,7 @@ static void scan(struct timer *t)
 {
     struct path *p = t->ctx;
     card_scan(p);
+    survivors_look(p);
     timer_set(p->loop, t, loop_now(p->loop) + SCAN_MS);
 }
 

@@ -69,6 +69,7 @@ static void unlink_child(struct path *p, struct child *c)
     sadb_slot(p, &c->in, false);
     sadb_slot(p, &c->out, false);
     p->of_mode[c->c.hw_offload]--;
+    p->survivors -= c->survivor;
     *c->at = c->next;
     if (c->next)
         c->next->at = c->at;

@@ -345,6 +345,8 @@ void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
     if (rc < 0)
         LOGF(KNL, 0, "policies of %s: %s: %s", m->conn, err.field, err.text);
     ipc_result(p->ike, m->req, rc == 0, "%s%s%s", err.field, rc ? ": " : "", err.text);
+    if (rc == 0)
+        survivors_ask(p, m->conn);
 }
 
 void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m)

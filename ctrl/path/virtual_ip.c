@@ -60,20 +60,41 @@ void virtual_add(struct path *p, const struct msg_VIRTUAL_ADD *m)
                rc ? strerror(-rc) : "");
 }
 
-void virtual_del(struct path *p, const struct msg_VIRTUAL_DEL *m)
+static void take_away(struct path *p, struct virtual_ip *ip)
 {
     struct virtual_ips *v = &p->virtual;
-    struct virtual_ip *ip = find(v, &m->address);
+    struct virtual_ip was = *ip;
     char text[64];
-    if (!ip || --ip->users)
-        return;
-    bool was_put = ip->put;
     *ip = v->ip[--v->count];
     sources(p);
-    int rc = was_put ? p->kernel->ops->address(p->kernel, &m->address, false) : 0;
+    int rc = was.put ? p->kernel->ops->address(p->kernel, &was.a, false) : 0;
     if (rc)
-        LOGF(KNL, 0, "virtual IP %s cannot be taken away: %s", addr_print(&m->address, text, sizeof(text)),
+        LOGF(KNL, 0, "virtual IP %s cannot be taken away: %s", addr_print(&was.a, text, sizeof(text)),
              strerror(-rc));
+}
+
+void virtual_del(struct path *p, const struct msg_VIRTUAL_DEL *m)
+{
+    struct virtual_ip *ip = find(&p->virtual, &m->address);
+    if (ip && ip->users && !--ip->users && !ip->kept)
+        take_away(p, ip);
+}
+
+void virtual_hold(struct path *p)
+{
+    for (unsigned i = 0; i < p->virtual.count; i++) {
+        p->virtual.ip[i].kept = true;
+        p->virtual.ip[i].users = 0;
+    }
+}
+
+void virtual_let_go(struct path *p)
+{
+    for (unsigned i = p->virtual.count; i-- > 0;) {
+        p->virtual.ip[i].kept = false;
+        if (!p->virtual.ip[i].users)
+            take_away(p, &p->virtual.ip[i]);
+    }
 }
 
 void virtual_again(struct path *p)

@@ -114,6 +114,7 @@ struct child_env children_env(enum room room, const struct channels *c, const st
                             .sock_metrics = -1,
                             .sock_vici = -1,
                             .kept = -1,
+                            .configured = -1,
                             .run_lock = s->run_lock};
     memcpy(env.chan, c->fd[room], sizeof(env.chan));
     for (size_t i = 0; i < SETTINGS_MAX_WORKERS - 1; i++)
@@ -123,12 +124,14 @@ struct child_env children_env(enum room room, const struct channels *c, const st
         env.sock_ike_nat_t = s->ike_nat_t;
         env.sock_ike6 = s->ike6;
         env.sock_ike6_nat_t = s->ike6_nat_t;
+        env.conn_salt = s->conn_salt;
     }
     if (room == ROOM_METRICS)
         env.sock_metrics = s->metrics;
     if (room == ROOM_CTL) {
         env.sock_vici = s->vici;
         env.kept = s->kept;
+        env.configured = s->configured;
     }
     if (room == ROOM_PATH) {
         env.tun = s->tun;
@@ -168,7 +171,7 @@ static int close_all_but(const struct child_env *env, int program)
                        env->sock_esp,        env->sock_send,      env->sock_ike6,  env->sock_ike6_nat_t,
                        env->sock_esp6_nat_t, env->sock_esp6,      env->sock_send6, env->sock_ah,
                        env->sock_ah6,        env->sock_metrics,   env->sock_vici,  env->kept,
-                       env->run_lock};
+                       env->configured,      env->run_lock};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
     for (size_t i = 0; i < SETTINGS_MAX_WORKERS - 1; i++) {
@@ -331,8 +334,8 @@ int children_start(pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels
     return rc;
 }
 
-int children_start_again(enum room room, pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels *c,
-                         const struct socket_set *s, const struct daemon_config *config,
+int children_start_again(enum room room, uint32_t life, pid_t pid[ROOM_COUNT], int words[ROOM_COUNT],
+                         struct channels *c, const struct socket_set *s, const struct daemon_config *config,
                          struct esp_error *err)
 {
     struct room_start start = {.parent = getpid(),
@@ -342,6 +345,7 @@ int children_start_again(enum room room, pid_t pid[ROOM_COUNT], int words[ROOM_C
     int program = room_program(err), rc = program < 0 ? program : channels_open_of(c, room, err);
     if (rc == 0) {
         start.env = children_env(room, c, s, &config->settings);
+        start.env.life = life;
         memcpy(start.env.pid, pid, sizeof(start.env.pid));
         rc = start_one(&start, program, &pid[room], &words[room], err);
         for (int other = 0; other < ROOM_COUNT; other++) {

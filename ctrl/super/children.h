@@ -24,9 +24,10 @@ void channels_close(struct channels *c, enum room keep);   // all but keep's end
 int children_start(pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels *c,
                    const struct socket_set *s, const struct daemon_config *config, struct esp_error *err);
 // Starts one of them again, with channels of its own: both ends of each are in *c, and only those to the
-// neighbours are left open here, which they have to be handed.
-int children_start_again(enum room room, pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels *c,
-                         const struct socket_set *s, const struct daemon_config *config,
+// neighbours are left open here, which they have to be handed. life: how often that was done, this time
+// included.
+int children_start_again(enum room room, uint32_t life, pid_t pid[ROOM_COUNT], int words[ROOM_COUNT],
+                         struct channels *c, const struct socket_set *s, const struct daemon_config *config,
                          struct esp_error *err);
 // In a process that room_is_one: takes its rights off and runs the room; returns its exit status.
 int children_run(const struct room_start *start);

@@ -2,10 +2,18 @@
 // The supervisor's loop: signals, the channels to the rooms, and the way down. On SIGTERM `ike` says goodbye
 // to its peers first, then the others end; all of it within two seconds. A room that dies unasked takes the
 // daemon down, with exit status 1: what policy protects stays blocked by what `path` has put into the kernel.
-// Those that hold nothing which cannot be had again, `ctl`, `fetch` and `metrics`, may die alone
+// Those that hold nothing which cannot be had again, `ctl`, `ike`, `fetch` and `metrics`, may die alone
 // (room_comes_again): tunnels go on, and it is started again, later each time that it dies. Its neighbours
-// are handed the other ends of its new channels. The socket that `ctl` serves is ours, so that whoever asks
+// are handed the other ends of its new channels. The sockets that they serve are ours, so that whoever asks
 // meanwhile waits.
+//
+// The second life of `ike`. What it had of the configuration `ctl` gives to the next one (ctrl/ctl/replay.h)
+// and says when that is all of it (WHOLE); until then there is one copy, and `ctl` may not die. `keys`
+// forgets what it held for it, and tells of its private keys again. IKE SAs are gone, as their keys are;
+// their CHILD SAs stay in `path` and carry traffic (ctrl/path/survivors.c): `path` asks for each loaded
+// policy that has one, so that the next `ike` makes a new IKE SA, with INITIAL_CONTACT, and when the new
+// CHILD SA is in place the old one ends. Numbers of SAs and policies go on in another range (ike_follow), as
+// `path` has those of the last life still.
 #include "ctrl/super/supervise.h"
 
 #include <errno.h>
@@ -45,6 +53,9 @@ struct super {
     bool ready[ROOM_COUNT];
     struct socket_set *sockets;
     struct again again[ROOM_COUNT];
+    uint32_t lives[ROOM_COUNT]; // how often it was started again
+    bool ctl_serves;            // it has all of the configuration
+    bool ike_whole;             // likewise
     struct timer start_again[ROOM_COUNT];
     struct watchdog watchdog;
     struct timer beat; // of the watchdog
@@ -144,8 +155,21 @@ static bool any_left(const struct super *s)
     return false;
 }
 
+// Of ctl and ike one has what the other needs.
+static bool may_come_again(const struct super *s, enum room room)
+{
+    bool other = room == ROOM_CTL ? s->ike_whole : room == ROOM_IKE ? s->ctl_serves : true;
+    return s->phase == SERVING && room_comes_again(room) && other;
+}
+
 static void come_again(struct super *s, enum room room)
 {
+    if (room == ROOM_CTL)
+        s->ctl_serves = false;
+    if (room == ROOM_IKE) {
+        s->ike_whole = false; // and ctl knows that it is not its channel alone that is gone
+        ipc_send(s->chan[ROOM_CTL], MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_IKE});
+    }
     uint64_t now = loop_now(s->loop), ms = again_after(&s->again[room], now);
     LOGF(DMN, 0, "%s is started again in %llu ms; the others go on", room_name(room), (unsigned long long)ms);
     timer_set(s->loop, &s->start_again[room], now + ms);
@@ -164,7 +188,7 @@ static int join_again(struct super *s, enum room room, const struct channels *c)
         rc = -errno;
         close(own);
     }
-    for (int other = ROOM_CTL; other < ROOM_COUNT; other++) {
+    for (int other = ROOM_COUNT - 1; other >= ROOM_CTL; other--) { // ctl comes last: by then the others know
         int sent = c->fd[other][room] < 0 ? 0 : ipc_send_channel(s->chan[other], room, c->fd[other][room]);
         rc = sent < 0 && s->chan[other] ? sent : rc;
     }
@@ -187,12 +211,14 @@ static void start_again(struct timer *t)
     struct esp_error err = {0};
     int rc = room == ROOM_CTL ? sockets_renew_vici(s->sockets, &s->config->settings, &err) : 0;
     if (rc >= 0)
-        rc = children_start_again(room, s->pid, s->words, &c, s->sockets, s->config, &err);
+        rc =
+            children_start_again(room, s->lives[room] + 1, s->pid, s->words, &c, s->sockets, s->config, &err);
     if (rc < 0) {
         LOGF(DMN, 0, "%s: %s", err.field, err.text);
         come_again(s, room);
         return;
     }
+    s->lives[room]++;
     again_started(&s->again[room], loop_now(s->loop));
     watchdog_joined(&s->watchdog, room);
     rc = join_again(s, room, &c);
@@ -232,7 +258,7 @@ static void room_ended(struct super *s, enum room room, int status)
         LOGF(DMN, 0, "%s ended %swith status %d", room_name(room), asked ? "" : "unasked ", code);
     if (code == FILTER_STATUS) // that is between the two
         code = EXIT_FAILURE;
-    if (room_comes_again(room) && s->phase == SERVING) {
+    if (may_come_again(s, room)) {
         come_again(s, room);
         return;
     }
@@ -279,10 +305,10 @@ static bool lives(struct super *s, enum room room)
     if (s->pid[room] <= 0 || watchdog_lives(&s->watchdog, room, &ms))
         return true;
     if (s->watchdog.missed[room] == MOST_MISSED) {
+        bool again = may_come_again(s, room);
         LOGF(DMN, 0, "%s has not answered for %lu ms%s", room_name(room), (unsigned long)ms,
-             room_comes_again(room) ? ", killed"
-                                    : ": the service manager is told nothing more until it does");
-        if (room_comes_again(room))
+             again ? ", killed" : ": the service manager is told nothing more until it does");
+        if (again)
             kill(s->pid[room], SIGKILL);
     }
     return false;
@@ -365,7 +391,7 @@ static void room_ready_again(struct super *s, enum room from)
 {
     if (from == ROOM_CTL)
         ipc_send(s->chan[ROOM_CTL], MSG_GO, &(struct msg_GO){0});
-    else
+    else if (from != ROOM_IKE) // which has nothing yet
         LOGF(DMN, 1, "%s serves again", room_name(from));
 }
 
@@ -395,8 +421,13 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     } else if (t == MSG_READY && room_comes_again(from)) {
         room_ready_again(s, from);
     } else if (t == MSG_SERVING && from == ROOM_CTL && s->phase != STARTING) {
+        s->ctl_serves = true;
         LOGF(DMN, 1, "%s serves again", room_name(from));
+    } else if (t == MSG_WHOLE && from == ROOM_CTL && m->WHOLE.pid == (uint32_t)s->pid[ROOM_IKE]) {
+        s->ike_whole = true;
+        LOGF(DMN, 1, "%s serves again", room_name(ROOM_IKE));
     } else if (t == MSG_SERVING && from == ROOM_CTL) {
+        s->ctl_serves = s->ike_whole = true;
         s->phase = SERVING;
         timer_stop(s->loop, &s->timer);
         log_announce(s->announce, "ready");
@@ -424,7 +455,7 @@ static void on_closed(void *ctx, struct ipc_chan *c)
             continue;
         s->chan[r] = NULL;
         ipc_close(c);
-        if (room_comes_again((enum room)r) && s->phase == SERVING) {
+        if (may_come_again(s, (enum room)r)) {
             if (s->pid[r] > 0) // its end, which is told by its pid, must come
                 kill(s->pid[r], SIGKILL);
             return;

@@ -5,9 +5,11 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ctrl/ctl/configured.h"
 #include "ctrl/ctl/kept.h"
 #include "ctrl/ctl/listen.h"
 #include "ctrl/super/sockets.h"
@@ -17,6 +19,11 @@ int sockets_open_ctl(struct socket_set *s, const struct settings *st, struct esp
     s->kept = kept_new();
     if (s->kept < 0)
         return esp_fail(err, s->kept, "ctl's memory", "%s", strerror(-s->kept));
+    s->configured = configured_new();
+    if (s->configured < 0)
+        return esp_fail(err, s->configured, "the configuration's memory", "%s", strerror(-s->configured));
+    if (getrandom(&s->conn_salt, sizeof(s->conn_salt), 0) != sizeof(s->conn_salt))
+        return esp_fail(err, -EIO, "random octets", "%s", strerror(errno));
     s->vici = vici_listen(st->vici_uri, st->vici_insecure, err);
     if (s->vici < 0)
         return s->vici;

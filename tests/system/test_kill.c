@@ -282,6 +282,148 @@ static void test_two_that_come_again_die_together(void **state)
     assert_true(flow_is_clean(&flow));
 }
 
+// ---- ike, which comes again with what ctl has, and makes its IKE SAs anew
+
+struct anew {
+    uint64_t spi_i, spi_r; // of the one that is gone
+};
+
+static bool is_anew(void *ctx)
+{
+    const struct anew *a = ctx;
+    struct vici_sas sas;
+    return rig_sas(&rig, WEST, &sas) && sas.count == 1 && sas.children_count == 1 &&
+           strcmp(sas.sa[0].state, "ESTABLISHED") == 0 &&
+           (sas.sa[0].spi_i != a->spi_i || sas.sa[0].spi_r != a->spi_r);
+}
+
+static void same_lists(const struct picture *a, const struct picture *b)
+{
+    for (unsigned i = 0; i < LISTS; i++)
+        if (strcmp(a->text[i], b->text[i]) != 0)
+            fail_msg("swanctl %s was:\n%s\nand is:\n%s", lists[i], a->text[i], b->text[i]);
+}
+
+// From the kill until its IKE SA is there, in ms.
+static double ike_comes_again(void)
+{
+    struct vici_sas sas;
+    struct since over = {.text = "it has a successor"};
+    assert_true(rig_sas(&rig, WEST, &sas) && sas.count == 1);
+    struct anew a = {sas.sa[0].spi_i, sas.sa[0].spi_r};
+    over.count = logged(over.text);
+    uint64_t from = mono_us();
+    comes_again("ike");
+    assert_true(wait_for(is_anew, &a, PATIENCE_MS));
+    double ms = (double)(mono_us() - from) / 1e3;
+    assert_true(wait_for(logged_more, &over, PATIENCE_MS));
+    return ms;
+}
+
+static void test_ike_dies_and_packets_go_on(void **state)
+{
+    (void)state;
+    static struct picture before, after;
+    struct rig_options o = options();
+    double ms = 0;
+    o.side[WEST].sections = OTHERS("30s");
+    start(&o, RATE);
+    see(&before);
+    for (unsigned i = 0; i < 3; i++) {
+        ms = ike_comes_again();
+        see(&after);
+        same_lists(&before, &after);
+    }
+    assert_true(rig_rekey(&rig, WEST, REKEY_CHILD, 0));
+    assert_true(rig_at_rest(&rig, NULL)); // the peer has let go of those before
+    finish("ike killed, three times");
+    row("ike, three times", "IKE SAs are made anew, packets go on", "%.0f ms", ms);
+}
+
+static void test_ike_dies_and_the_card_goes_on(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    char out[TEXT];
+    o.card = true;
+    o.side[WEST].hw_offload = "auto";
+    start(&o, CARD_RATE);
+    double ms = ike_comes_again();
+    assert_true(rig_at_rest(&rig, NULL));
+    ask(out, "--list-sas --raw");
+    assert_non_null(strstr(out, "offload=card"));
+    finish("ike killed, with the card");
+    row("ike, with the card", "IKE SAs are made anew, packets go on", "%.0f ms", ms);
+}
+
+// Of the two one has what the other needs.
+static void test_ike_and_ctl_die_together_and_the_daemon_ends(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    struct death d;
+    start(&o, RATE);
+    pid_t ctl = room_pid(&rig.lab.west, "ctl");
+    assert_true(ctl > 0 && kill(ctl, SIGKILL) == 0);
+    assert_true(death_takes_all(&rig.lab.west, "ike", &d));
+    assert_true(WIFEXITED(d.status) && WEXITSTATUS(d.status) == 1);
+    assert_true(death_blocks(&rig.lab.west) > 0);
+    assert_true(rig_start_again(&rig, WEST));
+    assert_true(rig_at_rest(&rig, NULL));
+    finish("ike and ctl killed");
+}
+
+enum { PEERS = 100 };
+static const char *peers(int side)
+{
+    static char text[2][PEERS * 400];
+    size_t n = 0;
+    n += (size_t)snprintf(text[side], sizeof(text[side]), "connections {\n");
+    for (unsigned i = 0; i < PEERS; i++)
+        n += (size_t)snprintf(
+            text[side] + n, sizeof(text[side]) - n,
+            "p%u { remote_addrs = %s\n rekey_time = 0\n local { auth = psk\n id = %c%u }\n remote { auth = "
+            "psk\n "
+            "id = %c%u }\n children { p%u { local_ts = 10.%u.%u.0/24\n remote_ts = 10.%u.%u.0/24\n "
+            "start_action = %s } } }\n",
+            i, side == WEST ? "10.10.0.2" : "10.10.0.1", side == WEST ? 'w' : 'e', i,
+            side == WEST ? 'e' : 'w', i, i, side == WEST ? 81 : 82, i, side == WEST ? 82 : 81, i,
+            side == WEST ? "start" : "none");
+    snprintf(text[side] + n, sizeof(text[side]) - n,
+             "}\nsecrets { ike-all { secret = \"a shared secret of all the others\" } }\n");
+    return text[side];
+}
+
+static bool all_are_up(void *ctx)
+{
+    char out[32] = "";
+    (void)ctx;
+    sh_read(out, sizeof(out), "swanctl --list-sas --uri unix://%s/vici 2>&1 | grep -c ', ESTABLISHED, '",
+            rig.lab.west.dir);
+    return strtoul(out, NULL, 10) == PEERS + 1;
+}
+
+static void test_ike_dies_with_a_hundred_peers(void **state)
+{
+    (void)state;
+    static char *const one_address[] = {"-o", "block_threshold=0",      "-o", "cookie_threshold_ip=0",
+                                        "-o", "metrics=127.0.0.1:9909", NULL};
+    struct rig_options o = options();
+    o.settings = one_address; // that all peers have
+    start(&o, RATE);
+    for (int i = EAST; i >= WEST; i--) {
+        o.side[i].sections = peers(i);
+        assert_true(rig_load(&rig, i, &o.side[i]));
+    }
+    assert_true(wait_for(all_are_up, NULL, 3 * PATIENCE_MS));
+    uint64_t from = mono_us();
+    comes_again("ike");
+    assert_true(wait_for(all_are_up, NULL, 3 * PATIENCE_MS));
+    double ms = (double)(mono_us() - from) / 1e3;
+    finish("ike killed, with a hundred peers");
+    row("ike, with 101 peers", "all IKE SAs are there again", "%.0f ms", ms);
+}
+
 // ---- a load that ctl dies in
 
 enum { MANY = 300, LOADS = 4 };
@@ -385,7 +527,7 @@ static void lies_dead(const char *name)
     assert_true(unanswered(&rig.lab, &rig.lab.west, &rig.lab.east, 1));
     assert_true(rig_sas(&rig, EAST, &east));
     // who can still say goodbye does: the peer need not find out by DPD
-    assert_int_equal(east.count, strcmp(name, "ike") == 0 || strcmp(name, "supervisor") == 0);
+    assert_int_equal(east.count, strcmp(name, "supervisor") == 0);
 }
 
 // From the start anew until the first packet, in ms.
@@ -428,12 +570,6 @@ static void dies(const char *name, bool card)
     row(what, out, "no");
 }
 
-static void test_ike_dies(void **state)
-{
-    (void)state;
-    dies("ike", false);
-}
-
 static void test_keys_dies(void **state)
 {
     (void)state;
@@ -474,7 +610,10 @@ int main(int argc, char **argv)
         T(test_fetch_and_metrics_die_and_nobody_else_hears_of_it),
         T(test_two_that_come_again_die_together),
         T(test_load_that_ctl_dies_in_is_whole_or_not_there),
-        T(test_ike_dies),
+        T(test_ike_dies_and_packets_go_on),
+        T(test_ike_dies_and_the_card_goes_on),
+        T(test_ike_and_ctl_die_together_and_the_daemon_ends),
+        T(test_ike_dies_with_a_hundred_peers),
         T(test_keys_dies),
         T(test_path_dies),
         T(test_path_dies_with_the_card),

@@ -11,12 +11,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ctrl/ctl/configured.h"
 #include "ctrl/fetch/fetch.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/path/path.h"
 #include "tests/world/world.h"
 
 enum { GOODBYE_US = 1000000, TIMERS = 2000 };
+#define CONN_SALT 0x5a17c0de0badcafeu // of all lives of an ike
 static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_IKE, ROOM_CTL};
 static const char *const room_names[] = {"super", "ctl", "ike", "keys", "path", "fetch"};
 
@@ -201,6 +203,33 @@ static bool can_send(void *ctx, const struct addr *local, const struct addr *rem
 
 // ---- making one
 
+void daemon_join(enum room a, enum room b, int fd[ROOM_COUNT][ROOM_COUNT])
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
+        abort();
+    fd[a][b] = pair[0];
+    fd[b][a] = pair[1];
+}
+
+void daemon_hand_over(struct daemon *d, enum room to, enum room of, int fd)
+{
+    uint8_t b[64], control[CMSG_SPACE(sizeof(int))] = {0};
+    struct writer w = writer_of(b, sizeof(b));
+    const union msg m = {.CHANNEL = {.room = (uint8_t)of}};
+    msg_write(&w, MSG_CHANNEL, &m);
+    struct iovec io = {b, w.len};
+    struct msghdr h = {
+        .msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof(int));
+    (void)!sendmsg(d->super[to], &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+}
+
 static void attach(struct daemon *d, int fd[ROOM_COUNT][ROOM_COUNT])
 {
     int rc = 0;
@@ -353,13 +382,8 @@ void daemon_start(struct site *s)
     kept_scarce(s, false);
     TRACE(s->w, 1, s->index, "%c daemon starts", s->letter);
     for (int a = 0; a < ROOM_FETCH; a++) {
-        for (int b = a + 1; b < ROOM_FETCH; b++) {
-            int pair[2];
-            if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
-                abort();
-            fd[a][b] = pair[0];
-            fd[b][a] = pair[1];
-        }
+        for (int b = a + 1; b < ROOM_FETCH; b++)
+            daemon_join((enum room)a, (enum room)b, fd);
         d->super[a] = a == ROOM_SUPER ? -1 : fd[ROOM_SUPER][a];
     }
     make_queues(d);
@@ -370,9 +394,11 @@ void daemon_start(struct site *s)
         path_set_workers(d->path, s->w->o.workers);
     d->keys = keys_new(d->loop[ROOM_KEYS]);
     d->ike = ike_new(d->loop[ROOM_IKE], &d->settings, &net);
+    d->lives = 0;
     d->ctl = ctl_new(d->loop[ROOM_CTL], &d->settings);
-    if (!d->path || !d->keys || !d->ike || !d->ctl)
+    if (!d->path || !d->keys || !d->ike || !d->ctl || ctl_configure(d->ctl, configured_new()) < 0)
         abort();
+    ike_follow(d->ike, 0, CONN_SALT);
     attach(d, fd);
     web_start(d);
     open_path(s);
@@ -452,11 +478,62 @@ static void goodbye(struct daemon *d)
         end_rest(d);
 }
 
-// Without fetch the others go on.
+// ---- the second life of ike
+
+static void tell_pid(struct daemon *d, uint32_t pid)
+{
+    uint8_t b[64];
+    struct writer w = writer_of(b, sizeof(b));
+    union msg m = {.ROOM_PID = {.room = ROOM_IKE, .pid = pid}};
+    msg_write(&w, MSG_ROOM_PID, &m);
+    (void)!send(d->super[ROOM_CTL], b, w.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void ike_again(struct world *w, void *ctx, uint64_t generation)
+{
+    static const enum room peers[] = {ROOM_FETCH, ROOM_PATH, ROOM_KEYS, ROOM_CTL, ROOM_SUPER};
+    struct site *s = ctx;
+    struct daemon *d = &s->d;
+    const struct net net = {s, ike_send, source_for, certs_wall, can_send};
+    int fd[ROOM_COUNT][ROOM_COUNT];
+    if (d->generation != generation || d->life != UP || d->ike)
+        return;
+    TRACE(w, 6, d->lives, "%c ike starts again", s->letter);
+    the_site = s;
+    daemon_loop(d, ROOM_IKE);
+    d->ike = ike_new(d->loop[ROOM_IKE], &d->settings, &net);
+    if (!d->ike)
+        abort();
+    ike_follow(d->ike, ++d->lives, CONN_SALT);
+    for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+        if (peers[i] == ROOM_FETCH && !d->fetch)
+            continue;
+        daemon_join(ROOM_IKE, peers[i], fd);
+        if (ike_attach(d->ike, peers[i], fd[ROOM_IKE][peers[i]]) < 0)
+            abort();
+        if (peers[i] != ROOM_SUPER)
+            daemon_hand_over(d, peers[i], ROOM_IKE, fd[peers[i]][ROOM_IKE]);
+    }
+    d->super[ROOM_IKE] = fd[ROOM_SUPER][ROOM_IKE];
+    tell_pid(d, d->lives);
+    daemon_wake(s);
+}
+
+static void ike_died(struct daemon *d)
+{
+    tell_pid(d, 0);
+    readers_ike_died(d->site);
+    disk_ike_died(d->site);
+    agenda_add(d->site->w, SECOND / 10, ike_again, d->site, d->generation);
+}
+
+// Without fetch the others go on, and without ike while there is a ctl.
 static void gone(struct daemon *d, enum room r)
 {
     if (r == ROOM_FETCH)
         web_died(d);
+    else if (r == ROOM_IKE && d->ctl)
+        ike_died(d);
     else
         goodbye(d);
 }

@@ -96,7 +96,7 @@ static void output_to(struct daemon *d, int fd)
 static void begin_log(struct site *s)
 {
     char name[] = "/tmp/world-log-XXXXXX";
-    if (s->silent.on || s->disk.logging)
+    if (s->silent.on || s->disk.logging || !s->d.ike)
         return;
     s->disk.log = mkstemp(name);
     if (s->disk.log < 0)
@@ -135,15 +135,20 @@ static void count_lines(struct site *s, uint64_t *had, uint64_t *missing)
 }
 
 // There is room again: each room says something, and what it has dropped is told.
-static void settle_log(struct site *s)
+static void say_all(struct site *s)
 {
-    uint64_t had, missing;
     for (int r = ROOM_CTL; r < ROOM_FETCH; r++) {
         struct log *before = log_use(s->d.log[r]);
         if (s->d.log[r])
             LOGF(DMN, 1, "there is room for the log again");
         log_use(before);
     }
+}
+
+static void settle_log(struct site *s)
+{
+    uint64_t had, missing;
+    say_all(s);
     uint64_t lost = dropped(&s->d) - s->disk.dropped;
     count_lines(s, &had, &missing);
     TRACE(s->w, 97, had, "%c log on a full disk: %llu lines, %llu written, %llu dropped", s->letter,
@@ -162,6 +167,19 @@ void disk_gone(struct site *s)
     if (s->disk.logging)
         close(s->disk.log);
     s->disk.logging = false;
+}
+
+// What it has dropped went with it; the others tell theirs now, or would in the next act.
+void disk_ike_died(struct site *s)
+{
+    bool full = s->disk.full;
+    if (!s->disk.logging)
+        return;
+    s->disk.full = false;
+    say_all(s);
+    s->disk.full = full;
+    output_to(&s->d, -1);
+    disk_gone(s);
 }
 
 // ---- the act

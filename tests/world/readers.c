@@ -23,7 +23,7 @@ enum { PIPE_SIZE = 4 * 4096, SOCKET_SIZE = 4096, STEP = SECOND / 20, STEPS = 40 
 
 static struct ipc_chan *to_ctl(struct daemon *d, enum room r)
 {
-    return r == ROOM_IKE    ? ike_channel(d->ike, ROOM_CTL)
+    return r == ROOM_IKE    ? d->ike ? ike_channel(d->ike, ROOM_CTL) : NULL
            : r == ROOM_KEYS ? keys_channel(d->keys, ROOM_CTL)
                             : d->path->ctl;
 }
@@ -53,7 +53,8 @@ static void output_to(struct daemon *d, int fd)
 {
     for (int r = ROOM_CTL; r < ROOM_FETCH; r++) {
         struct log *before = log_use(d->log[r]);
-        log_set_output(fd);
+        if (d->log[r])
+            log_set_output(fd);
         log_use(before);
     }
 }
@@ -123,15 +124,21 @@ static void check_queues(struct site *s)
 }
 
 // Each room says something, so that what it has dropped is told; nobody else reads what it logs.
+static void say_all(struct site *s)
+{
+    for (int r = ROOM_CTL; r < ROOM_FETCH; r++) {
+        struct log *before = log_use(s->d.log[r]);
+        if (s->d.log[r])
+            LOGF(DMN, 1, "somebody reads the log again");
+        log_use(before);
+        read_pipe(&s->silent);
+    }
+}
+
 static void settle(struct site *s)
 {
     struct silent *x = &s->silent;
-    for (int r = ROOM_CTL; r < ROOM_FETCH; r++) {
-        struct log *before = log_use(s->d.log[r]);
-        LOGF(DMN, 1, "somebody reads the log again");
-        log_use(before);
-        read_pipe(x);
-    }
+    say_all(s);
     uint64_t lost = dropped(&s->d) - x->dropped;
     TRACE(s->w, 88, x->had, "%c log: %llu lines, %llu read, %llu dropped, %llu of them told; %llu events",
           s->letter, (unsigned long long)x->lines, (unsigned long long)x->had, (unsigned long long)lost,
@@ -156,6 +163,17 @@ void readers_gone(struct site *s)
     close(x->err[0]);
     close(x->err[1]);
     close(x->vici);
+}
+
+// What it has dropped went with it; the others tell theirs now.
+void readers_ike_died(struct site *s)
+{
+    if (!s->silent.on)
+        return;
+    read_pipe(&s->silent);
+    say_all(s);
+    output_to(&s->d, -1);
+    readers_gone(s);
 }
 
 static void reads_on(struct world *w, void *ctx, uint64_t number)
@@ -198,7 +216,7 @@ static void ask_for_events(struct site *s)
 void readers_silent(struct site *s, uint64_t for_us)
 {
     struct silent *x = &s->silent;
-    if (s->d.life != UP || x->on || s->disk.logging)
+    if (s->d.life != UP || !s->d.ike || x->on || s->disk.logging)
         return;
     *x = (struct silent){.on = true, .number = x->number + 1, .dropped = dropped(&s->d)};
     if (pipe2(x->err, O_CLOEXEC) < 0 || fcntl(x->err[0], F_SETFL, O_NONBLOCK) < 0 ||

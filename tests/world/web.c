@@ -295,15 +295,6 @@ void curl_free(void *p)
 
 // ---- the room
 
-static void join(enum room a, enum room b, int fd[ROOM_COUNT][ROOM_COUNT])
-{
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
-        abort();
-    fd[a][b] = pair[0];
-    fd[b][a] = pair[1];
-}
-
 // The supervisor's end, and those of its neighbours.
 static void make(struct daemon *d, int ends[ROOM_COUNT])
 {
@@ -314,7 +305,7 @@ static void make(struct daemon *d, int ends[ROOM_COUNT])
     if (!d->fetch)
         abort();
     for (unsigned i = 0; i < 3; i++) {
-        join(ROOM_FETCH, peers[i], fd);
+        daemon_join(ROOM_FETCH, peers[i], fd);
         if (fetch_attach(d->fetch, peers[i], fd[ROOM_FETCH][peers[i]]) < 0)
             abort();
         ends[peers[i]] = fd[peers[i]][ROOM_FETCH];
@@ -334,24 +325,6 @@ void web_start(struct daemon *d)
         abort();
 }
 
-static void hand_over(struct daemon *d, enum room to, int fd)
-{
-    uint8_t b[64], control[CMSG_SPACE(sizeof(int))] = {0};
-    struct writer w = writer_of(b, sizeof(b));
-    const union msg m = {.CHANNEL = {.room = ROOM_FETCH}};
-    msg_write(&w, MSG_CHANNEL, &m);
-    struct iovec io = {b, w.len};
-    struct msghdr h = {
-        .msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof(int));
-    (void)!sendmsg(d->super[to], &h, MSG_NOSIGNAL | MSG_DONTWAIT);
-    close(fd);
-}
-
 static void again(struct world *w, void *ctx, uint64_t generation)
 {
     struct daemon *d = &((struct site *)ctx)->d;
@@ -361,8 +334,8 @@ static void again(struct world *w, void *ctx, uint64_t generation)
         return;
     the_site = d->site;
     make(d, ends);
-    hand_over(d, ROOM_IKE, ends[ROOM_IKE]);
-    hand_over(d, ROOM_CTL, ends[ROOM_CTL]);
+    daemon_hand_over(d, ROOM_IKE, ROOM_FETCH, ends[ROOM_IKE]);
+    daemon_hand_over(d, ROOM_CTL, ROOM_FETCH, ends[ROOM_CTL]);
     daemon_wake(d->site);
 }
 

@@ -120,6 +120,7 @@ struct daemon {
     struct fetch *fetch;   // where there are certificates
     int super[ROOM_COUNT]; // the supervisor's ends
     int gate;              // epoll over the rooms' loops
+    uint32_t lives;        // of ike, in this life of the daemon
     struct queue tun, udp, raw, udp6, raw6;
     uint64_t offset, booted;      // its clock is ahead of the world's; from the beginning
     uint64_t ends_at, started_at; // of the world
@@ -127,7 +128,10 @@ struct daemon {
     unsigned scarce;              // ... with so many per mille
     uint64_t frozen_until;        // it gets no processor: its card's deadlines may pass meanwhile
 };
-void daemon_loop(struct daemon *d, enum room r); // makes that of a room
+void daemon_loop(struct daemon *d, enum room r);                            // makes that of a room
+void daemon_join(enum room a, enum room b, int fd[ROOM_COUNT][ROOM_COUNT]); // a pair of channels
+// The supervisor's: the channel to `of`, which was started again; the descriptor is taken.
+void daemon_hand_over(struct daemon *d, enum room to, enum room of, int fd);
 void daemon_freeze(struct site *s, uint64_t for_us);
 void daemon_start(struct site *s);
 void daemon_kill(struct site *s, int room); // SIGKILL; ROOM_SUPER: all of it at once
@@ -411,6 +415,7 @@ void disk_start(struct world *w);
 void disk_full(struct site *s, uint64_t for_us);
 void disk_line(struct site *s); // one has been logged
 void disk_gone(struct site *s); // its daemon has
+void disk_ike_died(struct site *s);
 
 // ---- gateway.c: a packet between the interfaces of one site
 void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len);
@@ -427,6 +432,7 @@ struct silent {
 };
 void readers_silent(struct site *s, uint64_t for_us); // they stand still
 void readers_gone(struct site *s);
+void readers_ike_died(struct site *s); // and another one comes
 void readers_line(struct daemon *d, enum room r, enum log_subsys sub, int level, const char *ike_name,
                   unsigned ike_id, const char *text);
 

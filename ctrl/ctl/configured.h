@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `ike` has been given of the configuration and nobody else holds: certificates, authorities and pools,
+// each as the message that it came by, in the order of their coming (connections are in ctl.h, leases in a
+// file). The next `ike` gets them again where one dies (replay.h). They are in a memory file of the
+// supervisor's, which that maps nowhere, so that a `ctl` that is started again has them too. No secret is in
+// it. A process may have died in the middle of writing: a record counts once its head says so.
+#ifndef CTRL_CTL_CONFIGURED_H
+#define CTRL_CTL_CONFIGURED_H
+
+#include "ctrl/ipc/ipc.h"
+
+enum { CONFIGURED_BYTES_MAX = 256 << 20 };
+
+int configured_new(void); // the file: a descriptor, or -errno. Close-on-exec
+
+struct configured;
+// Takes the descriptor. NULL: errno says why.
+struct configured *configured_open(int fd);
+void configured_close(struct configured *c);
+bool configured_keeps(enum msg_type t); // changes by it are kept here
+// ike has taken such a message, as msg_write has written it. 0 or -errno: it will not be there again.
+int configured_take(struct configured *c, struct slice message);
+// The first one behind `after` (0: the first of all), in m, which holds until the next call. Its number, or
+// 0: there is none.
+uint64_t configured_next(struct configured *c, uint64_t after, enum msg_type *t, union msg *m);
+
+#endif

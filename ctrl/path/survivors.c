@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// CHILD SAs whose `ike` has died. The next one knows nothing of them, and nobody can rekey them any more; but
+// both ends have their keys, so they carry traffic until each has a successor. As a loaded policy is applied
+// anew, an SA for it is asked for as a packet would. Once its policy has a newer one it stays for what is on
+// its way, and ends; that the peer lets go of it as well INITIAL_CONTACT sees to. Where there is no way to
+// the peer (a road warrior, who has to come by himself) they end after SURVIVE_MS: until then he has found by
+// DPD that his IKE SA is gone. Events of theirs go to an ike that does not know the number, and passes over.
+#include "ctrl/path/path.h"
+
+#include <stdio.h>
+
+#include "ctrl/lib/log.h"
+#include "ctrl/path/sadb.h"
+
+enum { SURVIVE_MS = 300 * 1000, OVERLAP_MS = 3000 };
+
+void survivors_begin(struct path *p)
+{
+    for (struct child *c = p->children; c; c = c->next) {
+        if (c->dying)
+            continue;
+        p->survivors += !c->survivor;
+        c->survivor = true;
+    }
+    p->survivors_until = loop_now(p->loop) + SURVIVE_MS;
+    virtual_hold(p);
+    if (p->survivors)
+        LOGF(ESP, 1, "%u CHILD SAs go on without the ike process that made them", p->survivors);
+}
+
+void survivors_ask(struct path *p, const char *conn)
+{
+    if (!p->survivors)
+        return;
+    for (const struct policy *i = spd_first_of_conn(&p->spd, conn); i; i = spd_next_of_conn(i)) {
+        struct msg_ACQUIRE m = {.policy_id = i->id};
+        if (!i->loaded || i->action != POLICY_PROTECT || !i->sa_count)
+            continue;
+        snprintf(m.conn, sizeof(m.conn), "%s", policy_conn(i));
+        snprintf(m.child, sizeof(m.child), "%s", policy_child(i));
+        ipc_send(p->ike, MSG_ACQUIRE, &m);
+    }
+}
+
+// What packets meet has a newer one, which sends.
+static bool has_successor(const struct path *p, const struct child *c)
+{
+    const struct policy *pol = c->policy ? policy_now(c->policy) : NULL;
+    for (const struct child *n = pol ? pol->sas : NULL; n; n = n->serves_next)
+        if (!n->survivor && n->installed && !n->dying && loop_now(p->loop) - n->installed_at >= OVERLAP_MS)
+            return true;
+    return false;
+}
+
+void survivors_look(struct path *p)
+{
+    bool over = loop_now(p->loop) >= p->survivors_until;
+    for (struct child *c = p->survivors ? p->children : NULL, *next; c; c = next) {
+        next = c->next;
+        if (!c->survivor || c->dying || !(over || has_successor(p, c)))
+            continue;
+        LOGF(ESP, 1, "child %s{%u} ends: %s", c->c.name, c->c.child_id,
+             over ? "the ike process that made it is gone" : "it has a successor");
+        sadb_begin_delete(p, c);
+    }
+    if (!p->survivors && p->survivors_until) {
+        p->survivors_until = 0;
+        virtual_let_go(p);
+    }
+}

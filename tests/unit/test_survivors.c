@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ike that made a child SA has died, and another one has come: the SA goes on until there is a successor,
+// which is asked for, or until it has been too long.
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "tests/unit/path_rig.h"
+
+enum { OVERLAP_MS = 3000, SURVIVE_MS = 300000, LOOK_MS = 500, NEXT_ID = 1 << 24 };
+
+// rig/net as the next one has it: by a number of its own.
+static void applied_anew(struct rig *r)
+{
+    struct policy_spec s = rig_spec(NEXT_ID + 1, "net", "10.1.0.0/16", "10.2.0.0/16");
+    s.trap = true;
+    rig_must_apply(r, "rig", &s, 1);
+}
+
+static unsigned acquired(struct rig *r)
+{
+    uint8_t buf[8192];
+    unsigned n = 0;
+    union msg m;
+    rig_turn(r);
+    for (ssize_t len; (len = recv(r->ike, buf, sizeof(buf), MSG_DONTWAIT)) > 0;) {
+        if (msg_read(slice_of(buf, (size_t)len), &m) != MSG_ACQUIRE)
+            continue;
+        assert_string_equal(m.ACQUIRE.conn, "rig");
+        assert_string_equal(m.ACQUIRE.child, "net");
+        n++;
+    }
+    return n;
+}
+
+static void look(struct rig *r, uint64_t ms)
+{
+    rig_pass(r, ms);
+    survivors_look(r->p);
+    rig_turn(r);
+}
+
+static bool is_there(struct rig *r, uint32_t id)
+{
+    return sadb_by_id(r->p, id) != NULL;
+}
+
+static void goes_both_ways(struct rig *r, uint32_t number)
+{
+    rig_out(r, number, 3);
+    rig_expect(r, number, 3);
+    rig_in(r, 0x1001, "10.2.0.1", number + 3);
+    assert_int_equal(rig_read(r), number + 3);
+}
+
+static void test_it_goes_on_and_a_successor_is_asked_for(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    survivors_begin(r->p);
+    goes_both_ways(r, 0);
+    assert_int_equal(acquired(r), 0); // the next one knows of no connection yet
+    applied_anew(r);
+    goes_both_ways(r, 10);
+    look(r, OVERLAP_MS);
+    goes_both_ways(r, 20);
+}
+
+static void test_applying_anew_asks_once_for_each_policy(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = rig_spec(NEXT_ID + 1, "net", "10.1.0.0/16", "10.2.0.0/16");
+    uint8_t buf[8192];
+    struct writer w = writer_of(buf, sizeof(buf));
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    survivors_begin(r->p);
+    policies_write(&w, &s, 1);
+    (void)acquired(r);
+    policy_apply(r->p, &(struct msg_POLICY_APPLY){
+                           .req = 5, .conn = "rig", .peer = r->conn_peer, .policies = wr_written(&w)});
+    assert_int_equal(acquired(r), 1);
+    w = writer_of(buf, sizeof(buf));
+    policies_write(&w, NULL, 0);
+    policy_apply(r->p, &(struct msg_POLICY_APPLY){.req = 6, .conn = "other", .policies = wr_written(&w)});
+    assert_int_equal(acquired(r), 0);
+}
+
+static void test_without_survivors_nothing_is_asked_for(void **state)
+{
+    struct rig *r = *state;
+    survivors_begin(r->p);
+    applied_anew(r);
+    assert_int_equal(acquired(r), 0);
+}
+
+static void test_it_ends_behind_its_successor(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    survivors_begin(r->p);
+    applied_anew(r);
+    struct msg_CHILD c = rig_child(r, 2);
+    c.policy_id = NEXT_ID + 1;
+    rig_must_install_child(r, &c);
+    rig_out(r, 0, 5);
+    rig_expect(r, 0, 5);
+    assert_int_equal(r->sent[r->sent_count - 1].bytes[31], 2); // by the new one
+    rig_in(r, 0x1001, "10.2.0.1", 5);                          // what the peer had sent by the old one
+    assert_int_equal(rig_read(r), 5);
+    look(r, OVERLAP_MS - 2 * LOOK_MS);
+    assert_true(is_there(r, 1));
+    look(r, 2 * LOOK_MS);
+    assert_false(is_there(r, 1));
+    assert_true(is_there(r, 2));
+    assert_int_equal(r->p->survivors, 0);
+    look(r, SURVIVE_MS);
+    assert_true(is_there(r, 2));
+}
+
+static void test_it_ends_when_nobody_has_come_for_long(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    survivors_begin(r->p);
+    applied_anew(r);
+    look(r, SURVIVE_MS - LOOK_MS);
+    goes_both_ways(r, 0);
+    look(r, LOOK_MS);
+    assert_false(is_there(r, 1));
+    (void)acquired(r);
+    unsigned before = r->sent_count;
+    rig_out(r, 10, 1); // protected as before: asked for, and not sent
+    assert_int_equal(r->sent_count, before);
+    assert_int_equal(r->past_count, 0);
+    assert_int_equal(acquired(r), 1);
+}
+
+static void test_one_that_is_made_afterwards_is_none(void **state)
+{
+    struct rig *r = *state;
+    survivors_begin(r->p);
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    look(r, SURVIVE_MS);
+    assert_true(is_there(r, 1));
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_up, rig_down)
+    const struct CMUnitTest tests[] = {
+        T(test_it_goes_on_and_a_successor_is_asked_for), T(test_applying_anew_asks_once_for_each_policy),
+        T(test_without_survivors_nothing_is_asked_for),  T(test_it_ends_behind_its_successor),
+        T(test_it_ends_when_nobody_has_come_for_long),   T(test_one_that_is_made_afterwards_is_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

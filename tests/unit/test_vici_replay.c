@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// An ike dies and another one comes: what ctl gives it, in which order, what waits meanwhile and what fails.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ctrl/ctl/configured.h"
+#include "ctrl/ctl/replay.h"
+#include "tests/unit/ctl_rig.h"
+
+enum { PID = 4711 };
+
+static int set_up(void **state)
+{
+    return ctl_set_up(state) || ctl_configure(ctl, configured_new()) < 0;
+}
+
+static void dies(void)
+{
+    close(room[ROOM_IKE]);
+    room[ROOM_IKE] = -1;
+    tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_IKE});
+}
+
+static void comes(uint32_t pid)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(ctl_connect(ctl, ROOM_IKE, pair[0]), 0);
+    room[ROOM_IKE] = pair[1];
+    tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_IKE, .pid = pid});
+}
+
+static void keys_are_told(void)
+{
+    result(ROOM_KEYS, expect(ROOM_KEYS, MSG_KEY_LIST).KEY_LIST.req, true, "");
+}
+
+static uint32_t conn_comes(const char *name)
+{
+    union msg m = expect(ROOM_IKE, MSG_CONN_LOAD);
+    struct conn_config cfg;
+    struct reader r = reader_of(m.CONN_LOAD.conn);
+    assert_true(conn_read(&r, &cfg));
+    assert_string_equal(cfg.name, name);
+    conn_clear(&cfg);
+    return m.CONN_LOAD.req;
+}
+
+static void is_whole(uint32_t pid)
+{
+    assert_int_equal(expect(ROOM_SUPER, MSG_WHOLE).WHOLE.pid, pid);
+    expect_nothing(ROOM_IKE);
+}
+
+static void load_cert(const char *data)
+{
+    request("load-cert", "type", "X509", "flag", "NONE", "data", data, NULL);
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CERT_LOAD).CERT_LOAD.req, true, "");
+    expect_success();
+}
+
+static void test_next_one_is_given_all_and_then_is_whole(void **state)
+{
+    (void)state;
+    load_cert("one");
+    load_conn("x");
+    load_conn("y");
+    load_cert("two");
+    dies();
+    expect_nothing(ROOM_SUPER); // nor does it end: another one comes
+    now += 10 * CTL_ALONE_MS;
+    turn();
+    assert_false(loop_stopped(loop));
+    comes(PID);
+    expect_nothing(ROOM_IKE); // which private keys there are comes first
+    keys_are_told();
+    union msg m = expect(ROOM_IKE, MSG_CERT_LOAD);
+    assert_true(slice_eq(m.CERT_LOAD.data, slice_str("one")));
+    uint32_t one = m.CERT_LOAD.req;
+    m = expect(ROOM_IKE, MSG_CERT_LOAD);
+    assert_true(slice_eq(m.CERT_LOAD.data, slice_str("two")));
+    uint32_t two = m.CERT_LOAD.req, x = conn_comes("x"), y = conn_comes("y");
+    uint32_t of[] = {one, two, x};
+    for (unsigned i = 0; i < 3; i++) {
+        expect_nothing(ROOM_SUPER);
+        result(ROOM_IKE, of[i], true, "");
+    }
+    expect_nothing(ROOM_SUPER);
+    result(ROOM_IKE, y, true, "");
+    is_whole(PID);
+    send_conn("x", "none"); // as it is loaded
+    expect_success();
+    expect_nothing(ROOM_IKE);
+}
+
+static void test_more_than_a_few_wait_for_answers(void **state)
+{
+    (void)state;
+    char name[8];
+    enum { MANY = REPLAY_WINDOW + 2 };
+    uint32_t req[MANY];
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof(name), "c%u", i);
+        load_conn(name);
+    }
+    dies();
+    comes(PID);
+    keys_are_told();
+    for (unsigned i = 0; i < MANY; i++) {
+        if (i >= REPLAY_WINDOW) {
+            expect_nothing(ROOM_IKE);
+            result(ROOM_IKE, req[i - REPLAY_WINDOW], true, "");
+        }
+        snprintf(name, sizeof(name), "c%u", i);
+        req[i] = conn_comes(name);
+    }
+    for (unsigned i = 2; i < MANY; i++)
+        result(ROOM_IKE, req[i], true, "");
+    is_whole(PID);
+}
+
+static void test_load_that_was_under_way_comes_behind_the_others(void **state)
+{
+    (void)state;
+    load_conn("x");
+    send_conn("y", "none");
+    expect(ROOM_IKE, MSG_CONN_LOAD);
+    dies();
+    no_answer_yet(client);
+    comes(PID);
+    keys_are_told();
+    result(ROOM_IKE, conn_comes("x"), true, "");
+    uint32_t y = conn_comes("y");
+    assert_int_equal(expect(ROOM_SUPER, MSG_WHOLE).WHOLE.pid, PID);
+    no_answer_yet(client);
+    result(ROOM_IKE, y, true, "");
+    expect_success();
+}
+
+static void test_unload_waits_too_and_other_commands_fail(void **state)
+{
+    (void)state;
+    load_conn("x");
+    request("unload-conn", "name", "x", NULL);
+    expect(ROOM_IKE, MSG_CONN_UNLOAD);
+    dies();
+    no_answer_yet(client);
+    int waits = client;
+    client = join();
+    request("initiate", "ike", "x", "child", "net", NULL);
+    expect_error(IKE_DIED);
+    comes(PID);
+    keys_are_told();
+    result(ROOM_IKE, conn_comes("x"), true, "");
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_UNLOAD).CONN_UNLOAD.req, true, "");
+    assert_null(ctl->conns);
+    close(client);
+    client = waits;
+    expect_success();
+}
+
+static void test_question_that_it_has_not_answered_fails(void **state)
+{
+    (void)state;
+    load_conn("x");
+    request("initiate", "ike", "x", "child", "net", NULL);
+    expect(ROOM_IKE, MSG_INITIATE);
+    dies();
+    expect_error(IKE_DIED);
+}
+
+static void test_connection_that_it_does_not_take_any_more_is_not_listed(void **state)
+{
+    (void)state;
+    load_conn("x");
+    load_conn("y");
+    dies();
+    comes(PID);
+    keys_are_told();
+    uint32_t x = conn_comes("x"), y = conn_comes("y");
+    result(ROOM_IKE, x, false, "no memory");
+    result(ROOM_IKE, y, true, "");
+    is_whole(PID);
+    assert_string_equal(conn_entry_name(ctl->conns), "y");
+    assert_null(ctl->conns->next);
+}
+
+static void test_another_one_that_dies_is_followed_by_one_that_is_given_all(void **state)
+{
+    (void)state;
+    load_conn("x");
+    load_conn("y");
+    dies();
+    comes(PID);
+    keys_are_told();
+    result(ROOM_IKE, conn_comes("x"), true, "");
+    dies();
+    expect_nothing(ROOM_SUPER);
+    comes(PID + 1);
+    keys_are_told();
+    result(ROOM_IKE, conn_comes("x"), true, "");
+    result(ROOM_IKE, conn_comes("y"), true, "");
+    is_whole(PID + 1);
+}
+
+// It may live, and have broken it: then nothing is known of it, and ctl ends as before.
+static void test_channel_that_is_lost_without_a_death_is_a_loss(void **state)
+{
+    (void)state;
+    close(room[ROOM_IKE]);
+    room[ROOM_IKE] = -1;
+    turn();
+    now += CTL_ALONE_MS;
+    turn();
+    assert_true(loop_stopped(loop));
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, ctl_tear_down)
+    const struct CMUnitTest tests[] = {
+        T(test_next_one_is_given_all_and_then_is_whole),
+        T(test_more_than_a_few_wait_for_answers),
+        T(test_load_that_was_under_way_comes_behind_the_others),
+        T(test_unload_waits_too_and_other_commands_fail),
+        T(test_question_that_it_has_not_answered_fails),
+        T(test_connection_that_it_does_not_take_any_more_is_not_listed),
+        T(test_another_one_that_dies_is_followed_by_one_that_is_given_all),
+        T(test_channel_that_is_lost_without_a_death_is_a_loss),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
