@@ -29,9 +29,11 @@ static void answer(void *ctx, struct ipc_chan *c, enum msg_type t, const union m
     (void)ctx;
     if (c == b->path) {
         b->installs++;
+        b->slow_req = m->CHILD_INSTALL.req;
         memcpy(b->key_out, m->CHILD_INSTALL.key_out.p, m->CHILD_INSTALL.key_out.len);
         memcpy(b->key_in, m->CHILD_INSTALL.key_in.p, m->CHILD_INSTALL.key_in.len);
-        ipc_result(c, m->CHILD_INSTALL.req, true, "%s", "");
+        if (!b->slow)
+            ipc_result(c, m->CHILD_INSTALL.req, true, "%s", "");
         return;
     }
     if (t == MSG_KEY_HAVE) {
@@ -113,9 +115,23 @@ int teardown(void **state)
     ipc_close(b->ike);
     ipc_close(b->path);
     ipc_close(b->ctl);
+    ipc_close(b->super);
     loop_free(b->loop);
     free(b);
     return 0;
+}
+
+void another_ike(void)
+{
+    int fd[2];
+    ipc_close(b->ike);
+    if (!b->super)
+        b->super = attach(ROOM_SUPER);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    b->ike = ipc_open(b->loop, fd[1], ROOM_IKE, ROOM_KEYS, &handler, NULL);
+    assert_int_equal(ipc_send_channel(b->super, ROOM_IKE, fd[0]), 0);
+    for (int i = 0; i < 6; i++)
+        loop_once(b->loop, 0);
 }
 
 bool say(struct ipc_chan *c, enum msg_type t, const void *m)

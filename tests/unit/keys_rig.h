@@ -11,7 +11,9 @@
 struct bench {
     struct loop *loop;
     struct keys *keys;
-    struct ipc_chan *ike, *path, *ctl;
+    struct ipc_chan *ike, *path, *ctl, *super; // super: once there has been another ike
+    bool slow;                                 // path does not answer
+    uint32_t slow_req;
     enum msg_type type; // the last answer to ike or ctl
     bool ok;
     char text[400];
@@ -43,5 +45,6 @@ bool check_auth(uint32_t ike_id, const struct ike_secrets *s, bool of_initiator,
                 const char *peer, const char *secret);
 bool install_with(uint32_t ike_id, uint32_t described, struct slice ni, struct slice nr, uint16_t bits);
 bool install(uint32_t ike_id, uint32_t described);
+void another_ike(void); // that one has died
 
 #endif

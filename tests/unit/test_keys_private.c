@@ -144,6 +144,16 @@ static void test_keys_are_listed_unloaded_and_cleared_with_the_secrets(void **st
     assert_int_equal(b->listed, 0);
 }
 
+static void test_another_ike_hears_which_keys_there_are(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < KINDS; i++)
+        assert_true(load_key("any", privates[i]));
+    b->have = 0;
+    another_ike();
+    assert_int_equal(b->have, KINDS);
+}
+
 static void test_responder_signs_only_for_a_verified_peer(void **state)
 {
     struct ike_secrets s;
@@ -235,6 +245,7 @@ int main(void)
         T(test_keys_are_listed_unloaded_and_cleared_with_the_secrets),
         T(test_responder_signs_only_for_a_verified_peer),
         T(test_what_a_peer_signs_is_told_once_and_not_beside_a_secret),
+        T(test_another_ike_hears_which_keys_there_are),
         T(test_either_end_may_sign_and_the_other_know_a_secret),
         T(test_method_and_key_must_go_together),
     };

@@ -69,6 +69,27 @@ static void test_the_same_nonces_never_make_keys_twice(void **state)
     assert_int_equal(b->installs, 2);
 }
 
+// The next ike counts its questions from the beginning: it would take the answer for that to one of its own.
+static void test_what_path_installs_for_an_ike_that_died_is_answered_to_nobody(void **state)
+{
+    struct ike_secrets s;
+    (void)state;
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_true(derive(1, true, &s));
+    assert_true(make_auth(1, "a.test", "b.test"));
+    assert_true(check_auth(1, &s, false, "a.test", "b.test", "secret"));
+    b->slow = true;
+    assert_false(install(1, 1));
+    assert_int_equal(b->type, MSG_NONE);
+    assert_int_equal(b->installs, 1);
+    another_ike();
+    ipc_result(b->path, b->slow_req, true, "%s", "");
+    for (int i = 0; i < 6; i++)
+        loop_once(b->loop, 0);
+    assert_int_equal(b->type, MSG_NONE);
+    assert_null(keys_find_ike(b->keys, 1));
+}
+
 // An IKE SA that stays keeps SK_d, and nothing that only a proof takes: no other one can be asked for.
 static void test_what_an_ike_sa_keeps_is_small_and_as_good(void **state)
 {
@@ -489,6 +510,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_responder_proves_itself_only_to_a_verified_peer, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_the_same_nonces_never_make_keys_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_path_installs_for_an_ike_that_died_is_answered_to_nobody,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_an_ike_sa_keeps_is_small_and_as_good, setup, teardown),
         cmocka_unit_test(test_cells_of_secrets_are_as_large_as_asked_and_wiped),
         cmocka_unit_test(test_vaults_of_two_rooms_have_nothing_of_each_other),
