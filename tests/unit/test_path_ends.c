@@ -312,6 +312,32 @@ static void test_virtual_address_stays_until_the_last_ike_sa_lets_go(void **stat
 }
 
 // The setting may have changed since: what we have put is ours to take away, what we have not is not.
+// The next ike counts from nothing; what of it nobody has asked for again goes with them.
+static void test_virtual_address_stays_with_sas_that_outlive_their_ike(void **state)
+{
+    enum { LONG_MS = 300000 };
+    struct rig *r = *state;
+    fake_addresses = fake_address_rc = 0;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    assert_true(ask_address(r, "10.3.0.1"));
+    assert_true(ask_address(r, "10.3.0.1"));
+    assert_true(ask_address(r, "10.3.0.2"));
+    survivors_begin(r->p);
+    (void)rig_events(r, 0);
+    assert_true(ask_address(r, "10.3.0.1"));
+    lose_address(r, "10.3.0.1");
+    assert_int_equal(fake_addresses, 2);
+    assert_true(ask_address(r, "10.3.0.1"));
+    rig_pass(r, LONG_MS);
+    for (int i = 0; i < 2; i++) {
+        survivors_look(r->p);
+        rig_turn(r);
+    }
+    assert_int_equal(fake_addresses, 1);
+    lose_address(r, "10.3.0.1");
+    assert_int_equal(fake_addresses, 0);
+}
+
 static void test_virtual_address_goes_as_it_was_put(void **state)
 {
     struct rig *r = *state;
@@ -354,6 +380,7 @@ int main(void)
         WITH(test_moved_ends_while_the_sa_is_being_added),
         WITH(test_a_route_stays_while_another_policy_needs_it),
         WITH(test_virtual_address_stays_until_the_last_ike_sa_lets_go),
+        WITH(test_virtual_address_stays_with_sas_that_outlive_their_ike),
         WITH(test_virtual_address_goes_as_it_was_put),
         WITH(test_virtual_addresses_have_a_bound),
     };
