@@ -120,6 +120,30 @@ static void check_tfc(struct load *l, const struct child_config *child)
     l->key = NULL;
 }
 
+// A TUN takes what is to be sealed and gives what was opened: both numbers name it.
+static uint32_t one_if_id(struct load *l, const struct if_ids *i, enum key_section section)
+{
+    if (i->in == i->out)
+        return i->in;
+    bool in = i->in != 0;
+    l->key = key_find(section, in ? "if_id_in" : "if_id_out");
+    load_refuse(l, "invalid value for: %s: %u, expected the same as %s, which is %u", l->key->name,
+                in ? i->in : i->out, in ? "if_id_out" : "if_id_in", in ? i->out : i->in);
+    l->key = NULL;
+    return 0;
+}
+
+static void finish_interface(struct load *l, struct child_config *child)
+{
+    child->if_id = one_if_id(l, &l->child_if_ids, SEC_CHILD);
+    l->child_if_ids = (struct if_ids){0};
+    if (!child->if_id || child->action == POLICY_PROTECT)
+        return;
+    l->key = key_find(SEC_CHILD, "if_id_out");
+    load_refuse(l, "invalid value for: if_id_out: only mode tunnel and transport have an interface");
+    l->key = NULL;
+}
+
 void child_finish(struct load *l, struct child_config *child)
 {
     const struct ts dynamic = {.port_hi = 65535};
@@ -139,6 +163,7 @@ void child_finish(struct load *l, struct child_config *child)
     finish_lifetimes(l, child);
     check_window(l, child);
     check_tfc(l, child);
+    finish_interface(l, child);
 }
 
 static uint32_t smaller(uint32_t a, uint32_t b)
@@ -162,6 +187,17 @@ static void finish_ike_times(struct conn_config *c)
         c->rand_time = smaller(c->over_time, shorter / 2);
 }
 
+// Children that give none have the connection's, where they protect something.
+static void finish_interfaces(struct load *l)
+{
+    uint32_t id = one_if_id(l, &l->conn_if_ids, SEC_CONN);
+    for (unsigned i = 0; i < l->conn->child_count; i++) {
+        struct child_config *child = &l->conn->children[i];
+        if (!child->if_id && child->action == POLICY_PROTECT)
+            child->if_id = id;
+    }
+}
+
 void conn_finish(struct load *l)
 {
     struct conn_config *c = l->conn;
@@ -180,4 +216,5 @@ void conn_finish(struct load *l)
     l->key = NULL;
     sides_finish(l);
     finish_ike_times(c);
+    finish_interfaces(l);
 }

@@ -49,6 +49,39 @@ int conn_local_port(struct load *l, void *owner, const char *text)
     return 0;
 }
 
+static int set_if_id(struct load *l, const char *text, uint32_t *out)
+{
+    uint64_t id;
+    if (!value_number(text, 0, UINT32_MAX, &id))
+        return load_bad_value(l, text, "a number from 0 to 4294967295, as decimal or 0x hexadecimal");
+    *out = (uint32_t)id;
+    return 0;
+}
+
+int conn_if_id_in(struct load *l, void *owner, const char *text)
+{
+    (void)owner;
+    return set_if_id(l, text, &l->conn_if_ids.in);
+}
+
+int conn_if_id_out(struct load *l, void *owner, const char *text)
+{
+    (void)owner;
+    return set_if_id(l, text, &l->conn_if_ids.out);
+}
+
+int child_if_id_in(struct load *l, void *owner, const char *text)
+{
+    (void)owner;
+    return set_if_id(l, text, &l->child_if_ids.in);
+}
+
+int child_if_id_out(struct load *l, void *owner, const char *text)
+{
+    (void)owner;
+    return set_if_id(l, text, &l->child_if_ids.out);
+}
+
 int conn_pool(struct load *l, void *owner, const char *text)
 {
     struct conn_config *c = owner;

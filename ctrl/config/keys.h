@@ -83,6 +83,10 @@ struct load {
     const struct key *key;        // being read, or NULL
     const struct vici_node *node; // where a fault is, or NULL
     char path[600];               // of the section being read: "gw.children.net"
+    // if_id_in and if_id_out, of the connection and of the child that is being read; 0: not given
+    struct if_ids {
+        uint32_t in, out;
+    } conn_if_ids, child_if_ids;
 };
 
 // Records a fault of l->key at l->node; returns -EINVAL.
@@ -103,6 +107,10 @@ int load_der(struct load *l, enum pki_kind kind, struct slice data, uint8_t **de
 X(conn_local_addr)
 X(conn_remote_addr)
 X(conn_local_port)
+X(conn_if_id_in)
+X(conn_if_id_out)
+X(child_if_id_in)
+X(child_if_id_out)
 X(conn_pool)
 X(conn_vip)
 X(conn_ike_proposal)

@@ -8,7 +8,6 @@
 #define LATER        "not supported yet"
 #define NTLM_NEVER   "a password is expected, in `secrets.eap`, not its hash"
 #define MARKS_LATER  "marks are " LATER
-#define XFRM_LATER   "XFRM interfaces are " LATER
 #define TOKEN_LATER  "keys on tokens are " LATER
 #define NO_SCRIPTS   "updown scripts are " LATER
 #define IKEV1        "belongs to IKEv1, which is not supported"
@@ -57,8 +56,8 @@
     K(CONN, over_time, TIME, IN_CONN(over_time), 0, "10 % of the longer of both", "goes with `rekey_time` and `reauth_time`")     \
     K(CONN, rand_time, TIME, IN_CONN(rand_time), 0, "over_time", "likewise; at most half of the shorter of both")                  \
     K(CONN, pools, ITEMS, ITEM(conn_pool), 0, "", "the pools that a peer's virtual address comes from, tried in turn")            \
-    K(CONN, if_id_in, ONLY, NOTHING, zero_mark, "0", XFRM_LATER)                                                                 \
-    K(CONN, if_id_out, ONLY, NOTHING, zero_mark, "0", XFRM_LATER)                                                                \
+    K(CONN, if_id_in, WORD, ITEM(conn_if_id_in), 0, "0", "of the children that have none")                                                                 \
+    K(CONN, if_id_out, WORD, ITEM(conn_if_id_out), 0, "0", "likewise")                                                                \
     K(CONN, mediation, ONLY, NOTHING, only_no, "no", NO_MEDIATION)                                                               \
     K(CONN, mediated_by, ONLY, NOTHING, empty, "", NO_MEDIATION)                                                                 \
     K(CONN, mediation_peer, ONLY, NOTHING, empty, "", NO_MEDIATION)
@@ -126,8 +125,8 @@
     K(CHILD, mark_out, ONLY, NOTHING, zero_mark, "0/0x00000000", MARKS_LATER)                                                    \
     K(CHILD, set_mark_in, ONLY, NOTHING, zero_mark, "0/0x00000000", MARKS_LATER)                                                 \
     K(CHILD, set_mark_out, ONLY, NOTHING, zero_mark, "0/0x00000000", MARKS_LATER)                                                \
-    K(CHILD, if_id_in, ONLY, NOTHING, zero_mark, "0", XFRM_LATER)                                                                \
-    K(CHILD, if_id_out, ONLY, NOTHING, zero_mark, "0", XFRM_LATER)                                                               \
+    K(CHILD, if_id_in, WORD, ITEM(child_if_id_in), 0, "the connection's", "what comes out of its SAs leaves by the TUN device of that number, `ipsec5` for 5; equal to `if_id_out`")                                                                \
+    K(CHILD, if_id_out, WORD, ITEM(child_if_id_out), 0, "the connection's", "only what is routed into that device is protected, whatever else has the same selectors; 0: none, and the selectors decide")                                                               \
     K(CHILD, label, ONLY, NOTHING, empty, "", "security labels are " LATER)                                                      \
     K(CHILD, label_mode, ONLY, NOTHING, label_mode_choices, "system", "security labels are " LATER)                              \
     K(CHILD, tfc_padding, WORD, ITEM(child_tfc_padding), 0, "0", "octets that packets inside are padded to, `mtu` or more: as many as the path and `mtu` of the settings allow; 0: none; of ESP in tunnel mode") \

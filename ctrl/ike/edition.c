@@ -45,8 +45,8 @@ static void child_follow(struct child_sa *k, struct conn *c)
 
 static bool same_selectors(const struct child_config *a, const struct child_config *b)
 {
-    return a->action == b->action && a->mode == b->mode && ts_lists_eq(a->local_ts, b->local_ts) &&
-           ts_lists_eq(a->remote_ts, b->remote_ts);
+    return a->action == b->action && a->mode == b->mode && a->if_id == b->if_id &&
+           ts_lists_eq(a->local_ts, b->local_ts) && ts_lists_eq(a->remote_ts, b->remote_ts);
 }
 
 static const struct child_config *for_the_same(const struct conn *c, const struct child_config *child)

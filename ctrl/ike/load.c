@@ -222,8 +222,8 @@ static const struct policy_spec *same_policy(const struct policy_spec *p, unsign
 {
     for (unsigned i = 0; i < count; i++)
         if (strcmp(p[i].child, s->child) == 0 && p[i].action == s->action && p[i].mode == s->mode &&
-            p[i].priority == s->priority && p[i].given == s->given && ts_lists_eq(&p[i].local, &s->local) &&
-            ts_lists_eq(&p[i].remote, &s->remote))
+            p[i].priority == s->priority && p[i].if_id == s->if_id && p[i].given == s->given &&
+            ts_lists_eq(&p[i].local, &s->local) && ts_lists_eq(&p[i].remote, &s->remote))
             return &p[i];
     return NULL;
 }
@@ -240,7 +240,8 @@ static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, cons
                    const struct known *remote, struct policy_spec *s, struct esp_error *err)
 {
     const struct child_config *child = &c->cfg.children[i];
-    *s = (struct policy_spec){.action = child->action, .mode = child->mode, .priority = child->priority};
+    *s = (struct policy_spec){
+        .action = child->action, .mode = child->mode, .priority = child->priority, .if_id = child->if_id};
     snprintf(s->child, sizeof(s->child), "%s", child->name);
     s->trap = s->action == POLICY_PROTECT && (child->start_action & ACTION_TRAP || c->numbers[i].trapped);
     struct ts_list ours, theirs;

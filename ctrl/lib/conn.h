@@ -88,6 +88,7 @@ struct child_config {
     uint64_t rekey_packets, life_packets, rand_packets;
     uint32_t reqid;
     uint32_t priority;
+    uint32_t if_id; // of a TUN of its own; 0: none
 };
 struct conn_text { // what a connection holds of texts
     struct conn_text *next;

@@ -13,6 +13,7 @@ void policies_write(struct writer *w, const struct policy_spec *p, unsigned coun
         wr_cstr(w, p->child);
         wr_u8(w, p->action);
         wr_u8(w, p->mode);
+        wr_u32(w, p->if_id);
         wr_u32(w, p->priority);
         wr_u8(w, p->trap);
         wr_u8(w, p->given);
@@ -28,6 +29,7 @@ static void read_one(struct reader *r, struct policy_spec *p)
     rd_cstr(r, p->child, sizeof(p->child));
     p->action = rd_u8(r);
     p->mode = rd_u8(r);
+    p->if_id = rd_u32(r);
     p->priority = rd_u32(r);
     p->trap = rd_u8(r);
     p->given = rd_u8(r);
@@ -41,7 +43,7 @@ static void read_one(struct reader *r, struct policy_spec *p)
 
 int policies_read(struct slice s, struct policy_spec **out, unsigned *count)
 {
-    enum { ENTRY_MIN = 16 }; // octets of an entry with nothing in it: bounds what is allocated
+    enum { ENTRY_MIN = 20 }; // octets of an entry with nothing in it: bounds what is allocated
     struct reader r = reader_of(s);
     unsigned n = rd_u32(&r);
     *out = NULL;

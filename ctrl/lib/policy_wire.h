@@ -11,6 +11,7 @@ struct policy_spec {
     char child[NAME_MAX_LEN];
     uint8_t action;    // enum policy_action
     uint8_t mode;      // enum sa_mode; of a protecting policy
+    uint32_t if_id;    // of the TUN of its own that it is about; 0: none
     uint32_t priority; // swanctl's: lower first, before all computed ones; 0: computed
     uint8_t trap;      // a packet without an SA asks for one
     uint8_t given;     // one end has virtual addresses, of which each has one SA

@@ -12,6 +12,7 @@
 
 struct taken {
     struct worker *w;
+    uint8_t vti;
     unsigned count, all; // of these; since the loop was left for us
     struct packet *pkt[PATH_BURST];
 };
@@ -19,6 +20,7 @@ struct taken {
 static void add(struct taken *t, struct packet *pkt, uint32_t len)
 {
     pkt->job.in_len = len;
+    pkt->vti = t->vti;
     t->pkt[t->count++] = pkt;
     t->all++;
 }
@@ -83,14 +85,14 @@ static void take(struct taken *t, struct packet *pkt, const struct virtio_net_hd
     }
 }
 
-void big_ready(struct worker *w)
+int big_ready(struct worker *w, const struct path_tun *tun, uint8_t vti)
 {
-    struct taken t = {.w = w};
+    struct taken t = {.w = w, .vti = vti};
     struct virtio_net_hdr h;
     struct packet *pkt;
     int n = 1;
     while (t.all < PATH_BURST && (pkt = another(&t))) {
-        n = w->net.tun_read_big(w->net.ctx, &h, pkt->job.in, w->buffer, w->big + w->buffer, GSO_MAX + 1);
+        n = tun->read_big(tun, &h, pkt->job.in, w->buffer, w->big + w->buffer, GSO_MAX + 1);
         if (n <= 0) {
             packet_release(w, pkt);
             break;
@@ -98,16 +100,16 @@ void big_ready(struct worker *w)
         take(&t, pkt, &h, (uint32_t)n);
     }
     pass_on(&t);
-    if (n == -EBADFD)
-        tun_gone(w);
     io_pump(w);
+    return n;
 }
 
 // ---- in
 
-static void write_one(struct worker *w, const uint8_t *p, uint32_t len)
+static void write_one(struct worker *w, uint8_t vti, const uint8_t *p, uint32_t len)
 {
-    if (w->net.tun_write(w->net.ctx, p, len) < 0)
+    const struct path_tun *tun = vti_tun(w, vti);
+    if (tun->write(tun, p, len) < 0)
         w->tun_errors++;
 }
 
@@ -118,7 +120,8 @@ static void flush(struct worker *w, struct gro *g)
     if (!g->len)
         return;
     uint32_t len = gro_end(g, &h);
-    if (w->net.tun_write_big(w->net.ctx, &h, g->buf, len) < 0)
+    const struct path_tun *tun = vti_tun(w, g->vti);
+    if (tun->write_big(tun, &h, g->buf, len) < 0)
         w->tun_errors += count;
     else
         w->big_writes += count > 1;
@@ -131,21 +134,21 @@ void tun_flush(struct worker *w)
 }
 
 // Nothing overtakes what goes between the same two.
-static void put_alone(struct worker *w, const uint8_t *p, uint32_t len)
+static void put_alone(struct worker *w, uint8_t vti, const uint8_t *p, uint32_t len)
 {
     for (int i = 0; i < GRO_FLOWS; i++)
         if (gro_same_ends(&w->gro[i], p, len))
             flush(w, &w->gro[i]);
-    write_one(w, p, len);
+    write_one(w, vti, p, len);
 }
 
 // Its flow's; otherwise an empty one, or else the last: flows in excess take turns there and disturb no
 // other.
-static struct gro *place_for(struct worker *w, const uint8_t *p, const struct gro_place *at)
+static struct gro *place_for(struct worker *w, uint8_t vti, const uint8_t *p, const struct gro_place *at)
 {
     struct gro *empty = NULL;
     for (int i = 0; i < GRO_FLOWS; i++) {
-        if (gro_same_flow(&w->gro[i], p, at))
+        if (w->gro[i].vti == vti && gro_same_flow(&w->gro[i], p, at))
             return &w->gro[i];
         if (!w->gro[i].len && !empty)
             empty = &w->gro[i];
@@ -153,18 +156,20 @@ static struct gro *place_for(struct worker *w, const uint8_t *p, const struct gr
     return empty ? empty : &w->gro[GRO_FLOWS - 1];
 }
 
-void tun_put(struct worker *w, const uint8_t *p, uint32_t len)
+void tun_put(struct worker *w, uint8_t vti, const uint8_t *p, uint32_t len)
 {
+    const struct path_tun *tun = vti_tun(w, vti);
     struct gro_place at;
-    if (!w->gro->buf) {
-        write_one(w, p, len);
-    } else if (!gro_look(p, len, &at) || (at.proto == IPPROTO_UDP && !w->net.tun_udp_big)) {
-        put_alone(w, p, len);
+    if (!w->gro->buf || !tun->write_big) {
+        write_one(w, vti, p, len);
+    } else if (!gro_look(p, len, &at) || (at.proto == IPPROTO_UDP && !tun->udp_big)) {
+        put_alone(w, vti, p, len);
     } else {
-        struct gro *g = place_for(w, p, &at);
-        if (gro_append(g, p, len, &at))
+        struct gro *g = place_for(w, vti, p, &at);
+        if (g->vti == vti && gro_append(g, p, len, &at))
             return;
         flush(w, g);
         gro_start(g, p, len, &at);
+        g->vti = vti;
     }
 }

@@ -119,8 +119,8 @@ bool fields_parse(const uint8_t *packet, uint32_t len, struct fields *f)
 
 bool fields_one_packet(const struct fields *a, const struct fields *b)
 {
-    return a->id == b->id && a->proto == b->proto && a->family == b->family && !memcmp(a->src, b->src, 16) &&
-           !memcmp(a->dst, b->dst, 16);
+    return a->id == b->id && a->proto == b->proto && a->family == b->family && a->vti == b->vti &&
+           !memcmp(a->src, b->src, 16) && !memcmp(a->dst, b->dst, 16);
 }
 
 // An OPAQUE selector holds what hides its ports, another one with ports what shows them.

@@ -16,13 +16,13 @@ struct fields {
     uint16_t sport, dport;    // where `ports`
     uint8_t family;           // 4, 6
     uint8_t proto;
-    bool ports;   // they are known
-    bool unseen;  // it has ports, but this packet does not show them: a later or a tiny first fragment
-    bool hidden;  // proto itself is not known: extension headers without end
-    bool first;   // of several fragments
-    bool later;   // a fragment that is not the first
-    uint8_t zero; // fills the struct up to its last member
-    uint32_t id;  // of a fragment
+    bool ports;  // they are known
+    bool unseen; // it has ports, but this packet does not show them: a later or a tiny first fragment
+    bool hidden; // proto itself is not known: extension headers without end
+    uint8_t vti; // by which it came or shall go, see vti.h; 0: the TUN that all share
+    bool first;  // of several fragments
+    bool later;  // a fragment that is not the first
+    uint32_t id; // of a fragment
 };
 #define FIELDS_FLOW_LEN offsetof(struct fields, first) // of the octets that a flow is known by
 

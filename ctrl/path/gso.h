@@ -43,6 +43,7 @@ struct gro {
     uint8_t *buf; // of GSO_MAX; NULL: nothing is put together
     uint32_t len; // 0: none
     uint8_t proto;
+    uint8_t vti; // where it goes, see vti.h
     uint32_t transport, payload, size;
     uint32_t count;
     bool closed; // nothing may follow

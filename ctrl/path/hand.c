@@ -83,7 +83,9 @@ void hand_reclaim(struct worker *w)
 static struct fields look_at(struct worker *w, const struct packet *pkt)
 {
     struct fields f = {0};
-    if (pkt->job.op == ESP_ENCAP && fields_parse(pkt->job.in, pkt->job.in_len, &f) && f.later && f.unseen)
+    bool ip = pkt->job.op == ESP_ENCAP && fields_parse(pkt->job.in, pkt->job.in_len, &f);
+    f.vti = pkt->vti;
+    if (ip && f.later && f.unseen)
         fragment_fill(&w->flows, &f, false, loop_now(w->p->loop));
     return f;
 }
@@ -126,6 +128,7 @@ static void copy(struct packet *to, const struct packet *from)
     to->job.op = from->job.op;
     to->job.in_len = from->job.in_len;
     to->spi = from->spi;
+    to->vti = from->vti;
     to->runs = from->runs;
     to->hops = from->hops + 1;
     memcpy(to->job.in, from->job.in, from->job.in_len);
@@ -141,7 +144,7 @@ struct taken { // of a burst
 static void take_out(struct taken *t, struct packet *pkt, const struct fields *f)
 {
     struct look_up *l = &t->l[t->out];
-    look_up_out(l, pkt->job.in, pkt->job.in_len);
+    look_up_out(l, pkt->job.in, pkt->job.in_len, pkt->vti);
     if (l->ip && f->later && f->ports && !f->unseen)
         l->f = *f;
     t->pkt_out[t->out++] = pkt;

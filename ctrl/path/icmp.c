@@ -126,7 +126,8 @@ static bool answer(struct worker *w, const uint8_t *packet, uint32_t len, const 
     if (f->later || is_error(f) || icmp_of_one_link(f->src, f->family) || !within_rate(w))
         return false;
     uint32_t n = f->family == 4 ? answer4(out, packet, len, mtu) : answer6(out, packet, len, mtu);
-    if (w->net.tun_write(w->net.ctx, out, n) >= 0)
+    const struct path_tun *tun = vti_tun(w, f->vti);
+    if (tun->write(tun, out, n) >= 0)
         return true;
     w->tun_errors++;
     return false;

@@ -68,7 +68,7 @@ static void let_in(struct worker *w, struct child *c, struct packet *pkt)
     pkt->opened_by->packets_in++;
     pkt->opened_by->bytes_in += pkt->job.out_len;
     mtu_clamp(w, c, pkt->job.out, pkt->job.out_len);
-    tun_put(w, pkt->job.out, pkt->job.out_len);
+    tun_put(w, c->vti, pkt->job.out, pkt->job.out_len);
     packet_release(w, pkt);
 }
 

@@ -66,7 +66,8 @@ static void poll(struct worker *w, struct esp_engine *e, struct finished *b)
         struct packet *pkt = (struct packet *)b->job[i];
         packet_copy_result(w, pkt);
         if (pkt->job.op == ESP_DECAP && pkt->job.status == ESP_STATUS_OK)
-            look_up_in(&b->l[b->opened++], pkt->job.out, pkt->job.out_len, pkt->spi);
+            look_up_in(&b->l[b->opened++], pkt->job.out, pkt->job.out_len, pkt->spi,
+                       vti_of_spi(w->p, pkt->spi));
     }
     look_up_burst(w, b->l, b->opened);
 }
@@ -233,7 +234,7 @@ int io_open(struct worker *w, struct esp_error *err)
         pkt->next = w->free;
         w->free = pkt;
     }
-    if (w->net.tun_read_big &&
+    if (w->net.tun.read_big &&
         (!(w->big = malloc(w->buffer + GSO_MAX + 1)) || !(w->gro_bufs = malloc(GRO_FLOWS * GSO_MAX))))
         return esp_fail(err, -ENOMEM, "packets", "out of memory");
     for (size_t i = 0; i < GRO_FLOWS && w->gro_bufs; i++)

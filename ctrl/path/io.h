@@ -46,12 +46,16 @@ void out_looked_at(struct worker *w, struct packet **pkt, struct look_up *l,
                    unsigned n); // ... which this worker has to see
 void out_take(struct worker *w, struct packet *pkt, struct look_up *l);
 void out_ready(struct loop_fd *f, uint32_t events); // of the TUN
+// What has come by a TUN; what the last read said.
+int out_read(struct worker *w, const struct path_tun *tun, uint8_t vti);
 void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt);
 void out_send(struct worker *w);
 
 // big.c: a TUN that gives and takes several TCP segments at once
-void big_ready(struct worker *w);                               // reads a burst and handles it
-void tun_put(struct worker *w, const uint8_t *p, uint32_t len); // a packet, now or by tun_flush
+// Reads a burst and handles it; what the last read said.
+int big_ready(struct worker *w, const struct path_tun *tun, uint8_t vti);
+// A packet, now or by tun_flush.
+void tun_put(struct worker *w, uint8_t vti, const uint8_t *p, uint32_t len);
 void tun_flush(struct worker *w);
 
 // arrivals.c

@@ -102,6 +102,15 @@ struct kernel_ops {
     // Whether our TUN is up, for when notices were lost: 1 or 0; -ENODEV: it is gone; another -errno: it
     // cannot be said now. NULL: no notice is ever lost.
     int (*tun_state)(struct kernel *k);
+    // TUNs of their own (vti.c); NULL, all of them: there are none. 1: there is one of that name, of this
+    // instance, from this run or an earlier one; 0: there is no interface of that name; -EEXIST: it is
+    // another's; another -errno.
+    int (*vti_find)(struct kernel *k, const char *name);
+    // As tun_up, and says that it is this instance's.
+    int (*vti_up)(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
+    int (*vti_remove)(struct kernel *k, const char *name); // 0 or -errno
+    // Calls each() for all that are this instance's.
+    void (*vti_each)(struct kernel *k, void (*each)(void *ctx, const char *name), void *ctx);
 };
 struct kernel { // first in an implementation's own struct
     const struct kernel_ops *ops;

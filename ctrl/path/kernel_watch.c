@@ -38,6 +38,7 @@ static void moved(struct timer *t)
     struct path *p = t->ctx;
     uint64_t from = loop_now_us(p->loop);
     kset_addresses_changed(p->kset);
+    vti_addresses(p);
     kernel_watch_changed(p);
     uint64_t now = loop_now_us(p->loop);
     p->watch.rest_until = (now + MOVED_SHARE * (now - from)) / 1000;
@@ -134,7 +135,7 @@ static void hold_back(struct path *p, const struct msg_SWEEP *m)
 
 static void sweep(struct path *p)
 {
-    unsigned n = kset_sweep(p->kset);
+    unsigned n = kset_sweep(p->kset) + vti_sweep(p);
     kernel_watch_changed(p);
     if (n)
         LOGF(KNL, 0, "%u objects in the kernel of an earlier run, which is not configured any more, removed",

@@ -6,24 +6,25 @@
 
 #include "ctrl/path/path.h"
 
-static void begin(struct look_up *l, const uint8_t *packet, uint32_t len)
+static void begin(struct look_up *l, const uint8_t *packet, uint32_t len, uint8_t vti)
 {
     l->ip = fields_parse(packet, len, &l->f);
+    l->f.vti = vti;
     l->verdict = SPD_NONE;
     l->policy = NULL;
     l->generation = 0;
     l->flow = NULL;
 }
 
-void look_up_out(struct look_up *l, const uint8_t *packet, uint32_t len)
+void look_up_out(struct look_up *l, const uint8_t *packet, uint32_t len, uint8_t vti)
 {
-    begin(l, packet, len);
+    begin(l, packet, len, vti);
     l->inbound = false;
 }
 
-void look_up_in(struct look_up *l, const uint8_t *packet, uint32_t len, uint32_t spi)
+void look_up_in(struct look_up *l, const uint8_t *packet, uint32_t len, uint32_t spi, uint8_t vti)
 {
-    begin(l, packet, len);
+    begin(l, packet, len, vti);
     l->inbound = true;
     l->spi = spi;
 }
@@ -38,14 +39,15 @@ static enum spd_verdict verdict(const struct class_match *m, struct policy **out
 
 enum spd_verdict look_up_afresh(struct worker *w, struct fields *f, bool inbound, struct policy **out)
 {
-    struct class_match m = classifier_find(&w->p->spd.classes, f, inbound);
+    const struct classifier *c = spd_classes(&w->p->spd, f->vti);
+    struct class_match m = classifier_find(c, f, inbound);
     enum spd_verdict v = verdict(&m, out);
     if (v != SPD_UNCLEAR || !f->later)
         return v;
     fragment_fill(&w->flows, f, inbound, loop_now(w->p->loop));
     if (f->unseen)
         return v;
-    m = classifier_find(&w->p->spd.classes, f, inbound);
+    m = classifier_find(c, f, inbound);
     return verdict(&m, out);
 }
 
@@ -93,6 +95,17 @@ static void remember(struct worker *w, struct look_up *l, uint64_t generation, s
     __builtin_prefetch(l->policy);
 }
 
+// Those that came one after the other by one TUN together.
+static void find(const struct spd *s, struct burst *b)
+{
+    for (unsigned from = 0, to; from < b->count; from = to) {
+        uint8_t vti = b->of[from]->f.vti;
+        for (to = from + 1; to < b->count && b->of[to]->f.vti == vti;)
+            to++;
+        classifier_find_burst(spd_classes(s, vti), b->query + from, to - from);
+    }
+}
+
 static void keep(struct look_up *l, const struct class_match *m, uint64_t generation)
 {
     flow_keep(l->flow, &l->f, l->inbound, generation, m->of);
@@ -117,7 +130,7 @@ void look_up_burst(struct worker *w, struct look_up *l, unsigned n)
             ask_for_flow(w, &l[i], i ? &l[i - 1] : NULL);
         for (unsigned i = at; i < at + some; i++)
             remember(w, &l[i], generation, &b);
-        classifier_find_burst(&w->p->spd.classes, b.query, b.count);
+        find(&w->p->spd, &b);
         for (unsigned i = 0; i < b.count; i++)
             keep(b.of[i], &b.query[i].m, generation);
         for (unsigned i = at; i < at + some; i++)

@@ -28,8 +28,9 @@ struct look_up {
     uint64_t generation; // 0: it was not looked up yet
     void *flow;          // look_up.c
 };
-void look_up_out(struct look_up *l, const uint8_t *packet, uint32_t len);
-void look_up_in(struct look_up *l, const uint8_t *packet, uint32_t len, uint32_t spi);
+// vti: of fields.h; of what came out of an SA, the SA's.
+void look_up_out(struct look_up *l, const uint8_t *packet, uint32_t len, uint8_t vti);
+void look_up_in(struct look_up *l, const uint8_t *packet, uint32_t len, uint32_t spi, uint8_t vti);
 
 // All of them; what comes next (the SA to send by, or that a packet came out of) is asked for too.
 void look_up_burst(struct worker *w, struct look_up *l, unsigned n);

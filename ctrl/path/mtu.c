@@ -121,6 +121,7 @@ static bool send_inside(struct worker *w, const struct packet *whole, struct chi
             break;
         }
         pkt->job.op = ESP_ENCAP;
+        pkt->vti = whole->vti;
         pkt->job.in_len = pkt->inner_len = ip_cut_next(&g, pkt->job.in, w->buffer);
         pkt->child = c;
         c->in_flight++;
@@ -135,8 +136,10 @@ static void tell(struct worker *w, const struct child *c, const uint8_t *p, uint
 {
     struct fields f;
     uint32_t mtu = !is4(p) && c->inner_mtu < LEAST6 ? LEAST6 : c->inner_mtu;
-    if (mtu < len && fields_parse(p, len, &f))
-        icmp_too_big(w, p, len, &f, mtu);
+    if (mtu >= len || !fields_parse(p, len, &f))
+        return;
+    f.vti = c->vti;
+    icmp_too_big(w, p, len, &f, mtu);
 }
 
 bool mtu_takes(struct worker *w, struct packet *pkt, struct child *c)

@@ -4,6 +4,7 @@
 #include "ctrl/path/net.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/sock_diag.h>
 #include <net/if.h>
@@ -28,36 +29,37 @@ static int result(ssize_t n)
     return n < 0 ? -errno : (int)n;
 }
 
-static int tun_read(void *ctx, uint8_t *p, uint32_t cap)
+static int tun_read(const struct path_tun *t, uint8_t *p, uint32_t cap)
 {
-    return result(read(env_of(ctx)->tun, p, cap));
+    return result(read(t->fd, p, cap));
 }
 
-static int tun_write(void *ctx, const uint8_t *p, uint32_t len)
+static int tun_write(const struct path_tun *t, const uint8_t *p, uint32_t len)
 {
-    return result(write(env_of(ctx)->tun, p, len));
+    return result(write(t->fd, p, len));
 }
 
 // ---- a TUN that puts a struct virtio_net_hdr before each packet
 
-static int tun_read_big(void *ctx, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap, uint8_t *rest,
-                        uint32_t rest_cap)
+static int tun_read_big(const struct path_tun *t, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap,
+                        uint8_t *rest, uint32_t rest_cap)
 {
     struct iovec v[] = {{h, sizeof(*h)}, {first, cap}, {rest, rest_cap}};
-    int n = result(readv(env_of(ctx)->tun, v, 3));
+    int n = result(readv(t->fd, v, 3));
     return n <= 0 ? n : n > (int)sizeof(*h) ? n - (int)sizeof(*h) : -EIO;
 }
 
-static int tun_write_big(void *ctx, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len)
+static int tun_write_big(const struct path_tun *t, const struct virtio_net_hdr *h, const uint8_t *p,
+                         uint32_t len)
 {
     struct iovec v[] = {{(void *)(uintptr_t)h, sizeof(*h)}, {(void *)(uintptr_t)p, len}};
-    return result(writev(env_of(ctx)->tun, v, 2));
+    return result(writev(t->fd, v, 2));
 }
 
-static int tun_write_one(void *ctx, const uint8_t *p, uint32_t len)
+static int tun_write_one(const struct path_tun *t, const uint8_t *p, uint32_t len)
 {
     static const struct virtio_net_hdr whole;
-    return tun_write_big(ctx, &whole, p, len);
+    return tun_write_big(t, &whole, p, len);
 }
 
 static bool has_header(int tun)
@@ -75,6 +77,42 @@ static bool take_big_packets(int tun)
         return true;
     (void)ioctl(tun, TUNSETOFFLOAD, tcp);
     return false;
+}
+
+static struct path_tun tun_of(int fd)
+{
+    bool big = has_header(fd);
+    return (struct path_tun){.fd = fd,
+                             .read = tun_read,
+                             .write = big ? tun_write_one : tun_write,
+                             .read_big = big ? tun_read_big : NULL,
+                             .write_big = big ? tun_write_big : NULL,
+                             .udp_big = big && take_big_packets(fd)};
+}
+
+static int vti_open(void *ctx, const char *name, bool several, struct path_tun *out)
+{
+    struct ifreq r = {.ifr_flags =
+                          (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (several ? IFF_MULTI_QUEUE : 0))};
+    (void)ctx;
+    if (strlen(name) >= sizeof(r.ifr_name))
+        return -ENAMETOOLONG;
+    memcpy(r.ifr_name, name, strlen(name));
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    if (ioctl(fd, TUNSETIFF, &r) < 0) {
+        int e = errno;
+        close(fd);
+        return -e;
+    }
+    *out = tun_of(fd);
+    return 0;
+}
+
+static int vti_keep(const struct path_tun *t)
+{
+    return ioctl(t->fd, TUNSETPERSIST, 1) < 0 ? -errno : 0;
 }
 
 // ----
@@ -152,7 +190,6 @@ static int path_mtu(void *ctx, const struct addr *from, const struct addr *to)
 
 struct path_net path_net_sockets(struct path_sockets *s, const struct child_env *env)
 {
-    bool big = has_header(env->tun);
     s->env = env;
     s->sender = (struct net_sender){.calls = &net_linux,
                                     .port = env->settings->port_nat_t,
@@ -161,11 +198,9 @@ struct path_net path_net_sockets(struct path_sockets *s, const struct child_env 
     net_sender_open(&s->sender);
     s->receiver = (struct net_receiver){.calls = &net_receive_linux};
     return (struct path_net){.ctx = s,
-                             .tun_read = tun_read,
-                             .tun_write = big ? tun_write_one : tun_write,
-                             .tun_read_big = big ? tun_read_big : NULL,
-                             .tun_write_big = big ? tun_write_big : NULL,
-                             .tun_udp_big = big && take_big_packets(env->tun),
+                             .tun = tun_of(env->tun),
+                             .vti_open = vti_open,
+                             .vti_keep = vti_keep,
                              .receive = receive,
                              .send = send_many,
                              .path_mtu = path_mtu,

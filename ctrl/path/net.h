@@ -15,16 +15,27 @@
 
 enum path_socket { PATH_UDP, PATH_UDP6, PATH_ESP, PATH_ESP6, PATH_AH, PATH_AH6, PATH_SOCKETS };
 
-struct path_net {
+struct path_tun { // one queue of it
     void *ctx;
-    int (*tun_read)(void *ctx, uint8_t *p, uint32_t cap);
-    int (*tun_write)(void *ctx, const uint8_t *p, uint32_t len);
+    int fd; // -1: it has none
+    int (*read)(const struct path_tun *t, uint8_t *p, uint32_t cap);
+    int (*write)(const struct path_tun *t, const uint8_t *p, uint32_t len);
     // A TUN with IFF_VNET_HDR, otherwise NULL: one packet of up to 64 KiB, which what is in *h is left to do
     // of (see gso.h); what `first` has no room for goes on in `rest`.
-    int (*tun_read_big)(void *ctx, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap, uint8_t *rest,
-                        uint32_t rest_cap);
-    int (*tun_write_big)(void *ctx, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len);
-    bool tun_udp_big; // it takes UDP too that is to be cut
+    int (*read_big)(const struct path_tun *t, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap,
+                    uint8_t *rest, uint32_t rest_cap);
+    int (*write_big)(const struct path_tun *t, const struct virtio_net_hdr *h, const uint8_t *p,
+                     uint32_t len);
+    bool udp_big; // it takes UDP too that is to be cut
+};
+
+struct path_net {
+    void *ctx;
+    struct path_tun tun;
+    // A queue of the TUN of that name, which is made where there is none; `several`: it can have more than
+    // one. 0 or a negative errno. NULL: there is no other TUN than `tun`. See vti.c.
+    int (*vti_open)(void *ctx, const char *name, bool several, struct path_tun *out);
+    int (*vti_keep)(const struct path_tun *t); // it outlives its queues. 0 or a negative errno
     // Up to n that have come by that socket: their number, or a negative errno where there is none. Of
     // PATH_ESP and PATH_AH they have their IP header, of the others neither that nor UDP's.
     int (*receive)(void *ctx, enum path_socket from, struct datagram *d, unsigned n);

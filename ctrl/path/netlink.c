@@ -379,7 +379,11 @@ static const struct kernel_ops ops = {netlink_link_up,
                                       netlink_kernel_close,
                                       netlink_address,
                                       netlink_tun_lost,
-                                      netlink_tun_state};
+                                      netlink_tun_state,
+                                      netlink_vti_find,
+                                      netlink_vti_up,
+                                      netlink_vti_remove,
+                                      netlink_vti_each};
 
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {

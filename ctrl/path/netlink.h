@@ -68,6 +68,8 @@ int netlink_dump(struct netlink_kernel *n, struct mnl_socket *s, struct nlmsghdr
                  int (*each)(const struct nlmsghdr *h, void *ctx), void *ctx);
 
 // netlink_link.c: the TUN, addresses, the default source
+// Exempt from the block policies, and up. Its index, or -errno.
+int netlink_link_ready(struct netlink_kernel *n, const char *name, uint32_t mtu, struct esp_error *err);
 int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
 int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len),
                       void *ctx);
@@ -75,6 +77,11 @@ int netlink_address(struct kernel *k, const struct addr *a, bool add);
 int netlink_default_source(struct kernel *k, uint8_t family, struct addr *out);
 int netlink_tun_lost(struct kernel *k, uint64_t *out);
 int netlink_tun_state(struct kernel *k);
+// netlink_vti.c
+int netlink_vti_find(struct kernel *k, const char *name);
+int netlink_vti_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
+int netlink_vti_remove(struct kernel *k, const char *name);
+void netlink_vti_each(struct kernel *k, void (*each)(void *ctx, const char *name), void *ctx);
 // What the kernel answers has the mark of what it answers; and no more, where nobody else wanted that.
 int netlink_reflect_marks(struct netlink_kernel *n, uint8_t family);
 void netlink_reflect_as_before(struct netlink_kernel *n, uint8_t family);

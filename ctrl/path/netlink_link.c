@@ -109,9 +109,8 @@ static int set_up(struct netlink_kernel *n, int index, uint32_t mtu)
     return netlink_one(n, n->route, h);
 }
 
-int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err)
+int netlink_link_ready(struct netlink_kernel *n, const char *name, uint32_t mtu, struct esp_error *err)
 {
-    struct netlink_kernel *n = (struct netlink_kernel *)k;
     int index = (int)if_nametoindex(name);
     if (!index)
         return esp_fail(err, -ENODEV, name, "no such interface");
@@ -129,6 +128,15 @@ int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp
     rc = set_up(n, index, mtu);
     if (rc < 0)
         return esp_fail(err, rc, name, "cannot bring the interface up: %s", strerror(-rc));
+    return index;
+}
+
+int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    int index = netlink_link_ready(n, name, mtu, err);
+    if (index < 0)
+        return index;
     if (!n->tun_index)
         netlink_news_forget(n);
     snprintf(n->tun, sizeof(n->tun), "%s", name);

@@ -25,13 +25,16 @@ void orphans_expire(struct worker *w, uint64_t now)
         drop_oldest(w);
 }
 
-static bool belongs(const struct packet *pkt, const struct fields *first, bool inbound)
+static bool belongs(struct worker *w, const struct packet *pkt, const struct fields *first, bool inbound)
 {
     struct fields f;
     const uint8_t *p = inbound ? pkt->job.out : pkt->job.in;
     if (inbound != (pkt->job.op == ESP_DECAP))
         return false;
-    return fields_parse(p, inbound ? pkt->job.out_len : pkt->job.in_len, &f) && fields_one_packet(&f, first);
+    if (!fields_parse(p, inbound ? pkt->job.out_len : pkt->job.in_len, &f))
+        return false;
+    f.vti = inbound ? vti_of_spi(w->p, pkt->spi) : pkt->vti;
+    return fields_one_packet(&f, first);
 }
 
 void orphans_found(struct worker *w, const struct fields *first, bool inbound)
@@ -43,16 +46,16 @@ void orphans_found(struct worker *w, const struct fields *first, bool inbound)
     list_init(&rest);
     list_init(&found);
     while ((pkt = list_pop(&w->orphans)))
-        list_push(belongs(pkt, first, inbound) ? &found : &rest, pkt);
+        list_push(belongs(w, pkt, first, inbound) ? &found : &rest, pkt);
     while ((pkt = list_pop(&rest)))
         list_push(&w->orphans, pkt);
     while ((pkt = list_pop(&found))) {
         struct look_up l;
         if (inbound) {
-            look_up_in(&l, pkt->job.out, pkt->job.out_len, pkt->spi);
+            look_up_in(&l, pkt->job.out, pkt->job.out_len, pkt->spi, first->vti);
             in_take(w, pkt, &l);
         } else {
-            look_up_out(&l, pkt->job.in, pkt->job.in_len);
+            look_up_out(&l, pkt->job.in, pkt->job.in_len, pkt->vti);
             out_take(w, pkt, &l);
         }
     }

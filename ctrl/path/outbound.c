@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/path/icmp.h"
 #include "ctrl/path/io.h"
 #include "ctrl/path/mtu.h"
 #include "ctrl/path/outer.h"
@@ -46,6 +47,14 @@ static void protect(struct worker *w, struct packet *pkt, struct policy *pol, co
     queue_put(w, pkt);
 }
 
+// What came by a TUN of its own and meets none of its policies has no other way.
+static void not_for_this(struct worker *w, struct packet *pkt, const struct fields *f)
+{
+    w->vti_no_policy++;
+    icmp_prohibited(w, pkt->job.in, pkt->job.in_len, f);
+    io_drop(w, pkt, ESP_STATUS_POLICY);
+}
+
 void out_take(struct worker *w, struct packet *pkt, struct look_up *l)
 {
     const struct fields *f = &l->f;
@@ -59,8 +68,13 @@ void out_take(struct worker *w, struct packet *pkt, struct look_up *l)
     bool first = f->first && f->ports;
     if (first)
         fragment_keep(&w->flows, f, false, loop_now(w->p->loop));
-    if (v == SPD_FOUND && pol->action == POLICY_PROTECT) {
+    if (pkt->vti && vti_is_own(w, pkt, f)) {
+        w->vti_own++;
+        io_drop(w, pkt, ESP_STATUS_POLICY);
+    } else if (v == SPD_FOUND && pol->action == POLICY_PROTECT) {
         protect(w, pkt, pol, f);
+    } else if (pkt->vti && v != SPD_UNCLEAR) {
+        not_for_this(w, pkt, f);
     } else if (v == SPD_NONE || (v == SPD_FOUND && pol->action == POLICY_BYPASS)) {
         past_us(w, pkt->job.in, pkt->job.in_len);
         packet_release(w, pkt);
@@ -100,7 +114,7 @@ void out_burst(struct worker *w, struct packet **pkt, unsigned n)
     struct look_up l[PATH_BURST];
     unsigned mine = 0;
     for (unsigned i = 0; i < n; i++) {
-        look_up_out(&l[mine], pkt[i]->job.in, pkt[i]->job.in_len);
+        look_up_out(&l[mine], pkt[i]->job.in, pkt[i]->job.in_len, pkt[i]->vti);
         if (!is_elsewhere(w, pkt[i], &l[mine]))
             pkt[mine++] = pkt[i];
     }
@@ -119,30 +133,34 @@ void tun_gone(struct worker *w)
     loop_stop(w->p->loop);
 }
 
-void out_ready(struct loop_fd *f, uint32_t events)
+int out_read(struct worker *w, const struct path_tun *tun, uint8_t vti)
 {
-    struct worker *w = f->ctx;
     struct packet *burst[PATH_BURST], *pkt;
     unsigned count = 0;
     int n = 1;
-    (void)events;
-    if (w->big) {
-        big_ready(w);
-        return;
-    }
+    if (w->big && tun->read_big)
+        return big_ready(w, tun, vti);
     while (count < PATH_BURST && (pkt = packet_get(w))) {
-        n = w->net.tun_read(w->net.ctx, pkt->job.in, w->buffer);
+        n = tun->read(tun, pkt->job.in, w->buffer);
         if (n <= 0) {
             packet_release(w, pkt);
             break;
         }
         pkt->job.in_len = (uint32_t)n;
+        pkt->vti = vti;
         burst[count++] = pkt;
     }
     out_burst(w, burst, count);
-    if (n == -EBADFD)
-        tun_gone(w);
     io_pump(w);
+    return n;
+}
+
+void out_ready(struct loop_fd *f, uint32_t events)
+{
+    struct worker *w = f->ctx;
+    (void)events;
+    if (out_read(w, &w->net.tun, 0) == -EBADFD)
+        tun_gone(w);
 }
 
 static socklen_t destination(const uint8_t *o, struct sockaddr_storage *to)

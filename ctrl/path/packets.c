@@ -65,6 +65,7 @@ static void watch(struct worker *w, bool on)
             loop_modify(crew_loop(w), all[i]);
         }
     }
+    vti_watch(w, on);
 }
 
 struct packet *packet_get(struct worker *w)
@@ -76,6 +77,7 @@ struct packet *packet_get(struct worker *w)
     }
     w->free = pkt->next;
     pkt->runs = pkt->hops = 0;
+    pkt->vti = 0;
     pkt->held = false;
     return pkt;
 }

@@ -45,6 +45,7 @@ struct packet {          // a job and who it belongs to
     uint32_t inner_len;             // ENCAP
     uint32_t spi;                   // DECAP
     uint64_t stamp;                 // order of arrival
+    uint8_t vti;                    // ENCAP: by which it came, see vti.h
     unsigned runs;                  // how often it came back undone
     unsigned hops;                  // how often one worker has given it to another
     uint64_t since;                 // ms, that it has waited as a fragment without its first one
@@ -131,6 +132,7 @@ struct child {                // what a packet meets first
     uint8_t alg;           // enum esp_alg
     bool ah, on_card;
     uint8_t inner;          // ESP_FAMILY_* that may be inside
+    uint8_t vti;            // its policy's
     uint16_t keymat;        // octets of one direction
     bool survivor;          // the ike that made it has died (survivors.c)
     uint32_t carried, load; // see busiest.c
@@ -229,6 +231,7 @@ struct worker { // see README.md
     uint64_t handed_over, hand_full;             // packets of other workers; that found no room
     uint64_t big_reads, big_writes, taken_apart; // of several packets
     uint64_t ike_handed_on, ike_lost;            // that came together with others
+    uint64_t vti_no_policy, vti_own; // came by a TUN of its own and met no policy; was our own ESP or IKE
     uint64_t no_sa_out, past_us, past_us_refused, prohibited, too_big, keepalives, queue_full, tun_errors,
         rerun;
     uint64_t fragmented_before, fragmented_after, fragments; // packets, encryption between; what came of them
@@ -318,6 +321,12 @@ static inline bool path_card_failed(const struct path *p)
     return p->engines[PATH_CARD].state == ENGINE_FAILED;
 }
 
+// By its index, see vti.h.
+static inline const struct path_tun *vti_tun(const struct worker *w, uint8_t vti)
+{
+    return vti ? &w->p->spd.vtis.at[vti]->port[w->index].tun : &w->net.tun;
+}
+
 // sadb.c
 void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m);
 void sadb_delete(struct path *p, uint32_t child_id);
@@ -327,6 +336,12 @@ struct child *sadb_by_id(struct path *p, uint32_t child_id); // no deleted one
 static inline void sadb_ask(const struct path *p, uint32_t spi)
 {
     hash_ask(&p->by_spi, hash_u64(spi));
+}
+// That of the SA, 0 where there is none.
+static inline uint8_t vti_of_spi(struct path *p, uint32_t spi)
+{
+    const struct child *c = p->spd.vtis.count ? sadb_by_spi(p, spi) : NULL;
+    return c ? c->vti : 0;
 }
 static inline void child_ask(const struct child *c)
 {

@@ -19,14 +19,15 @@ static uint32_t kernel_rank(const struct policy *pol)
     return first < EXPLICIT_MAX ? first : EXPLICIT_MAX;
 }
 
+// Of what has a TUN of its own the kernel holds nothing (vti.c).
 static struct kset_spec spec_of(const struct policy *pol)
 {
     return (struct kset_spec){.action = pol->action,
                               .rank = kernel_rank(pol),
                               .local = policy_local(pol).t,
                               .remote = policy_remote(pol).t,
-                              .local_count = pol->local_count,
-                              .remote_count = pol->remote_count};
+                              .local_count = pol->vti ? 0 : pol->local_count,
+                              .remote_count = pol->vti ? 0 : pol->remote_count};
 }
 
 int policy_kernel(struct path *p, struct policies drop, struct policies take, struct esp_error *err)

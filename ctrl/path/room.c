@@ -127,6 +127,7 @@ static void tick(struct timer *t)
     path_soft(p)->ops->tick(path_soft(p), loop_now(p->loop));
     path_pump(p);
     sadb_retry(p);
+    vti_repair(p);
     for (unsigned i = 0; i < p->workers; i++)
         orphans_expire(&p->worker[i], loop_now(p->loop));
     timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);

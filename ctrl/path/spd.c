@@ -132,10 +132,15 @@ struct policy *spd_next_of_conn(const struct policy *pol)
     return next_of_conn(hash_next(&pol->whole->conn_node), policy_conn(pol));
 }
 
+struct classifier *spd_classes_of(struct spd *s, const struct policy *pol)
+{
+    return pol->vti ? &s->vtis.at[pol->vti]->classes : &s->classes;
+}
+
 int spd_classify(struct spd *s, struct policy *pol, struct esp_error *err)
 {
     struct class_rule rule = {pol->rank, pol};
-    int rc = classifier_add(&s->classes, policy_local(pol), policy_remote(pol), rule, err);
+    int rc = classifier_add(spd_classes_of(s, pol), policy_local(pol), policy_remote(pol), rule, err);
     pol->classified = rc == 0;
     s->generation++;
     return rc;
@@ -144,7 +149,7 @@ int spd_classify(struct spd *s, struct policy *pol, struct esp_error *err)
 void spd_unclassify(struct spd *s, struct policy *pol)
 {
     if (pol->classified)
-        classifier_remove(&s->classes, policy_local(pol), policy_remote(pol),
+        classifier_remove(spd_classes_of(s, pol), policy_local(pol), policy_remote(pol),
                           (struct class_rule){pol->rank, pol});
     pol->classified = false;
 }
@@ -164,6 +169,8 @@ static void leave(struct path *p, struct policy *pol)
         hash_del(&s->instances, &pol->node);
     } else {
         traffic_put(p, pol->whole->traffic);
+        if (pol->vti)
+            vti_put(p, pol->vti);
         hash_del(&s->by_id, &pol->node);
         hash_del(&s->by_conn, &pol->whole->conn_node);
     }
@@ -196,12 +203,13 @@ struct change {
     unsigned born_count, gone_count;
 };
 
-static bool same(const struct policy *pol, const char *conn, uint64_t peer, const struct policy_spec *s)
+static bool same(const struct vtis *v, const struct policy *pol, const char *conn, uint64_t peer,
+                 const struct policy_spec *s)
 {
     bool eq = !strcmp(policy_conn(pol), conn) && policy_peer(pol) == peer &&
               !strcmp(policy_child(pol), s->child) && pol->action == s->action && pol->mode == s->mode &&
-              pol->given == s->given && pol->local_count == s->local.count &&
-              pol->remote_count == s->remote.count;
+              pol->given == s->given && vti_if_id(v, pol->vti) == s->if_id &&
+              pol->local_count == s->local.count && pol->remote_count == s->remote.count;
     for (unsigned i = 0; eq && i < pol->local_count; i++)
         eq = ts_eq(&policy_local(pol).t[i], &s->local.t[i]);
     for (unsigned i = 0; eq && i < pol->remote_count; i++)
@@ -218,15 +226,21 @@ static int bear(struct change *c, const struct policy_spec *s, struct esp_error 
                           .given = s->given,
                           .later = s->later,
                           .loaded = true};
+    int rc = s->if_id ? vti_get(c->p, s->if_id, &like.vti, err) : 0;
+    if (rc < 0)
+        return rc;
     struct policy *pol = make_whole(&like, c->conn, s);
-    if (!pol)
+    if (!pol) {
+        if (like.vti)
+            vti_put(c->p, like.vti);
         return esp_fail(err, -ENOMEM, s->child, "out of memory");
+    }
     pol->whole->peer = c->peer;
     if (pol->action == POLICY_PROTECT)
         pol->whole->traffic = traffic_find(c->p, policy_conn(pol), policy_child(pol));
     pol->dynamic = any_dynamic(policy_local(pol)) || any_dynamic(policy_remote(pol));
     pol->rank = rank_of(pol, s->priority, c->p->spd.order++);
-    int rc = enter(c->p, pol, err);
+    rc = enter(c->p, pol, err);
     if (rc == 0)
         c->born[c->born_count++] = pol;
     return rc;
@@ -239,9 +253,11 @@ static int plan_one(struct change *c, unsigned i, struct esp_error *err)
     if (!s->local.count || !s->remote.count)
         return esp_fail(err, -EINVAL, s->child, "a policy without %s selectors",
                         s->local.count ? "remote" : "local");
+    if (s->if_id && s->action != POLICY_PROTECT)
+        return esp_fail(err, -EINVAL, s->child, "only what protects has an interface of its own");
     if (!old || old->into) // a number that SAs know another policy by hides behind that of the new one
         return bear(c, s, err);
-    if (!same(old, c->conn, c->peer, s))
+    if (!same(&c->p->spd.vtis, old, c->conn, c->peer, s))
         return esp_fail(err, -EEXIST, s->child, "policy id %u is that of %.60s/%.60s", s->id,
                         policy_conn(old), policy_child(old));
     for (unsigned j = 0; j < c->born_count; j++)
@@ -358,6 +374,7 @@ void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m)
 
 void policy_drop_all(struct path *p)
 {
+    p->spd.vtis.stay = path_leaves_closed(p);
     struct hash *both[] = {&p->spd.instances, &p->spd.by_id};
     for (struct child *c = p->children; c; c = c->next) {
         spd_retire(p, c);
@@ -376,6 +393,7 @@ void policy_drop_all(struct path *p)
     hash_free(&p->spd.instances);
     hash_free(&p->spd.twins);
     classifier_free(&p->spd.classes);
+    vti_close(&p->spd.vtis);
 }
 
 // ---- the SAs that serve a policy
@@ -480,6 +498,7 @@ static int instance_make(struct path *p, struct policy *of, const struct msg_CHI
                           .action = of->action,
                           .mode = of->mode,
                           .given = of->given,
+                          .vti = of->vti,
                           .rank = spd_instance_rank(of, policy_now(of)->rank)};
     struct policy *pol = make(&like, selectors_of(&c->local_ts), selectors_of(&c->remote_ts), 0);
     if (!pol)
@@ -544,6 +563,7 @@ int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struc
         return rc;
     }
     c->policy = pol;
+    c->vti = of->vti;
     traffic_join(of->whole->traffic, c);
     count(pol, 1);
     return 0;

@@ -20,6 +20,7 @@
 #include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/policy_wire.h"
 #include "ctrl/path/classifier.h"
+#include "ctrl/path/vti.h"
 
 struct path;
 struct worker;
@@ -56,10 +57,11 @@ struct policy {
     uint8_t action, mode; // enum policy_action, enum sa_mode
     bool trap;
     bool loaded;     // its connection is; an instance never is
-    bool given;      // see policy_wire.h
-    bool later;      // likewise
+    bool given : 1;  // see policy_wire.h
+    bool later : 1;  // likewise
     bool dynamic;    // some selectors are not known before an SA is
     bool classified; // the classifier has it
+    uint8_t vti;     // whose packets it is about, see vti.h; 0: all others'
     uint32_t id;
     uint32_t sa_count;              // SAs that serve it, those of its instances among them
     uint64_t rank;                  // a total order
@@ -115,13 +117,19 @@ static inline struct policy *policy_base(struct policy *pol)
 
 struct spd { // all zero: empty
     struct hash by_id, by_conn, instances, twins;
-    struct classifier classes;
+    struct classifier classes; // of the TUN that all share; each other one has its own
+    struct vtis vtis;
     uint64_t generation;    // of what look-ups answer
     uint32_t order;         // of loading
     struct policy **sorted; // by rank, for a list's next page: while the generation is that of `sorted_at`
     size_t sorted_count;
     uint64_t sorted_at;
 };
+
+static inline const struct classifier *spd_classes(const struct spd *s, uint8_t vti)
+{
+    return vti ? &s->vtis.at[vti]->classes : &s->classes;
+}
 
 // ike's messages; each is answered.
 void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m);
@@ -144,6 +152,7 @@ void spd_leave_closed(struct path *p); // the daemon ends: what SAs alone keep c
                                        // where path_leaves_closed
 
 // spd.c, for spd_heir.c
+struct classifier *spd_classes_of(struct spd *s, const struct policy *pol);
 int spd_classify(struct spd *s, struct policy *pol, struct esp_error *err);
 void spd_unclassify(struct spd *s, struct policy *pol);
 uint64_t spd_instance_rank(const struct policy *of, uint64_t rank);

@@ -40,7 +40,7 @@ void policy_unlink(struct policy_link *l)
 
 static uint64_t twin_hash(const struct policy *pol)
 {
-    uint8_t kind[] = {pol->action, pol->mode, pol->given};
+    uint8_t kind[] = {pol->action, pol->mode, pol->given, pol->vti};
     uint64_t h = hash_bytes(pol->dynamic || pol->given ? policy_peer(pol) : 0, kind, sizeof(kind));
     h = hash_bytes(h, policy_local(pol).t, pol->local_count * sizeof(struct ts));
     return hash_bytes(h, policy_remote(pol).t, pol->remote_count * sizeof(struct ts));
@@ -83,7 +83,7 @@ static struct policy *of_twin_node(struct hash_node *n)
 bool heir_equals(const struct policy *a, const struct policy *b)
 {
     return policy_peer(a) && policy_peer(b) && a->action == b->action && a->mode == b->mode &&
-           a->given == b->given && same_selectors(a, b);
+           a->given == b->given && a->vti == b->vti && same_selectors(a, b);
 }
 
 static bool sends(const struct policy *pol)
@@ -174,14 +174,14 @@ static bool rank_all(struct spd *s, const struct family *f, const struct policy 
     for (; n < f->count && good; n++) {
         struct policy *pol = f->p[n];
         uint64_t to = rank_in(pol, heir, rank);
-        good = !moves(pol, to) || classifier_add(&s->classes, policy_local(pol), policy_remote(pol),
-                                                 (struct class_rule){to, pol}, &err) == 0;
+        good = !moves(pol, to) || classifier_add(spd_classes_of(s, pol), policy_local(pol),
+                                                 policy_remote(pol), (struct class_rule){to, pol}, &err) == 0;
     }
     for (unsigned i = 0; i < (good ? n : n - 1); i++) {
         struct policy *pol = f->p[i];
         uint64_t to = rank_in(pol, heir, rank), gone = good ? pol->rank : to;
         if (moves(pol, to))
-            classifier_remove(&s->classes, policy_local(pol), policy_remote(pol),
+            classifier_remove(spd_classes_of(s, pol), policy_local(pol), policy_remote(pol),
                               (struct class_rule){gone, pol});
         pol->rank = good ? to : pol->rank;
     }

@@ -61,8 +61,10 @@ struct child *outbound_other(struct worker *w, const struct packet *pkt)
 {
     struct fields f;
     struct policy *pol;
-    if (!fields_parse(pkt->job.in, pkt->job.in_len, &f) || look_up_afresh(w, &f, false, &pol) != SPD_FOUND ||
-        pol->action != POLICY_PROTECT)
+    if (!fields_parse(pkt->job.in, pkt->job.in_len, &f))
+        return NULL;
+    f.vti = pkt->vti;
+    if (look_up_afresh(w, &f, false, &pol) != SPD_FOUND || pol->action != POLICY_PROTECT)
         return NULL;
     struct child *c = outbound_sa(w->p, pol, &f);
     return c && c != pkt->child && may_send(c) ? c : NULL;

@@ -284,9 +284,9 @@ static void look_up(struct bench *b, const struct probe *k, unsigned n)
     b->p.spd.generation++; // nothing is remembered
     for (unsigned i = 0; i < n; i++)
         if (k[i].spi)
-            look_up_in(&l[i], k[i].bytes, sizeof(k[i].bytes), k[i].spi);
+            look_up_in(&l[i], k[i].bytes, sizeof(k[i].bytes), k[i].spi, 0);
         else
-            look_up_out(&l[i], k[i].bytes, sizeof(k[i].bytes));
+            look_up_out(&l[i], k[i].bytes, sizeof(k[i].bytes), 0);
     look_up_burst(b->p.worker, l, n);
     for (unsigned i = 0; i < n; i++) {
         if (k[i].spi)

@@ -24,3 +24,4 @@ $(eval $(call unit_test,test_path_traffic,tests/unit/test_path_traffic.c tests/u
 $(eval $(call unit_test,test_notes,tests/unit/test_notes.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm -lpthread))
 $(eval $(call unit_test,test_workers,tests/unit/test_workers.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_crew,tests/unit/test_crew.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm -lpthread))
+$(eval $(call unit_test,test_vti,tests/unit/test_vti.c tests/unit/spd_rig.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))

@@ -337,11 +337,11 @@ struct tun {
     uint8_t flows[64]; // the last octet of the source port
 };
 
-static int read_big(void *ctx, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap, uint8_t *rest,
-                    uint32_t rest_cap)
+static int read_big(const struct path_tun *q, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap,
+                    uint8_t *rest, uint32_t rest_cap)
 {
     static uint8_t p[65536];
-    struct tun *t = ctx;
+    struct tun *t = q->ctx;
     if (!t->frames)
         return -EAGAIN;
     t->frames--;
@@ -353,9 +353,9 @@ static int read_big(void *ctx, struct virtio_net_hdr *h, uint8_t *first, uint32_
     return (int)len;
 }
 
-static int write_big(void *ctx, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len)
+static int write_big(const struct path_tun *q, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len)
 {
-    struct tun *t = ctx;
+    struct tun *t = q->ctx;
     memcpy(t->written, p, len);
     t->written_len = len;
     t->h = *h;
@@ -365,10 +365,10 @@ static int write_big(void *ctx, const struct virtio_net_hdr *h, const uint8_t *p
     return (int)len;
 }
 
-static int write_one(void *ctx, const uint8_t *p, uint32_t len)
+static int write_one(const struct path_tun *q, const uint8_t *p, uint32_t len)
 {
     static const struct virtio_net_hdr none;
-    return write_big(ctx, &none, p, len);
+    return write_big(q, &none, p, len);
 }
 
 static int none_past(void *ctx, const uint8_t *p, uint32_t len)
@@ -395,12 +395,11 @@ static void give_big_tun(struct rig *r, struct tun *t)
     assert_non_null(w->gro_bufs);
     for (size_t i = 0; i < GRO_FLOWS; i++)
         w->gro[i].buf = w->gro_bufs + i * GSO_MAX;
-    w->net = (struct path_net){.ctx = t,
-                               .tun_read_big = read_big,
-                               .tun_write_big = write_big,
-                               .tun_write = write_one,
-                               .past = none_past,
-                               .send = count_sent};
+    w->net = (struct path_net){
+        .ctx = t,
+        .tun = {.ctx = t, .fd = -1, .read_big = read_big, .write_big = write_big, .write = write_one},
+        .past = none_past,
+        .send = count_sent};
     sends = 0;
 }
 
@@ -479,21 +478,21 @@ static void test_what_came_in_one_burst_goes_into_the_tun_as_one(void **state)
     make_three(&s, false);
     give_big_tun(r, &t);
     for (int i = 0; i < 3; i++)
-        tun_put(w, s.p[i], s.len[i]);
+        tun_put(w, 0, s.p[i], s.len[i]);
     assert_int_equal(t.writes, 0);
     tun_flush(w);
     assert_int_equal(t.writes, 1);
     assert_int_equal(t.written_len, 52 + 2900);
     assert_int_equal(t.h.gso_size, 1000);
-    tun_put(w, s.p[0], s.len[0]);
-    tun_put(w, s.p[0], s.len[0]); // again: it does not follow
+    tun_put(w, 0, s.p[0], s.len[0]);
+    tun_put(w, 0, s.p[0], s.len[0]); // again: it does not follow
     assert_int_equal(t.writes, 2);
     tun_flush(w);
     assert_int_equal(t.writes, 3);
     tun_flush(w);
     assert_int_equal(t.writes, 3);
     s.p[0][9] = 47;
-    tun_put(w, s.p[0], s.len[0]); // neither TCP nor UDP: at once
+    tun_put(w, 0, s.p[0], s.len[0]); // neither TCP nor UDP: at once
     assert_int_equal(t.writes, 4);
 }
 
@@ -503,7 +502,7 @@ static void put_of_flow(struct worker *w, const struct three *s, int i, uint8_t 
     memcpy(p, s->p[i], s->len[i]);
     p[(p[0] >> 4 == 6 ? 40 : 20) + 1] = flow;
     right_sums(p, s->len[i]);
-    tun_put(w, p, s->len[i]);
+    tun_put(w, 0, p, s->len[i]);
 }
 
 static void test_datagrams_go_together_where_the_kernel_cuts_them(void **state)
@@ -514,11 +513,11 @@ static void test_datagrams_go_together_where_the_kernel_cuts_them(void **state)
     struct tun t = {0};
     give_big_tun(r, &t);
     for (int cuts = 0; cuts < 2; cuts++) {
-        w->net.tun_udp_big = cuts;
+        w->net.tun.udp_big = cuts;
         make_three_udp(&s, true);
         t.writes = 0;
         for (int i = 0; i < 3; i++)
-            tun_put(w, s.p[i], s.len[i]);
+            tun_put(w, 0, s.p[i], s.len[i]);
         assert_int_equal(t.writes, cuts ? 0 : 3);
         tun_flush(w);
         assert_int_equal(t.writes, cuts ? 1 : 3);

@@ -41,6 +41,17 @@ const struct policy *spd_later(const struct path *p)
     return later;
 }
 
+void vti_addresses(struct path *p)
+{
+    (void)p;
+}
+
+unsigned vti_sweep(struct path *p)
+{
+    (void)p;
+    return 0;
+}
+
 static uint64_t virtual_now(void *ctx)
 {
     (void)ctx;

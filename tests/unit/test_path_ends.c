@@ -75,10 +75,10 @@ static int scribbled_send(void *ctx, struct mmsghdr *m, unsigned n)
     return rig_catch(scribbling, m, n);
 }
 
-static int scribbled_write(void *ctx, const uint8_t *p, uint32_t len)
+static int scribbled_write(const struct path_tun *t, const uint8_t *p, uint32_t len)
 {
     fake_scribble(&scribbling->card);
-    return sockets.tun_write(ctx, p, len);
+    return sockets.tun.write(t, p, len);
 }
 
 // What is sent, and what enters the TUN, is what was checked, whatever the card writes between the two.
@@ -90,7 +90,7 @@ static void test_a_card_that_writes_after_its_completion_changes_nothing(void **
     scribbling = r;
     sockets = r->p->worker->net;
     r->p->worker->net.send = scribbled_send;
-    r->p->worker->net.tun_write = scribbled_write;
+    r->p->worker->net.tun.write = scribbled_write;
     rig_out(r, 0, 50);
     rig_expect(r, 0, 50);
     for (uint32_t i = 0; i < 50; i++) {

@@ -680,7 +680,7 @@ static struct look_up burst_of_one(struct rig *r, const char *src, const char *d
     struct look_up l;
     uint8_t p[128];
     struct rig_packet k = {.src = src, .dst = dst, .proto = 17, .sport = 1, .dport = 2};
-    look_up_out(&l, p, rig_build(p, &k));
+    look_up_out(&l, p, rig_build(p, &k), 0);
     look_up_burst(r->p->worker, &l, 1);
     return l;
 }

@@ -53,14 +53,14 @@ static int queue_take(struct queue *q, uint8_t *p, uint32_t cap)
     return (int)n;
 }
 
-static int tun_read(void *ctx, uint8_t *p, uint32_t cap)
+static int tun_read(const struct path_tun *t, uint8_t *p, uint32_t cap)
 {
-    return queue_take(&((struct site *)ctx)->d.tun, p, cap);
+    return queue_take(&((struct site *)t->ctx)->d.tun, p, cap);
 }
 
-static int tun_write(void *ctx, const uint8_t *p, uint32_t len)
+static int tun_write(const struct path_tun *t, const uint8_t *p, uint32_t len)
 {
-    struct site *s = ctx;
+    struct site *s = t->ctx;
     if (!s->d.cut)
         gateway_in(s, IF_TUN, p, len);
     return (int)len;
@@ -355,8 +355,7 @@ static void make_queues(struct daemon *d)
 static void open_path(struct site *s)
 {
     const struct path_net net = {.ctx = s,
-                                 .tun_read = tun_read,
-                                 .tun_write = tun_write,
+                                 .tun = {.ctx = s, .fd = -1, .read = tun_read, .write = tun_write},
                                  .receive = receive,
                                  .send = send_many,
                                  .past = past};

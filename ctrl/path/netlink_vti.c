@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// TUNs of their own (vti.c) as interfaces. Whose one is, its alias says: the instance's tag, which another
+// run of the same instance has too.
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctrl/path/netlink.h"
+
+enum { ALIAS = 64 };
+
+static void print_alias(const struct netlink_kernel *n, char *buf, size_t size)
+{
+    snprintf(buf, size, "espalier %016" PRIx64, n->owner_tag);
+}
+
+static const char *text_of(const struct nlmsghdr *h, uint16_t type)
+{
+    const struct nlattr *attr;
+    mnl_attr_for_each(attr, h, sizeof(struct ifinfomsg))
+    {
+        if (mnl_attr_get_type(attr) == type && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+            return mnl_attr_get_str(attr);
+    }
+    return "";
+}
+
+static struct nlmsghdr *link_message(char *buf, uint16_t type)
+{
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = type;
+    struct ifinfomsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->ifi_family = AF_UNSPEC;
+    return h;
+}
+
+// ---- all that are this instance's
+
+struct listing {
+    char alias[ALIAS];
+    char (*name)[IFNAMSIZ];
+    unsigned count;
+};
+
+static int one_link(const struct nlmsghdr *h, void *ctx)
+{
+    struct listing *l = ctx;
+    if (h->nlmsg_type != RTM_NEWLINK || strcmp(text_of(h, IFLA_IFALIAS), l->alias) != 0)
+        return 0;
+    void *more = realloc(l->name, (l->count + 1) * sizeof(*l->name));
+    if (!more)
+        return 0; // the next run finds it
+    l->name = more;
+    snprintf(l->name[l->count++], IFNAMSIZ, "%s", text_of(h, IFLA_IFNAME));
+    return 0;
+}
+
+static int list(struct netlink_kernel *n, struct listing *l)
+{
+    _Alignas(struct nlmsghdr) char buf[128];
+    struct nlmsghdr *h = link_message(buf, RTM_GETLINK);
+    h->nlmsg_flags = NLM_F_DUMP;
+    *l = (struct listing){0};
+    print_alias(n, l->alias, sizeof(l->alias));
+    return netlink_dump(n, n->route, h, one_link, l);
+}
+
+void netlink_vti_each(struct kernel *k, void (*each)(void *ctx, const char *name), void *ctx)
+{
+    struct listing l;
+    if (list((struct netlink_kernel *)k, &l) == 0)
+        for (unsigned i = 0; i < l.count; i++)
+            each(ctx, l.name[i]);
+    free(l.name);
+}
+
+int netlink_vti_find(struct kernel *k, const char *name)
+{
+    struct listing l;
+    if (!if_nametoindex(name))
+        return errno == ENODEV || errno == ENXIO ? 0 : -errno;
+    int rc = list((struct netlink_kernel *)k, &l);
+    bool ours = false;
+    for (unsigned i = 0; i < l.count; i++)
+        ours = ours || strcmp(l.name[i], name) == 0;
+    free(l.name);
+    return rc < 0 ? rc : ours ? 1 : -EEXIST;
+}
+
+// ---- one
+
+int netlink_vti_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    _Alignas(struct nlmsghdr) char buf[256];
+    char alias[ALIAS];
+    struct nlmsghdr *h = link_message(buf, RTM_SETLINK);
+    int index = (int)if_nametoindex(name);
+    ((struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_index = index;
+    print_alias(n, alias, sizeof(alias));
+    mnl_attr_put(h, IFLA_IFALIAS, strlen(alias), alias);
+    int rc = index ? netlink_one(n, n->route, h) : -ENODEV;
+    if (rc < 0)
+        return esp_fail(err, rc, name, "cannot be marked as this daemon's: %s", strerror(-rc));
+    return netlink_link_ready(n, name, mtu, err);
+}
+
+int netlink_vti_remove(struct kernel *k, const char *name)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    _Alignas(struct nlmsghdr) char buf[128];
+    struct nlmsghdr *h = link_message(buf, RTM_DELLINK);
+    int index = (int)if_nametoindex(name);
+    ((struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_index = index;
+    return index ? netlink_one(n, n->route, h) : -ENODEV;
+}

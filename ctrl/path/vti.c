@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+// Route-based tunnels. A child with `if_id_in` and `if_id_out` (equal) has a TUN of its own, named "ipsec"
+// and that number, and what is routed into it is what is protected: routing chooses, as it does between
+// XFRM interfaces with charon, and two children with the same selectors do not meet.
+//
+//   One SPD for each TUN (RFC 4301 section 4.4.1: an SPD per interface). A policy is in the classifier of its
+//   TUN, and a packet out of a TUN is looked up there and nowhere else; what comes out of an SA is looked up
+//   in the SPD of the SA's policy and leaves by that TUN. In `struct fields` the TUN stands beside the
+//   addresses, so flows and fragments of two TUNs are never one. Everything else (SAs, instances, heirs,
+//   engines, MTU, the way to the peer) does not know the difference.
+//
+//   Closed: what meets no policy there, or one without an SA, is dropped and counted (and asks for an SA
+//   where it traps). It never goes past us in clear, unlike what the TUN that all share has brought. For such
+//   a policy the kernel holds nothing: no rules and routes, as those are the operator's or his routing
+//   daemon's, and no blocks, as 0.0.0.0/0 === 0.0.0.0/0 means nothing outside of the TUN. What is routed
+//   elsewhere is none of its business: a route of last resort that is a `blackhole` keeps it closed.
+//
+//   The device lives from the load to the unload of its last policy, or until the last SA of that has gone.
+//   It is persistent: between the end of this process, whatever that was, and the next run it stays where it
+//   is with its routes, and what comes into it is dropped by the kernel. The next run finds it by its alias
+//   (this instance's tag), takes it over, and removes it when the whole configuration is there and nobody has
+//   asked for it. A device of that name with another alias is somebody else's, and is refused by name. One
+//   that somebody deletes is made again.
+//
+//   Our own IKE and ESP is not for any tunnel. Where a route leads it into one (a default route, without a
+//   better one to the peer) it is dropped and counted here, by what it is: ESP or AH of a living SA, UDP from
+//   the ports of IKE, from one of this machine's addresses.
+//
+// A slot's memory stays until the end: a worker may have an event of its descriptor in hand.
+#include "ctrl/path/vti.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "ctrl/lib/log.h"
+#include "ctrl/path/io.h"
+
+enum { AGAIN_MS = 1000 };
+
+// ---- queues
+
+static void stop_watching(struct vti_port *q)
+{
+    if (q->fd.fd >= 0)
+        loop_del(crew_loop(q->w), &q->fd);
+    q->fd.fd = -1;
+}
+
+static void ready(struct loop_fd *f, uint32_t events)
+{
+    struct vti_port *q = f->ctx;
+    (void)events;
+    if (out_read(q->w, &q->tun, q->v->index) != -EBADFD)
+        return;
+    stop_watching(q); // the rest is control's
+    atomic_store(&q->v->lost, true);
+}
+
+// Beside workers in threads of their own control has no queue, and writes by the first one's.
+static bool shares(const struct worker *w)
+{
+    return w->p->crew.apart && !w->index;
+}
+
+static void close_queues(struct path *p, struct vti *v)
+{
+    for (unsigned i = 0; i < p->workers; i++) {
+        struct vti_port *q = &v->port[i];
+        stop_watching(q);
+        if (q->tun.fd >= 0 && !shares(q->w))
+            close(q->tun.fd);
+        q->tun.fd = -1;
+    }
+}
+
+static int open_queue(struct path *p, struct vti *v, unsigned i)
+{
+    struct vti_port *q = &v->port[i];
+    struct worker *w = q->w;
+    int rc = w->net.vti_open(w->net.ctx, v->name, p->set.workers > 1, &q->tun);
+    if (rc < 0)
+        return rc;
+    q->fd = (struct loop_fd){.fd = q->tun.fd, .events = w->reading ? EPOLLIN : 0, .ready = ready, .ctx = q};
+    rc = loop_add(crew_loop(w), &q->fd);
+    if (rc < 0)
+        q->fd.fd = -1;
+    return rc;
+}
+
+static int open_queues(struct path *p, struct vti *v)
+{
+    int rc = 0;
+    for (unsigned i = 0; i < p->workers && rc == 0; i++)
+        rc = shares(v->port[i].w) ? 0 : open_queue(p, v, i);
+    if (rc == 0 && shares(p->worker))
+        v->port[0].tun = v->port[1].tun;
+    if (rc < 0)
+        close_queues(p, v);
+    return rc;
+}
+
+// ---- the device
+
+static int cannot(const struct vti *v, int rc, const char *what, struct esp_error *err)
+{
+    return esp_fail(err, rc, v->name, "%s the TUN device of if_id %u: %s", what, v->if_id, strerror(-rc));
+}
+
+// One of an earlier run with other queues than now is made anew.
+static int open_device(struct path *p, struct vti *v, bool found, struct esp_error *err)
+{
+    const struct kernel_ops *k = p->kernel->ops;
+    int rc = open_queues(p, v);
+    if (rc == -EINVAL && found) {
+        k->vti_remove(p->kernel, v->name);
+        rc = open_queues(p, v);
+    }
+    if (rc < 0)
+        return cannot(v, rc, rc == -EBUSY ? "another program has" : "cannot make", err);
+    rc = k->vti_up(p->kernel, v->name, p->set.mtu, err);
+    if (rc >= 0 && (rc = p->worker[p->workers - 1].net.vti_keep(&v->port[p->workers - 1].tun)) < 0)
+        cannot(v, rc, "cannot keep", err);
+    if (rc < 0)
+        close_queues(p, v);
+    return rc < 0 ? rc : 0;
+}
+
+static int make_device(struct path *p, struct vti *v, struct esp_error *err)
+{
+    const struct kernel_ops *k = p->kernel->ops;
+    if (!p->worker[p->workers - 1].net.vti_open || !k->vti_up)
+        return esp_fail(err, -EOPNOTSUPP, v->name, "no TUN device but one is to be had here");
+    int found = k->vti_find(p->kernel, v->name);
+    if (found == -EEXIST)
+        return esp_fail(err, found, v->name,
+                        "there is an interface of that name already, and it is not this daemon's");
+    return found < 0 ? cannot(v, found, "cannot look for", err) : open_device(p, v, found, err);
+}
+
+// ---- slots
+
+static struct vti *slot_new(struct path *p, uint8_t index)
+{
+    struct vti *v = calloc(1, sizeof(*v) + p->workers * sizeof(struct vti_port));
+    if (!v)
+        return NULL;
+    v->index = index;
+    for (unsigned i = 0; i < p->workers; i++)
+        v->port[i] = (struct vti_port){.v = v, .w = &p->worker[i], .tun = {.fd = -1}, .fd = {.fd = -1}};
+    return v;
+}
+
+static struct vti *free_slot(struct path *p)
+{
+    struct vtis *s = &p->spd.vtis;
+    for (unsigned i = 1; i <= VTI_MAX; i++) {
+        if (!s->at[i])
+            return s->at[i] = slot_new(p, (uint8_t)i);
+        if (!s->at[i]->users)
+            return s->at[i];
+    }
+    return NULL;
+}
+
+static struct vti *find(const struct vtis *s, uint32_t if_id)
+{
+    for (unsigned i = 1; i <= VTI_MAX && s->at[i]; i++)
+        if (s->at[i]->users && s->at[i]->if_id == if_id)
+            return s->at[i];
+    return NULL;
+}
+
+int vti_get(struct path *p, uint32_t if_id, uint8_t *index, struct esp_error *err)
+{
+    struct vtis *s = &p->spd.vtis;
+    struct vti *v = find(s, if_id);
+    if (v) {
+        v->users++;
+        *index = v->index;
+        return 0;
+    }
+    if (s->count == VTI_MAX)
+        return esp_fail(err, -ENOSPC, "if_id", "more than %d tunnels with an interface of their own",
+                        VTI_MAX);
+    v = free_slot(p);
+    if (!v)
+        return esp_fail(err, -ENOMEM, "if_id", "out of memory");
+    v->if_id = if_id;
+    atomic_store(&v->lost, false);
+    snprintf(v->name, sizeof(v->name), VTI_PREFIX "%u", if_id);
+    int rc = make_device(p, v, err);
+    if (rc < 0)
+        return rc;
+    v->users = 1;
+    s->count++;
+    vti_addresses(p);
+    LOGF(KNL, 1, "%s is the interface of if_id %u", v->name, if_id);
+    *index = v->index;
+    return 0;
+}
+
+void vti_put(struct path *p, uint8_t index)
+{
+    struct vtis *s = &p->spd.vtis;
+    struct vti *v = s->at[index];
+    if (--v->users)
+        return;
+    s->count--;
+    close_queues(p, v);
+    if (s->stay)
+        return;
+    p->kernel->ops->vti_remove(p->kernel, v->name);
+    LOGF(KNL, 1, "%s, the interface of if_id %u, is gone", v->name, v->if_id);
+}
+
+uint32_t vti_if_id(const struct vtis *s, uint8_t index)
+{
+    return index ? s->at[index]->if_id : 0;
+}
+
+const char *vti_name(const struct vtis *s, uint8_t index)
+{
+    return index ? s->at[index]->name : "";
+}
+
+void vti_close(struct vtis *s)
+{
+    for (unsigned i = 1; i <= VTI_MAX && s->at[i]; i++) {
+        classifier_free(&s->at[i]->classes);
+        free(s->at[i]);
+    }
+    free(s->own);
+    *s = (struct vtis){0};
+}
+
+// ---- while it runs
+
+void vti_watch(struct worker *w, bool on)
+{
+    const struct vtis *s = &w->p->spd.vtis;
+    for (unsigned i = 1; i <= VTI_MAX && s->count && s->at[i]; i++) {
+        struct loop_fd *f = &s->at[i]->port[w->index].fd;
+        if (f->fd < 0)
+            continue;
+        f->events = on ? EPOLLIN : 0;
+        loop_modify(crew_loop(w), f);
+    }
+}
+
+static void make_again(struct path *p, struct vti *v)
+{
+    struct esp_error err = {0};
+    close_queues(p, v);
+    v->again_at = loop_now(p->loop) + AGAIN_MS;
+    int rc = make_device(p, v, &err);
+    if (rc == 0)
+        atomic_store(&v->lost, false);
+    LOGF(KNL, 0, "%s was deleted by somebody else; %s%s%s", v->name,
+         rc ? "it cannot be made again: " : "it is there again, without its routes and addresses",
+         rc ? err.text : "", rc ? ", and is tried again" : "");
+}
+
+void vti_repair(struct path *p)
+{
+    struct vtis *s = &p->spd.vtis;
+    for (unsigned i = 1; i <= VTI_MAX && s->count && s->at[i]; i++)
+        if (s->at[i]->users && atomic_load(&s->at[i]->lost) && loop_now(p->loop) >= s->at[i]->again_at)
+            make_again(p, s->at[i]);
+}
+
+struct sweeping {
+    struct path *p;
+    unsigned count;
+};
+
+static void sweep_one(void *ctx, const char *name)
+{
+    struct sweeping *s = ctx;
+    const struct vtis *all = &s->p->spd.vtis;
+    for (unsigned i = 1; i <= VTI_MAX && all->at[i]; i++)
+        if (all->at[i]->users && strcmp(all->at[i]->name, name) == 0)
+            return;
+    s->count += s->p->kernel->ops->vti_remove(s->p->kernel, name) == 0;
+}
+
+unsigned vti_sweep(struct path *p)
+{
+    struct sweeping s = {p, 0};
+    if (p->kernel->ops->vti_each)
+        p->kernel->ops->vti_each(p->kernel, sweep_one, &s);
+    return s.count;
+}
+
+// ---- our own
+
+static void one_address(void *ctx, const struct addr *a, uint8_t len)
+{
+    struct vtis *s = ctx;
+    (void)len;
+    if (s->own_count == s->own_room) {
+        unsigned room = s->own_room ? 2 * s->own_room : 16;
+        struct addr *more = realloc(s->own, room * sizeof(*more));
+        if (!more)
+            return;
+        s->own = more;
+        s->own_room = room;
+    }
+    s->own[s->own_count++] = *a;
+}
+
+void vti_addresses(struct path *p)
+{
+    struct vtis *s = &p->spd.vtis;
+    if (!s->count)
+        return;
+    s->own_count = 0;
+    p->kernel->ops->addresses(p->kernel, one_address, s);
+}
+
+static bool is_from_here(const struct vtis *s, const struct fields *f)
+{
+    for (unsigned i = 0; i < s->own_count; i++)
+        if (s->own[i].family == f->family && !memcmp(s->own[i].a, f->src, f->family == 6 ? 16 : 4))
+            return true;
+    return false;
+}
+
+// Which starts the packet, where it is what `f` says.
+static uint32_t spi_at(const struct packet *pkt, const struct fields *f)
+{
+    uint32_t at = (f->family == 6 ? 40 : 4u * (pkt->job.in[0] & 15)) + (f->proto == IPPROTO_AH ? 4 : 0);
+    return pkt->job.in_len >= at + 4 ? io_be32(pkt->job.in + at) : 0;
+}
+
+// What is sent with an SPI that is nobody's here is of others: the kernel's own IPsec inside of ours.
+static bool is_ours(const struct path *p, uint32_t spi, const struct fields *f)
+{
+    for (const struct child *c = p->children; c; c = c->next)
+        if (c->c.spi_out == spi && c->c.remote.family == f->family &&
+            !memcmp(c->c.remote.a, f->dst, f->family == 6 ? 16 : 4))
+            return true;
+    return false;
+}
+
+bool vti_is_own(const struct worker *w, const struct packet *pkt, const struct fields *f)
+{
+    const struct path *p = w->p;
+    bool udp =
+        f->proto == IPPROTO_UDP && f->ports && (f->sport == p->set.port || f->sport == p->set.port_nat_t);
+    if (!udp && f->proto != IPPROTO_ESP && f->proto != IPPROTO_AH)
+        return false;
+    return is_from_here(&p->spd.vtis, f) && (udp || is_ours(p, spi_at(pkt, f), f));
+}

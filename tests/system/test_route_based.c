@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// Route-based tunnels between two daemons: two connections whose children protect everything to everything,
+// each with a TUN of its own (if_id_in, if_id_out), and routes that say which of them a packet takes. The
+// devices are there from the load on, over a kill and a restart, and go when their connection does; what is
+// routed into one leaves as ESP or not at all; routes move under traffic and nothing is lost; the gateways'
+// own IKE and ESP goes into neither, wherever routes lead.
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/system/steps.h"
+
+static struct lab lab;
+static struct site hosts[2]; // behind west and east
+static char *const no_card[] = {"--card", "none", NULL};
+static const char *const devices[] = {"ipsec5", "ipsec6"};
+
+static int set_up(void **state)
+{
+    struct site *both[] = {&lab.west, &lab.east};
+    (void)state;
+    memset(hosts, 0, sizeof(hosts));
+    if (!lab_up(&lab, "esproute") || !host_up(&lab.west, &hosts[0], 1) || !host_up(&lab.east, &hosts[1], 2))
+        return -1;
+    for (int i = 0; i < 2; i++) {
+        snprintf(both[i]->subnet, sizeof(both[i]->subnet), "0.0.0.0/0, ::/0");
+        snprintf(hosts[i].inner, sizeof(hosts[i].inner), "10.%d.9.5", i + 1);
+        if (sh("nsenter --net=%s sh -c 'ip addr add 10.10.0.1%d/24 dev outer; echo 1 "
+               ">/proc/sys/net/ipv6/conf/outer/disable_ipv6; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'",
+               both[i]->ns, i + 1))
+            return -1;
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    stop(&hosts[0].keeper, SIGKILL, 1000);
+    stop(&hosts[1].keeper, SIGKILL, 1000);
+    lab_down(&lab);
+    return 0;
+}
+
+// The second connection is between other addresses of the same two.
+static void load(struct site *s, bool first)
+{
+    static char two[2000];
+    bool west = s == &lab.west;
+    struct tunnel_options o = {.conn = "if_id_in = 5\n    if_id_out = 5", .sections = two};
+    snprintf(
+        two, sizeof(two),
+        "connections {\n  two {\n    local_addrs = 10.10.0.1%d\n    remote_addrs = 10.10.0.1%d\n"
+        "    local {\n      auth = psk\n      id = %s\n    }\n    remote {\n      auth = psk\n      id = "
+        "%s\n    }\n"
+        "    children {\n      net2 {\n        local_ts = 0.0.0.0/0, ::/0\n        remote_ts = "
+        "0.0.0.0/0, ::/0\n        if_id_in = 6\n        if_id_out = 6\n        rekey_time = 0\n      }\n "
+        "   }\n  }\n}\n",
+        west ? 1 : 2, west ? 2 : 1, west ? "west.example" : "east.example",
+        west ? "east.example" : "west.example");
+    assert_true(first ? espalierd_start(&lab, s, west ? &lab.east : &lab.west, &o, no_card)
+                      : site_load(s, west ? &lab.east : &lab.west, &o));
+}
+
+static void start(void)
+{
+    load(&lab.east, true);
+    load(&lab.west, true);
+}
+
+static bool initiate_both(void)
+{
+    char out[16384];
+    return initiate(&lab.west) &&
+           swanctl(&lab.west, out, sizeof(out), "--initiate --child net2 --timeout 20") == 0;
+}
+
+static bool has(const struct site *s, const char *device)
+{
+    return sh("nsenter --net=%s ip link show dev %s up", s->ns, device) == 0;
+}
+
+// What the gateway itself sends to the host behind the other one, seen where it would leave in clear.
+static bool closed(int count)
+{
+    struct site gateway = lab.west;
+    snprintf(gateway.inner, sizeof(gateway.inner), "10.1.9.1");
+    return unanswered(&lab, &gateway, &hosts[1], count);
+}
+
+static bool six(int count)
+{
+    struct site far[2] = {hosts[0], hosts[1]};
+    for (int i = 0; i < 2; i++)
+        snprintf(far[i].inner, sizeof(far[i].inner), "fd0%d::9:5", i + 1);
+    return ping(&lab, &far[0], &far[1], count);
+}
+
+// In one step, or it would be somewhere else in between.
+static void lead(const struct site *s, const char *net, const char *device)
+{
+    assert_int_equal(sh("nsenter --net=%s ip route replace %s dev %s", s->ns, net, device), 0);
+}
+
+static void lead_both(const char *device)
+{
+    lead(&lab.west, "10.2.0.0/16", device);
+    lead(&lab.east, "10.1.0.0/16", device);
+    lead(&lab.west, "fd02::/64", device);
+    lead(&lab.east, "fd01::/64", device);
+}
+
+static uint64_t counter(struct site *s, const char *name)
+{
+    char out[16384];
+    sh_read(out, sizeof(out), "%s/espalier counters --json --uri unix://%s/vici", bin_dir(), s->dir);
+    return number_after(out, name, 0);
+}
+
+// Packets that a child of it has sealed.
+static uint64_t packets_out(struct site *s, const char *child)
+{
+    char out[16384], *at;
+    swanctl(s, out, sizeof(out), "--list-sas --raw");
+    at = strstr(out, child);
+    return at ? number_after(at, "packets-out", 0) : 0;
+}
+
+static void test_routes_choose_between_two_tunnels_with_equal_selectors(void **state)
+{
+    char pcap[200];
+    struct probe p;
+    struct probe_result r;
+    (void)state;
+    start();
+    for (int i = 0; i < 2; i++) {
+        assert_true(has(&lab.west, devices[i]) && has(&lab.east, devices[i])); // before there is an SA
+        lead_both(devices[i]);
+    }
+    start_capture(&lab, pcap, sizeof(pcap));
+    assert_true(closed(2));
+    assert_true(counter(&lab.west, "protected_without_sa") >= 2);
+    assert_true(initiate_both());
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 3)); // by the second
+    assert_true(packets_out(&lab.west, "name=net2 ") >= 3);
+    assert_int_equal(packets_out(&lab.west, "name=net "), 0);
+    assert_true(six(3));
+    assert_true(probe_start(&lab, &p, &hosts[0], &hosts[1], 1000));
+    for (unsigned i = 0; i < 20; i++) {
+        assert_true(probe_hears(100 * (i + 1)));
+        lead(&lab.west, "10.2.0.0/16", devices[i & 1]);
+        lead(&lab.east, "10.1.0.0/16", devices[i >> 1 & 1]); // they need not agree
+    }
+    assert_true(probe_stop(&p, &r));
+    assert_int_equal(r.received, r.sent);
+    assert_int_equal(r.repeated, 0);
+    assert_true(packets_out(&lab.west, "name=net ") >= 500 && packets_out(&lab.west, "name=net2 ") >= 500);
+    only_esp(&lab, pcap, 2000);
+}
+
+static bool there_again(void *ctx)
+{
+    (void)ctx;
+    return answered(&hosts[0], &hosts[1], 1);
+}
+
+// While a gateway is dead its kernel answers ESP (of multicast reports into the tunnel, say) by ICMP.
+static void nothing_in_clear(const char *pcap, uint64_t least)
+{
+    struct wire w;
+    assert_true(capture_stop(&lab.west));
+    assert_true(wire_check(pcap, &w));
+    assert_true(w.esp >= least);
+    assert_int_equal(w.plaintext, 0);
+    assert_int_equal(w.repeated, 0);
+}
+
+static void test_devices_outlive_a_kill_and_go_with_their_connection(void **state)
+{
+    char pcap[200], out[16384];
+    struct tunnel_options without = {.conn = "if_id_in = 5\n    if_id_out = 5"};
+    (void)state;
+    start();
+    lead_both("ipsec5");
+    assert_true(initiate_both());
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 3));
+    assert_true(site_load(&lab.east, &lab.west, &without));
+    assert_true(has(&lab.east, "ipsec6")); // its SA is there yet
+    swanctl(&lab.east, out, sizeof(out), "--terminate --ike two --timeout 5");
+    assert_false(has(&lab.east, "ipsec6"));
+    start_capture(&lab, pcap, sizeof(pcap));
+    assert_true(daemon_kill(&lab.west));
+    assert_true(has(&lab.west, "ipsec5") && has(&lab.west, "ipsec6"));
+    assert_true(closed(2));
+    load(&lab.west, true); // which finds the devices, and their routes
+    assert_true(initiate(&lab.west));
+    assert_true(wait_for(there_again, NULL, PATIENCE_MS));
+    nothing_in_clear(pcap, 2);
+    assert_true(site_load(&lab.west, &lab.east, &without));
+    assert_false(has(&lab.west, "ipsec6")); // it had no SA in this run
+    assert_true(has(&lab.west, "ipsec5"));
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 3));
+    assert_true(stop(&lab.west.daemon, SIGTERM, 5000)); // in order, and what it has protected stays closed
+    assert_true(has(&lab.west, "ipsec5"));
+    assert_true(closed(1));
+}
+
+static void test_an_interface_of_another_is_refused_by_name(void **state)
+{
+    char out[16384];
+    (void)state;
+    assert_int_equal(sh("nsenter --net=%s ip tuntap add dev ipsec6 mode tun", lab.west.ns), 0);
+    load(&lab.east, true);
+    struct tunnel_options first = {.conn = "if_id_in = 5\n    if_id_out = 5"},
+                          taken = {.conn = "if_id_in = 6\n    if_id_out = 6"};
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &first, no_card));
+    assert_false(site_load(&lab.west, &lab.east, &taken));
+    assert_true(logged(&lab.west, "ipsec6: there is an interface of that name already"));
+    assert_int_equal(sh_read(out, sizeof(out), "nsenter --net=%s ip link show dev ipsec6", lab.west.ns), 0);
+    assert_null(strstr(out, "alias")); // untouched
+    assert_null(strstr(out, ",UP"));
+    lead_both("ipsec5");
+    assert_true(initiate(&lab.west)); // what was loaded before still is
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(test_routes_choose_between_two_tunnels_with_equal_selectors),
+        TEST(test_devices_outlive_a_kill_and_go_with_their_connection),
+        TEST(test_an_interface_of_another_is_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: Apache-2.0
+// Route-based tunnels (ctrl/path/vti.h): policies with a TUN of their own. Two with the same selectors are
+// kept apart whichever way packets go, what has no SA or no policy leaves by no other way, our own ESP and
+// IKE goes into none, and a device comes and goes with its policies.
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ctrl/path/io.h"
+#include "tests/unit/spd_rig.h"
+
+// ---- devices of a test
+
+enum { DEVICES = 8, QUEUES = 3 };
+static struct device {
+    char name[VTI_NAME]; // empty: there is none
+    bool ours, kept;
+    unsigned queues;
+    int end[QUEUES]; // ours
+} device[DEVICES];
+static struct kernel_ops ops;
+static const struct kernel_ops *ops_before;
+static const char *own_address;
+
+static struct device *device_of(const char *name)
+{
+    for (int i = 0; i < DEVICES; i++)
+        if (strcmp(device[i].name, name) == 0)
+            return &device[i];
+    return NULL;
+}
+
+static void drop(struct device *d)
+{
+    for (unsigned i = 0; i < d->queues; i++)
+        close(d->end[i]);
+    *d = (struct device){0};
+}
+
+static int pipe_read(const struct path_tun *t, uint8_t *p, uint32_t cap)
+{
+    ssize_t n = read(t->fd, p, cap);
+    return n == 0 ? -EBADFD : n < 0 ? -errno : (int)n; // its other end is gone: somebody has deleted it
+}
+
+static int pipe_write(const struct path_tun *t, const uint8_t *p, uint32_t len)
+{
+    return (int)write(t->fd, p, len);
+}
+
+static int open_queue(void *ctx, const char *name, bool several, struct path_tun *out)
+{
+    struct device *d = device_of(name);
+    int pair[2];
+    (void)ctx, (void)several;
+    if (!d && !(d = device_of("")))
+        return -ENOSPC;
+    snprintf(d->name, sizeof(d->name), "%s", name);
+    assert_true(d->queues < QUEUES);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    d->end[d->queues++] = pair[0];
+    *out = (struct path_tun){.fd = pair[1], .read = pipe_read, .write = pipe_write};
+    return 0;
+}
+
+static int keep(const struct path_tun *t)
+{
+    (void)t;
+    for (int i = 0; i < DEVICES; i++)
+        device[i].kept = device[i].kept || device[i].ours;
+    return 0;
+}
+
+static int find(struct kernel *k, const char *name)
+{
+    const struct device *d = device_of(name);
+    (void)k;
+    return !d ? 0 : d->ours ? 1 : -EEXIST;
+}
+
+static int bring_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err)
+{
+    (void)k, (void)mtu, (void)err;
+    device_of(name)->ours = true;
+    return 7;
+}
+
+static int take_away(struct kernel *k, const char *name)
+{
+    struct device *d = device_of(name);
+    (void)k;
+    if (!d)
+        return -ENODEV;
+    drop(d);
+    return 0;
+}
+
+static void each_of(struct kernel *k, void (*each)(void *ctx, const char *name), void *ctx)
+{
+    (void)k;
+    for (int i = 0; i < DEVICES; i++)
+        if (device[i].ours)
+            each(ctx, device[i].name);
+}
+
+static int addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len), void *ctx)
+{
+    struct addr a;
+    (void)k;
+    if (own_address && addr_parse(own_address, &a))
+        each(ctx, &a, 24);
+    return 0;
+}
+
+static int with_devices(struct rig *r)
+{
+    ops_before = r->p->kernel->ops;
+    ops = *ops_before;
+    ops.vti_find = find;
+    ops.vti_up = bring_up;
+    ops.vti_remove = take_away;
+    ops.vti_each = each_of;
+    ops.addresses = addresses;
+    r->p->kernel->ops = &ops;
+    for (unsigned i = 0; i < r->p->workers; i++) {
+        r->p->worker[i].net.vti_open = open_queue;
+        r->p->worker[i].net.vti_keep = keep;
+    }
+    own_address = NULL;
+    r->p->orderly = true; // devices go at the end, see rig_down
+    return 0;
+}
+
+static int up(void **state)
+{
+    return rig_up(state) || with_devices(*state);
+}
+
+static int up_two(void **state)
+{
+    return rig_up_two(state) || with_devices(*state);
+}
+
+static int down(void **state)
+{
+    struct rig *r = *state;
+    struct kernel *k = r->p->kernel;
+    int rc = rig_down(state);
+    for (int i = 0; i < DEVICES; i++) {
+        assert_string_equal(device[i].name, ""); // they went with their policies
+        drop(&device[i]);
+    }
+    k->ops = ops_before;
+    return rc;
+}
+
+// ---- packets
+
+static struct rig_packet packet(const char *src, const char *dst, uint32_t number)
+{
+    return (struct rig_packet){
+        .src = src, .dst = dst, .proto = 17, .sport = 1000, .dport = 2000, .number = number};
+}
+
+static void put(struct rig *r, const char *name, unsigned queue, const struct rig_packet *k)
+{
+    uint8_t p[200];
+    uint32_t n = rig_build(p, k);
+    assert_int_equal(write(device_of(name)->end[queue], p, n), n);
+    rig_turn(r);
+}
+
+static void put_number(struct rig *r, const char *name, uint32_t number)
+{
+    struct rig_packet k = packet("10.1.0.1", "10.2.0.1", number);
+    put(r, name, 0, &k);
+}
+
+// The number of the next packet that came out of the device, UINT32_MAX: none.
+static uint32_t taken(const char *name)
+{
+    uint8_t p[2000];
+    uint32_t number = UINT32_MAX;
+    ssize_t n = read(device_of(name)->end[0], p, sizeof(p));
+    if (n >= 4)
+        memcpy(&number, p + n - 4, 4);
+    return number;
+}
+
+static struct policy_spec everything(uint32_t id, uint32_t if_id)
+{
+    struct policy_spec s = rig_spec(id, "net", "0.0.0.0/0", "0.0.0.0/0");
+    s.if_id = if_id;
+    return s;
+}
+
+static struct msg_CHILD sa_of(struct rig *r, uint32_t child, uint32_t policy, const char *local,
+                              const char *remote)
+{
+    struct msg_CHILD c = rig_child(r, child);
+    c.policy_id = policy;
+    c.local_ts = rig_list(local);
+    c.remote_ts = rig_list(remote);
+    return c;
+}
+
+static void install(struct rig *r, uint32_t child, uint32_t policy)
+{
+    struct msg_CHILD c = sa_of(r, child, policy, "0.0.0.0/0", "0.0.0.0/0");
+    rig_must_install_child(r, &c);
+}
+
+static void load(struct rig *r, const char *conn, uint32_t id, uint32_t if_id)
+{
+    struct policy_spec s = everything(id, if_id);
+    rig_must_apply(r, conn, &s, 1);
+}
+
+static void unload(struct rig *r, const char *conn)
+{
+    rig_must_apply(r, conn, NULL, 0);
+}
+
+static void load_two(struct rig *r)
+{
+    load(r, "five", 5, 5);
+    load(r, "six", 6, 6);
+    install(r, 15, 5);
+    install(r, 16, 6);
+}
+
+static void test_two_tunnels_with_equal_selectors_are_kept_apart(void **state)
+{
+    struct rig *r = *state;
+    load_two(r);
+    for (uint32_t i = 0; i < 6; i++) { // the same flow, by either in turns
+        put_number(r, i & 1 ? "ipsec6" : "ipsec5", i);
+        assert_int_equal(r->sent_count, i + 1);
+        assert_int_equal(spd_spi_of(r, i), i & 1 ? 0x2010 : 0x200f);
+    }
+    rig_expect(r, 0, 6);
+    for (uint32_t i = 10; i < 16; i++) {
+        const char *from = i & 1 ? "ipsec6" : "ipsec5", *other = i & 1 ? "ipsec5" : "ipsec6";
+        rig_in(r, i & 1 ? 0x1010 : 0x100f, "10.2.0.1", i);
+        assert_int_equal(taken(from), i);
+        assert_int_equal(taken(other), UINT32_MAX);
+    }
+    assert_int_equal(rig_read(r), UINT32_MAX);
+    assert_int_equal(r->past_count, 0);
+}
+
+// The newer one, whose policy is more specific, would take it if there were one SPD.
+static void test_a_narrower_policy_of_another_interface_takes_nothing(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec narrow = rig_spec(6, "net", "10.1.0.0/16", "10.2.0.0/16");
+    load(r, "five", 5, 5);
+    install(r, 15, 5);
+    narrow.if_id = 6;
+    rig_must_apply(r, "six", &narrow, 1);
+    struct msg_CHILD c = sa_of(r, 16, 6, "10.1.0.0/16", "10.2.0.0/16");
+    rig_must_install_child(r, &c);
+    put_number(r, "ipsec5", 1);
+    assert_int_equal(spd_spi_of(r, 0), 0x200f);
+    rig_in(r, 0x100f, "10.2.0.1", 2);
+    assert_int_equal(taken("ipsec5"), 2);
+    rig_out(r, 3, 1); // the rig's own policy, equal to that and with no SA
+    assert_int_equal(r->sent_count, 1);
+    assert_int_equal(r->p->worker->no_sa_out, 1);
+    rig_in(r, 0x1010, "10.9.0.1", 4); // outside of what it protects, though inside of the other's
+    assert_int_equal(taken("ipsec6"), UINT32_MAX);
+    assert_int_equal(taken("ipsec5"), UINT32_MAX);
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_POLICY], 1);
+}
+
+static void test_what_has_no_sa_is_dropped_and_counted(void **state)
+{
+    struct rig *r = *state;
+    load(r, "five", 5, 5);
+    for (uint32_t i = 0; i < 3; i++)
+        put_number(r, "ipsec5", i);
+    assert_int_equal(r->p->worker->no_sa_out, 3);
+    assert_int_equal(r->sent_count + r->past_count, 0);
+    install(r, 15, 5);
+    put_number(r, "ipsec5", 3);
+    assert_int_equal(r->sent_count, 1);
+}
+
+static void test_what_traps_asks_for_an_sa(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = everything(5, 5);
+    uint8_t buf[8192];
+    union msg m;
+    s.trap = 1;
+    rig_must_apply(r, "five", &s, 1);
+    put_number(r, "ipsec5", 0);
+    assert_true(spd_take_message(r->ike, buf, sizeof(buf), MSG_ACQUIRE, &m));
+    assert_int_equal(m.ACQUIRE.policy_id, 5);
+    assert_int_equal(r->p->worker->no_sa_out, 1);
+}
+
+// What came by the TUN that all share goes on past us where no policy has it; what was routed into a tunnel
+// does not.
+static void test_what_meets_no_policy_goes_past_us_from_no_tunnel(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec narrow = rig_spec(5, "net", "10.1.0.0/16", "10.2.0.0/16");
+    struct rig_packet k = packet("10.1.0.1", "10.7.0.1", 1);
+    narrow.if_id = 5;
+    rig_must_apply(r, "five", &narrow, 1);
+    put(r, "ipsec5", 0, &k);
+    assert_int_equal(r->past_count, 0);
+    assert_int_equal(r->p->worker->vti_no_policy, 1);
+    assert_int_equal(r->p->worker->prohibited, 1);
+    uint8_t p[2000];
+    assert_int_equal(read(device_of("ipsec5")->end[0], p, sizeof(p)), 60); // ICMP, by where it came from
+    assert_int_equal(rig_read(r), UINT32_MAX);
+    rig_out_packet(r, &k);
+    assert_int_equal(r->past_count, 1);
+}
+
+// A later fragment shows no ports: it goes by its first one's, of its own TUN.
+static void test_fragments_by_two_tunnels_are_not_one_packet(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = rig_spec(5, "net", "0.0.0.0/0", "0.0.0.0/0[17/2000]");
+    struct rig_packet first = packet("10.1.0.1", "10.2.0.1", 1), later = first;
+    s.if_id = 5;
+    rig_must_apply(r, "five", &s, 1);
+    struct msg_CHILD c = sa_of(r, 15, 5, "0.0.0.0/0", "0.0.0.0/0[17/2000]");
+    rig_must_install_child(r, &c);
+    s.id = s.if_id = 6;
+    rig_must_apply(r, "six", &s, 1);
+    first.more = true;
+    first.id = later.id = 77;
+    later.offset = 64;
+    put(r, "ipsec5", 0, &first);
+    assert_int_equal(r->sent_count, 1);
+    put(r, "ipsec6", 0, &later);
+    assert_int_equal(r->sent_count, 1);
+    assert_int_equal(r->p->worker->orphans.count, 1);
+    put(r, "ipsec5", 0, &later);
+    assert_int_equal(r->sent_count, 2);
+}
+
+static void test_our_own_ike_and_esp_goes_into_no_tunnel(void **state)
+{
+    struct rig *r = *state;
+    struct rig_packet k = packet("192.0.2.1", "192.0.2.9", 1);
+    own_address = "192.0.2.1";
+    load(r, "five", 5, 5);
+    install(r, 15, 5);
+    k.sport = k.dport = 500;
+    r->p->set.port = 500;
+    put(r, "ipsec5", 0, &k);
+    k.sport = r->p->set.port_nat_t;
+    put(r, "ipsec5", 0, &k);
+    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(r->p->worker->vti_own, 2);
+    k.src = "192.0.2.2"; // another machine's IKE, which we forward
+    put(r, "ipsec5", 0, &k);
+    assert_int_equal(r->sent_count, 1);
+    uint8_t p[200];
+    k = (struct rig_packet){.src = "192.0.2.1", .dst = "127.0.0.1", .proto = 50, .number = 1};
+    uint32_t n = rig_build(p, &k);
+    memcpy(p + 20, (uint8_t[]){0, 0, 0x20, 0x0f}, 4); // the SA's own
+    assert_int_equal(write(device_of("ipsec5")->end[0], p, n), n);
+    rig_turn(r);
+    assert_int_equal(r->p->worker->vti_own, 3);
+    p[23]++; // the kernel's, inside of ours
+    assert_int_equal(write(device_of("ipsec5")->end[0], p, n), n);
+    rig_turn(r);
+    assert_int_equal(r->p->worker->vti_own, 3);
+    assert_int_equal(r->sent_count, 2);
+}
+
+static void test_an_interface_of_another_is_refused_by_name_and_nothing_changes(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = everything(5, 5), two[] = {everything(7, 7), s};
+    char text[400];
+    snprintf(device[0].name, sizeof(device[0].name), "ipsec5");
+    assert_false(rig_apply(r, "five", &s, 1, text, sizeof(text)));
+    assert_non_null(strstr(text, "ipsec5"));
+    assert_non_null(strstr(text, "not this daemon's"));
+    assert_false(rig_apply(r, "two", two, 2, text, sizeof(text)));
+    assert_null(device_of("ipsec7")); // nothing of it stays
+    assert_int_equal(r->p->spd.vtis.count, 0);
+    drop(&device[0]);
+    rig_must_apply(r, "two", two, 2);
+    assert_true(device_of("ipsec5")->kept && device_of("ipsec7")->kept);
+}
+
+static void test_a_device_lives_as_long_as_its_policies_and_their_sas(void **state)
+{
+    struct rig *r = *state;
+    load(r, "five", 5, 5);
+    load(r, "more", 8, 5); // two connections may share one
+    install(r, 15, 5);
+    unload(r, "more");
+    load(r, "five", 5, 5); // again: nothing happens to it
+    int end = device_of("ipsec5")->end[0];
+    load(r, "five", 9, 5); // edited
+    assert_int_equal(device_of("ipsec5")->end[0], end);
+    unload(r, "five");
+    assert_non_null(device_of("ipsec5"));
+    put_number(r, "ipsec5", 1);
+    assert_int_equal(r->sent_count, 1); // it protects as long as it is there
+    sadb_delete(r->p, 15);
+    rig_turn(r);
+    assert_null(device_of("ipsec5"));
+}
+
+// An edit of the number makes another policy of it: the SA stays with the one that it was made for.
+static void test_another_if_id_is_another_policy(void **state)
+{
+    struct rig *r = *state;
+    char text[400];
+    load(r, "five", 5, 5);
+    install(r, 15, 5);
+    struct policy_spec s = everything(5, 6);
+    assert_false(rig_apply(r, "five", &s, 1, text, sizeof(text)));
+    load(r, "five", 6, 6);
+    put_number(r, "ipsec6", 1);
+    assert_int_equal(r->sent_count, 0);
+    put_number(r, "ipsec5", 2);
+    assert_int_equal(r->sent_count, 1);
+}
+
+static void test_only_what_protects_has_an_interface(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = everything(5, 5);
+    char text[400];
+    s.action = POLICY_BYPASS;
+    assert_false(rig_apply(r, "five", &s, 1, text, sizeof(text)));
+    assert_non_null(strstr(text, "only what protects"));
+    assert_null(device_of("ipsec5"));
+}
+
+static void test_the_kernel_blocks_nothing_for_it(void **state)
+{
+    struct rig *r = *state;
+    int blocks = fake_blocks, routes = fake_routes;
+    load_two(r);
+    assert_int_equal(fake_blocks, blocks);
+    assert_int_equal(fake_routes, routes);
+}
+
+static void test_one_that_was_deleted_is_made_again(void **state)
+{
+    struct rig *r = *state;
+    load(r, "five", 5, 5);
+    install(r, 15, 5);
+    take_away(NULL, "ipsec5");
+    rig_turn(r);
+    assert_null(device_of("ipsec5"));
+    vti_repair(r->p);
+    assert_non_null(device_of("ipsec5"));
+    put_number(r, "ipsec5", 1);
+    assert_int_equal(r->sent_count, 1);
+}
+
+static void test_devices_of_an_earlier_run_are_taken_over_or_swept(void **state)
+{
+    struct rig *r = *state;
+    snprintf(device[0].name, sizeof(device[0].name), "ipsec5");
+    snprintf(device[1].name, sizeof(device[1].name), "ipsec6");
+    device[0].ours = device[1].ours = true;
+    load(r, "five", 5, 5);
+    assert_int_equal(device[0].queues, 1);
+    assert_int_equal(vti_sweep(r->p), 1);
+    assert_non_null(device_of("ipsec5"));
+    assert_null(device_of("ipsec6"));
+}
+
+// What stays closed at the end are devices too: the next run finds them with their routes.
+static void test_at_an_end_that_leaves_things_closed_devices_stay(void **state)
+{
+    struct rig *r = *state;
+    load(r, "five", 5, 5);
+    assert_true(path_leaves_closed(r->p));
+    policy_drop_all(r->p);
+    assert_non_null(device_of("ipsec5"));
+    drop(device_of("ipsec5"));
+}
+
+static void test_while_no_packet_is_free_what_comes_by_a_tunnel_waits(void **state)
+{
+    struct rig *r = *state;
+    struct worker *w = r->p->worker;
+    struct packet *all = NULL, *pkt;
+    load(r, "five", 5, 5);
+    install(r, 15, 5);
+    while ((pkt = packet_get(w))) {
+        pkt->next = all;
+        all = pkt;
+    }
+    put_number(r, "ipsec5", 1);
+    assert_int_equal(r->sent_count, 0);
+    while ((pkt = all)) {
+        all = pkt->next;
+        packet_release(w, pkt);
+    }
+    rig_turn(r);
+    assert_int_equal(r->sent_count, 1);
+}
+
+// SPIs of odd numbers are the second worker's, who is given what comes by the first one's queue.
+static void test_two_workers_have_a_queue_each(void **state)
+{
+    struct rig *r = *state;
+    struct rig_packet k = packet("10.1.0.1", "10.2.0.1", 1);
+    load_two(r);
+    assert_int_equal(sadb_by_id(r->p, 15)->w->index, 1);
+    assert_int_equal(device_of("ipsec5")->queues, 2);
+    for (unsigned i = 0; i < 4; i++)
+        put(r, i & 2 ? "ipsec6" : "ipsec5", i & 1, &k);
+    assert_int_equal(r->sent_count, 4);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(spd_spi_of(r, i), i & 2 ? 0x2010 : 0x200f);
+    assert_int_equal(r->p->worker[0].handed_over + r->p->worker[1].handed_over, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, up, down)
+        TEST(test_two_tunnels_with_equal_selectors_are_kept_apart),
+        TEST(test_a_narrower_policy_of_another_interface_takes_nothing),
+        TEST(test_what_has_no_sa_is_dropped_and_counted),
+        TEST(test_what_traps_asks_for_an_sa),
+        TEST(test_what_meets_no_policy_goes_past_us_from_no_tunnel),
+        TEST(test_fragments_by_two_tunnels_are_not_one_packet),
+        TEST(test_our_own_ike_and_esp_goes_into_no_tunnel),
+        TEST(test_an_interface_of_another_is_refused_by_name_and_nothing_changes),
+        TEST(test_a_device_lives_as_long_as_its_policies_and_their_sas),
+        TEST(test_another_if_id_is_another_policy),
+        TEST(test_only_what_protects_has_an_interface),
+        TEST(test_the_kernel_blocks_nothing_for_it),
+        TEST(test_one_that_was_deleted_is_made_again),
+        TEST(test_devices_of_an_earlier_run_are_taken_over_or_swept),
+        TEST(test_at_an_end_that_leaves_things_closed_devices_stay),
+        TEST(test_while_no_packet_is_free_what_comes_by_a_tunnel_waits),
+        cmocka_unit_test_setup_teardown(test_two_workers_have_a_queue_each, up_two, down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
