@@ -361,6 +361,7 @@ static void netlink_kernel_close(struct kernel *k, bool leave)
     if (n->anchor && !leave)
         anchor_rule(n, n->anchor, n->base.number, false);
     netlink_news_close(n);
+    netlink_around_free(n);
     if (n->route)
         mnl_socket_close(n->route);
     if (n->xfrm)
@@ -383,7 +384,8 @@ static const struct kernel_ops ops = {netlink_link_up,
                                       netlink_vti_find,
                                       netlink_vti_up,
                                       netlink_vti_remove,
-                                      netlink_vti_each};
+                                      netlink_vti_each,
+                                      netlink_vti_around};
 
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {

@@ -39,11 +39,12 @@ struct netlink_kernel {
     char hook_name[24];
     bool looked; // what an earlier run has left has been looked for
     // Of IPv4, of IPv6
-    bool sockets[2];         // the hooks see whether a socket has an address of its own
-    bool keeps[2];           // a table can be ours alone, also when we are gone (since Linux 6.9)
-    bool asked[2];           // who has asked has been kept: if it is not there, somebody has taken it away
-    bool forgotten[2];       // somebody has changed that, or may have
-    bool reflects_for_us[2]; // the kernel reflects marks because we have said so
+    bool sockets[2];   // the hooks see whether a socket has an address of its own
+    bool keeps[2];     // a table can be ours alone, also when we are gone (since Linux 6.9)
+    bool asked[2];     // who has asked has been kept: if it is not there, somebody has taken it away
+    bool forgotten[2]; // somebody has changed that, or may have
+    struct netlink_around *around; // netlink_around.c; NULL: there was no VTI yet
+    bool reflects_for_us[2];       // the kernel reflects marks because we have said so
 };
 
 // netlink_objects.c: between objects and messages
@@ -82,6 +83,10 @@ int netlink_vti_find(struct kernel *k, const char *name);
 int netlink_vti_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
 int netlink_vti_remove(struct kernel *k, const char *name);
 void netlink_vti_each(struct kernel *k, void (*each)(void *ctx, const char *name), void *ctx);
+// netlink_around.c: our own packets go by no route into these.
+#define NETLINK_VTI_GROUP 0xe59u // of interfaces: all VTIs
+void netlink_vti_around(struct kernel *k, const uint32_t *vti, unsigned count);
+void netlink_around_free(struct netlink_kernel *n);
 // What the kernel answers has the mark of what it answers; and no more, where nobody else wanted that.
 int netlink_reflect_marks(struct netlink_kernel *n, uint8_t family);
 void netlink_reflect_as_before(struct netlink_kernel *n, uint8_t family);

@@ -22,9 +22,9 @@
 //   asked for it. A device of that name with another alias is somebody else's, and is refused by name. One
 //   that somebody deletes is made again.
 //
-//   Our own IKE and ESP is not for any tunnel. Where a route leads it into one (a default route, without a
-//   better one to the peer) it is dropped and counted here, by what it is: ESP or AH of a living SA, UDP from
-//   the ports of IKE, from one of this machine's addresses.
+//   Our own IKE and ESP is not for any tunnel: it is led around them (netlink_around.c), whatever the main
+//   table says. What another rule leads into one all the same is dropped and counted here, by what it is: ESP
+//   or AH of a living SA, UDP from the ports of IKE, from one of this machine's addresses.
 //
 // A slot's memory stays until the end: a worker may have an event of its descriptor in hand.
 #include "ctrl/path/vti.h"
@@ -122,6 +122,7 @@ static int open_device(struct path *p, struct vti *v, bool found, struct esp_err
     if (rc < 0)
         return cannot(v, rc, rc == -EBUSY ? "another program has" : "cannot make", err);
     rc = k->vti_up(p->kernel, v->name, p->set.mtu, err);
+    v->link = rc > 0 ? (uint32_t)rc : 0;
     if (rc >= 0 && (rc = p->worker[p->workers - 1].net.vti_keep(&v->port[p->workers - 1].tun)) < 0)
         cannot(v, rc, "cannot keep", err);
     if (rc < 0)
@@ -214,6 +215,7 @@ void vti_put(struct path *p, uint8_t index)
     if (s->stay)
         return;
     p->kernel->ops->vti_remove(p->kernel, v->name);
+    vti_addresses(p);
     LOGF(KNL, 1, "%s, the interface of if_id %u, is gone", v->name, v->if_id);
 }
 
@@ -239,6 +241,19 @@ void vti_close(struct vtis *s)
 
 // ---- while it runs
 
+static void lead_around(struct path *p)
+{
+    struct vtis *s = &p->spd.vtis;
+    uint32_t link[VTI_MAX];
+    unsigned n = 0;
+    for (unsigned i = 1; i <= VTI_MAX && s->at[i]; i++)
+        if (s->at[i]->users && s->at[i]->link)
+            link[n++] = s->at[i]->link;
+    if (p->kernel->ops->vti_around && (n || s->around))
+        p->kernel->ops->vti_around(p->kernel, link, n);
+    s->around = n > 0;
+}
+
 void vti_watch(struct worker *w, bool on)
 {
     const struct vtis *s = &w->p->spd.vtis;
@@ -259,6 +274,7 @@ static void make_again(struct path *p, struct vti *v)
     int rc = make_device(p, v, &err);
     if (rc == 0)
         atomic_store(&v->lost, false);
+    lead_around(p);
     LOGF(KNL, 0, "%s was deleted by somebody else; %s%s%s", v->name,
          rc ? "it cannot be made again: " : "it is there again, without its routes and addresses",
          rc ? err.text : "", rc ? ", and is tried again" : "");
@@ -292,6 +308,10 @@ unsigned vti_sweep(struct path *p)
     struct sweeping s = {p, 0};
     if (p->kernel->ops->vti_each)
         p->kernel->ops->vti_each(p->kernel, sweep_one, &s);
+    if (s.count) { // and what led around them
+        p->spd.vtis.around = true;
+        lead_around(p);
+    }
     return s.count;
 }
 
@@ -315,6 +335,7 @@ static void one_address(void *ctx, const struct addr *a, uint8_t len)
 void vti_addresses(struct path *p)
 {
     struct vtis *s = &p->spd.vtis;
+    lead_around(p);
     if (!s->count)
         return;
     s->own_count = 0;

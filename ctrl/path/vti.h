@@ -26,6 +26,7 @@ struct vti_port { // a worker's queue
 struct vti {
     uint32_t if_id;
     uint8_t index;
+    uint32_t link;             // the interface's index
     unsigned users;            // policies; none: the slot is free for another
     char name[VTI_NAME];       //
     atomic_bool lost;          // somebody has deleted it: whichever worker has seen that
@@ -38,6 +39,7 @@ struct vtis {                     // all zero: none
     unsigned count;               // in use
     struct addr *own;             // this machine's addresses, while there are any
     unsigned own_count, own_room; //
+    bool around;                  // our own packets are led around them
     bool stay;                    // the process ends, and the devices are left to the next run
 };
 

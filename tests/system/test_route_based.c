@@ -230,6 +230,75 @@ static void test_an_interface_of_another_is_refused_by_name(void **state)
     assert_true(ping(&lab, &hosts[0], &hosts[1], 1));
 }
 
+// Whatever leads into a tunnel: everything, by a better default route or by halves of it, and the very peers.
+static void test_our_own_packets_go_around_the_tunnels(void **state)
+{
+    static const char *const nets[] = {"default", "0.0.0.0/1", "10.10.0.0/25", "10.10.0.2/32"};
+    (void)state;
+    start();
+    for (size_t i = 0; i < sizeof(nets) / sizeof(nets[0]); i++)
+        lead(&lab.west, nets[i], devices[i & 1]);
+    lead(&lab.east, "10.10.0.1/32", "ipsec5");
+    lead_both("ipsec5");
+    assert_true(initiate(&lab.west));
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 3));
+    assert_int_equal(
+        sh("nsenter --net=%s sh -c 'ip -6 route replace default dev ipsec5; ip route flush table "
+           "main root 10.10.0.0/24 proto kernel'",
+           lab.west.ns),
+        0); // now nothing but the tunnel leads there
+    assert_false(answered(&hosts[0], &hosts[1], 1));
+    assert_int_equal(counter(&lab.west, "vti_own_traffic"), 0);
+    assert_int_equal(sh("nsenter --net=%s ip route replace 10.10.0.0/24 dev outer", lab.west.ns), 0);
+    assert_true(wait_for(there_again, NULL, PATIENCE_MS));
+    assert_int_equal(counter(&lab.west, "vti_own_traffic"), 0);
+    assert_true(stop(&lab.west.daemon, SIGTERM, 5000));
+}
+
+static void test_nothing_stays_where_nothing_is_to_stay_closed(void **state)
+{
+    static char *const opens[] = {"--card", "none", "-o", "block_on_exit=no", NULL};
+    const struct tunnel_options o = {.conn = "if_id_in = 5\n    if_id_out = 5"};
+    char before[8192], during[8192], after[8192];
+    const char *rules = "nsenter --net=%s sh -c 'ip rule; ip -6 rule; ip route show table all proto 90'";
+    (void)state;
+    assert_int_equal(sh_read(before, sizeof(before), rules, lab.west.ns), 0);
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, opens));
+    assert_int_equal(sh_read(during, sizeof(during), rules, lab.west.ns), 0);
+    assert_non_null(strstr(during, "10.10.0.0/24"));
+    assert_true(stop(&lab.west.daemon, SIGTERM, 5000));
+    assert_false(has(&lab.west, "ipsec5"));
+    assert_int_equal(sh_read(after, sizeof(after), rules, lab.west.ns), 0);
+    assert_string_equal(before, after);
+}
+
+// Each gateway's address is the other one's selector, and the way to the peer.
+static void test_host_to_host_in_transport_mode(void **state)
+{
+    char pcap[200], out[16384];
+    struct tunnel_options o = {.child = "rekey_time = 0\n        mode = transport\n        if_id_in = 5\n"
+                                        "        if_id_out = 5"};
+    struct site *both[] = {&lab.west, &lab.east};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        snprintf(both[i]->subnet, sizeof(both[i]->subnet), "dynamic");
+        snprintf(both[i]->inner, sizeof(both[i]->inner), "%s", both[i]->outer);
+    }
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sh("nsenter --net=%s ip route replace %s/32 dev ipsec5 src %s", both[i]->ns,
+                            both[!i]->outer, both[i]->outer),
+                         0);
+    assert_true(unanswered(&lab, &lab.west, &lab.east, 1));
+    start_capture(&lab, pcap, sizeof(pcap));
+    assert_true(initiate(&lab.west));
+    assert_int_equal(swanctl(&lab.east, out, sizeof(out), "--list-sas --raw"), 0);
+    assert_non_null(strstr(out, "mode=TRANSPORT"));
+    assert_true(ping(&lab, &lab.west, &lab.east, 3));
+    only_esp(&lab, pcap, 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +306,9 @@ int main(void)
         TEST(test_routes_choose_between_two_tunnels_with_equal_selectors),
         TEST(test_devices_outlive_a_kill_and_go_with_their_connection),
         TEST(test_an_interface_of_another_is_refused_by_name),
+        TEST(test_our_own_packets_go_around_the_tunnels),
+        TEST(test_nothing_stays_where_nothing_is_to_stay_closed),
+        TEST(test_host_to_host_in_transport_mode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

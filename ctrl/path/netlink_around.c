@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our own IKE and ESP around the tunnels. Where a route of the main table leads into a TUN of its own
+// (vti.c), it is not for what our sockets send, whose mark says so: behind every rule of the machine's, and
+// before the main table, three rules say of that mark alone
+//   look in the main table, but not at what leads into our group of interfaces;
+//   look in a table of our own, in which stand the routes that those hide: what the machine knows of networks
+//   that contain them, its own networks, and its default routes;
+//   otherwise there is no way.
+// So a peer is reached although a default route, a half of it or a route to the very peer leads into a
+// tunnel, as long as there is another route. The table follows the main one, a moment later. What another
+// rule leads into a tunnel is dropped there (vti_is_own).
+#include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "ctrl/path/netlink.h"
+
+enum { PROTOCOL = NETLINK_PROTOCOL + 1, FIRST_RULE = 32763, RULES = 3, ROUTE_MAX = 2048 };
+
+struct route {
+    struct nlmsghdr *h; // as it is added, allocated; NULL: one that leads into a tunnel
+    uint8_t family, len, dst[16];
+    bool wanted;
+};
+struct routes {
+    struct route *r;
+    unsigned count;
+    bool failed; // no memory: the table stays as it is
+};
+struct netlink_around {
+    struct routes now; // in the kernel
+    bool on;           // its rules are there
+};
+
+static uint32_t own_table(const struct netlink_kernel *n)
+{
+    return n->base.tables + KERNEL_TABLES - 1;
+}
+
+// ---- rules
+
+static int change_rule(struct netlink_kernel *n, uint8_t family, unsigned i, bool add)
+{
+    _Alignas(struct nlmsghdr) char buf[256];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = add ? RTM_NEWRULE : RTM_DELRULE;
+    h->nlmsg_flags = add ? NLM_F_CREATE | NLM_F_EXCL : 0;
+    struct fib_rule_hdr *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->family = family;
+    m->action = i < 2 ? FR_ACT_TO_TBL : FR_ACT_UNREACHABLE;
+    mnl_attr_put_u32(h, FRA_PRIORITY, FIRST_RULE + i);
+    mnl_attr_put_u32(h, FRA_FWMARK, n->own_mark);
+    mnl_attr_put_u32(h, FRA_FWMASK, UINT32_MAX);
+    mnl_attr_put_u8(h, FRA_PROTOCOL, PROTOCOL);
+    if (i < 2)
+        mnl_attr_put_u32(h, FRA_TABLE, i ? own_table(n) : (uint32_t)RT_TABLE_MAIN);
+    if (i == 0)
+        mnl_attr_put_u32(h, FRA_SUPPRESS_IFGROUP, NETLINK_VTI_GROUP);
+    return netlink_one(n, n->route, h);
+}
+
+// What there is no rule for yet goes as before. Of one that was there in part the rest is added.
+static void change_rules(struct netlink_kernel *n, bool add)
+{
+    static const uint8_t families[] = {AF_INET, AF_INET6};
+    for (unsigned f = 0; f < 2; f++)
+        for (unsigned i = 0; i < RULES; i++) // the way first, and last that there is no other
+            change_rule(n, families[f], add ? (i + 1) % RULES : RULES - 1 - i, add);
+}
+
+// ---- the main table
+
+struct reading {
+    struct netlink_kernel *n;
+    struct routes *to;
+    const uint32_t *vti; // their indexes
+    unsigned vtis;
+    uint32_t table;
+};
+
+static bool is_vti(const struct reading *r, uint32_t index)
+{
+    for (unsigned i = 0; i < r->vtis; i++)
+        if (r->vti[i] == index)
+            return true;
+    return false;
+}
+
+static bool hop_is_vti(const struct reading *r, const struct nlattr *hops)
+{
+    const struct rtnexthop *hop = mnl_attr_get_payload(hops);
+    int left = mnl_attr_get_payload_len(hops);
+    for (; RTNH_OK(hop, left); left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop))
+        if (is_vti(r, (uint32_t)hop->rtnh_ifindex))
+            return true;
+    return false;
+}
+
+// What the kernel says of it, and whether that is alive, is not ours to say.
+static void clear_hops(struct nlattr *hops)
+{
+    struct rtnexthop *hop = mnl_attr_get_payload(hops);
+    int left = mnl_attr_get_payload_len(hops);
+    for (; RTNH_OK(hop, left); left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop))
+        hop->rtnh_flags &= RTNH_F_ONLINK;
+}
+
+static bool goes_along(uint16_t type)
+{
+    return type != RTA_TABLE && type != RTA_CACHEINFO && type != RTA_NH_ID && type != RTA_UID &&
+           type != RTA_PREF;
+}
+
+static struct nlmsghdr *copy_of(const struct nlmsghdr *from, uint32_t table)
+{
+    struct nlmsghdr *h = calloc(1, ROUTE_MAX);
+    const struct nlattr *a;
+    if (!h)
+        return NULL;
+    mnl_nlmsg_put_header(h);
+    struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    *m = *(const struct rtmsg *)mnl_nlmsg_get_payload(from);
+    m->rtm_table = RT_TABLE_UNSPEC;
+    m->rtm_protocol = PROTOCOL;
+    m->rtm_flags &= RTNH_F_ONLINK;
+    mnl_attr_for_each(a, from, sizeof(*m))
+    {
+        uint16_t type = mnl_attr_get_type(a);
+        struct nlattr *at = mnl_nlmsg_get_payload_tail(h);
+        if (goes_along(type) && !mnl_attr_put_check(h, ROUTE_MAX - 16, type, mnl_attr_get_payload_len(a),
+                                                    mnl_attr_get_payload(a))) {
+            free(h);
+            return NULL;
+        }
+        if (type == RTA_MULTIPATH)
+            clear_hops(at);
+    }
+    mnl_attr_put_u32(h, RTA_TABLE, table);
+    return h;
+}
+
+static int one_route(const struct nlmsghdr *h, void *ctx)
+{
+    struct reading *r = ctx;
+    const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+    const struct nlattr *a;
+    struct route route = {.family = m->rtm_family, .len = m->rtm_dst_len};
+    uint32_t table = m->rtm_table;
+    bool vti = false;
+    mnl_attr_for_each(a, h, sizeof(*m))
+    {
+        switch (mnl_attr_get_type(a)) {
+        case RTA_TABLE: table = mnl_attr_get_u32(a); break;
+        case RTA_OIF: vti = vti || is_vti(r, mnl_attr_get_u32(a)); break;
+        case RTA_MULTIPATH: vti = vti || hop_is_vti(r, a); break;
+        case RTA_DST:
+            if (mnl_attr_get_payload_len(a) <= sizeof(route.dst))
+                memcpy(route.dst, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a));
+            break;
+        default: break;
+        }
+    }
+    if (h->nlmsg_type != RTM_NEWROUTE || table != r->table || m->rtm_flags & RTM_F_CLONED)
+        return 0;
+    route.wanted = !m->rtm_dst_len || m->rtm_protocol == RTPROT_KERNEL;
+    void *more = realloc(r->to->r, (r->to->count + 1) * sizeof(*r->to->r));
+    if (more)
+        r->to->r = more;
+    if (!more || (!vti && !(route.h = copy_of(h, own_table(r->n)))))
+        r->to->failed = true;
+    else
+        r->to->r[r->to->count++] = route;
+    return 0;
+}
+
+static int read_table(struct reading *r, uint8_t family, uint8_t protocol)
+{
+    _Alignas(struct nlmsghdr) char buf[128];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = RTM_GETROUTE;
+    h->nlmsg_flags = NLM_F_DUMP;
+    struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->rtm_family = family;
+    m->rtm_protocol = protocol;
+    mnl_attr_put_u32(h, RTA_TABLE, r->table);
+    int rc = netlink_dump(r->n, r->n->route, h, one_route, r);
+    return rc == -ENOENT || rc == -EAFNOSUPPORT || rc == -EOPNOTSUPP ? 0 : rc; // there is no such table
+}
+
+static void routes_free(struct routes *l)
+{
+    for (unsigned i = 0; i < l->count; i++)
+        free(l->r[i].h);
+    free(l->r);
+    *l = (struct routes){0};
+}
+
+static bool covers(const struct route *out, const struct route *in)
+{
+    unsigned whole = out->len / 8, rest = out->len % 8;
+    return out->family == in->family && out->len <= in->len && !memcmp(out->dst, in->dst, whole) &&
+           (!rest || !((out->dst[whole] ^ in->dst[whole]) >> (8 - rest)));
+}
+
+// Of the others those that a route into a tunnel hides.
+static void keep_what_is_hidden(struct routes *l)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < l->count; i++)
+        for (unsigned k = 0; k < l->count && l->r[i].h && !l->r[i].wanted; k++)
+            l->r[i].wanted = !l->r[k].h && covers(&l->r[i], &l->r[k]);
+    for (unsigned i = 0; i < l->count; i++) {
+        if (l->r[i].h && l->r[i].wanted)
+            l->r[kept++] = l->r[i];
+        else
+            free(l->r[i].h);
+    }
+    l->count = kept;
+}
+
+// ---- our table
+
+static void change_route(struct netlink_kernel *n, struct nlmsghdr *h, bool add)
+{
+    h->nlmsg_type = add ? RTM_NEWROUTE : RTM_DELROUTE;
+    h->nlmsg_flags = add ? NLM_F_CREATE | NLM_F_REPLACE : 0;
+    netlink_one(n, n->route, h);
+}
+
+static bool is_among(const struct routes *l, const struct nlmsghdr *h)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct nlmsghdr *k = l->r[i].h;
+        if (k->nlmsg_len == h->nlmsg_len &&
+            !memcmp(mnl_nlmsg_get_payload(k), mnl_nlmsg_get_payload(h), mnl_nlmsg_get_payload_len(h)))
+            return true;
+    }
+    return false;
+}
+
+// New ones before old ones.
+static void become(struct netlink_kernel *n, struct routes *next)
+{
+    struct routes *now = &n->around->now;
+    for (unsigned i = 0; i < next->count; i++)
+        if (!is_among(now, next->r[i].h))
+            change_route(n, next->r[i].h, true);
+    for (unsigned i = 0; i < now->count; i++)
+        if (!is_among(next, now->r[i].h))
+            change_route(n, now->r[i].h, false);
+    routes_free(now);
+    *now = *next;
+    *next = (struct routes){0};
+}
+
+// What an earlier run has left there counts as what this one has put there.
+static bool start(struct netlink_kernel *n)
+{
+    if (!n->around && !(n->around = calloc(1, sizeof(*n->around))))
+        return false;
+    if (n->around->on)
+        return true;
+    struct reading r = {.n = n, .to = &n->around->now, .table = own_table(n)};
+    if (read_table(&r, AF_INET, PROTOCOL) < 0 || read_table(&r, AF_INET6, PROTOCOL) < 0 || r.to->failed)
+        routes_free(r.to);
+    return true;
+}
+
+void netlink_vti_around(struct kernel *k, const uint32_t *vti, unsigned count)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    struct routes next = {0};
+    struct reading r = {.n = n, .to = &next, .vti = vti, .vtis = count, .table = RT_TABLE_MAIN};
+    if (!n->base.tables || !start(n)) // `install_routes = no`: all of them are others'
+        return;
+    bool good = !count || (read_table(&r, AF_INET, 0) == 0 && read_table(&r, AF_INET6, 0) == 0);
+    if (good && !next.failed) {
+        keep_what_is_hidden(&next);
+        become(n, &next);
+    }
+    routes_free(&next);
+    if (!count || !n->around->on)
+        change_rules(n, count > 0);
+    n->around->on = count > 0;
+}
+
+void netlink_around_free(struct netlink_kernel *n)
+{
+    if (n->around)
+        routes_free(&n->around->now);
+    free(n->around);
+    n->around = NULL;
+}
