@@ -133,8 +133,8 @@ struct child {                // what a packet meets first
     bool ah, on_card;
     uint8_t inner;          // ESP_FAMILY_* that may be inside
     uint8_t vti;            // its policy's
-    uint16_t keymat;        // octets of one direction
     bool survivor;          // the ike that made it has died (survivors.c)
+    uint16_t keymat;        // octets of one direction
     uint32_t carried, load; // see busiest.c
     uint32_t size;          // octets of this: it is wiped
     uint32_t keys_req;      // RESULT due to keys
