@@ -75,6 +75,7 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(SEND_ERRORS, COUNTER, "espalier_send_failed_packets", "packets", "reason", "Outer packets that the kernel did not take.") \
     X(TUN_ERRORS, COUNTER, "espalier_tun_failed_packets", "packets", "", "Inner packets that the TUN did not take.") \
     X(PAST_US, COUNTER, "espalier_reinjected_packets", "packets", "result", "Packets in the TUN that no policy protects: sent on past us, or refused.") \
+    X(ROUTE_BASED_DROPS, COUNTER, "espalier_route_based_dropped_packets", "packets", "reason", "Packets led into a connection's own TUN that did not go on: none of its policies has them, or they were our own IKE and ESP.") \
     X(ICMP_SENT, COUNTER, "espalier_icmp_errors_sent", "", "type", "ICMP errors sent inward: administratively prohibited, too big.") \
     X(FRAGMENTED, COUNTER, "espalier_fragmented_packets", "packets", "encryption", "Packets fragmented before or after encryption.") \
     X(FRAGMENTS, COUNTER, "espalier_fragments_made", "", "", "Fragments that came of them.") \

@@ -69,6 +69,8 @@ static const struct line known[] = {
     {"protected_without_sa", FAM_UNPROTECTED, {0}, PLAIN},
     {"past_us", FAM_PAST_US, {"result", "sent"}, PLAIN},
     {"past_us_refused", FAM_PAST_US, {"result", "refused"}, PLAIN},
+    {"vti_no_policy", FAM_ROUTE_BASED_DROPS, {"reason", "no_policy"}, PLAIN},
+    {"vti_own_traffic", FAM_ROUTE_BASED_DROPS, {"reason", "own_traffic"}, PLAIN},
     {"icmp_prohibited", FAM_ICMP_SENT, {"type", "prohibited"}, PLAIN},
     {"icmp_too_big", FAM_ICMP_SENT, {"type", "too_big"}, PLAIN},
     {"fragmented_before_encryption", FAM_FRAGMENTED, {"encryption", "before"}, PLAIN},
