@@ -143,7 +143,8 @@ void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m)
 {
     struct ctl *c = p->ctl;
     p->room = room;
-    p->held = room == ROOM_IKE && p->ask_again && (c->ike_died || c->replay.active);
+    bool away = c->ike_died || c->replay.active || c->lost == channels[ROOM_IKE]; // it may have died
+    p->held = room == ROOM_IKE && p->ask_again && away;
     if (p->held)
         return;
     if (room == ROOM_IKE && configured_keeps(t) && !note_changes(p, t, m)) {
@@ -282,6 +283,7 @@ static void on_closed(void *ctx, struct ipc_chan *chan);
 static void ike_has_died(struct ctl *c)
 {
     c->ike_died = true;
+    replay_end(c); // what still comes by its channel makes it whole no more
     if (c->lost && c->lost == channels[ROOM_IKE]) {
         c->lost = NULL;
         timer_stop(c->loop, &c->alone);

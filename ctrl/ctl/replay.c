@@ -160,9 +160,20 @@ static void keys_told(struct pending *p, bool ok, const char *text)
         go_on(c);
 }
 
+// What keys is still to answer of the ike before tells nothing of this one.
+static void outdated(struct pending *p, bool ok, const char *text)
+{
+    (void)p;
+    (void)ok;
+    (void)text;
+}
+
 void replay_begin(struct ctl *c, uint32_t pid)
 {
     replay_end(c);
+    for (struct pending *p = c->pending; p; p = p->next)
+        if (p->done == keys_told)
+            p->done = outdated;
     c->replay = (struct replay){.active = true, .pid = pid};
     c->ike_died = false;
     struct pending *p = question(c, keys_told);

@@ -211,6 +211,65 @@ static void test_another_one_that_dies_is_followed_by_one_that_is_given_all(void
     is_whole(PID + 1);
 }
 
+// Its last answer comes behind the news of its death.
+static void test_one_that_dies_with_its_last_answer_is_not_whole(void **state)
+{
+    (void)state;
+    load_conn("x");
+    dies();
+    comes(PID);
+    keys_are_told();
+    uint32_t x = conn_comes("x");
+    request("unload-conn", "name", "x", NULL);
+    no_answer_yet(client);
+    tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_IKE});
+    result(ROOM_IKE, x, true, "");
+    expect_nothing(ROOM_SUPER);
+    expect_nothing(ROOM_IKE);
+    dies();
+    comes(PID + 1);
+    keys_are_told();
+    result(ROOM_IKE, conn_comes("x"), true, "");
+    assert_int_equal(expect(ROOM_SUPER, MSG_WHOLE).WHOLE.pid, PID + 1);
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_UNLOAD).CONN_UNLOAD.req, true, "");
+    expect_success();
+}
+
+// keys has been asked for the last one, and answers as the next one is there.
+static void test_answer_of_keys_for_the_last_one_is_none_for_the_next(void **state)
+{
+    (void)state;
+    load_conn("x");
+    dies();
+    comes(PID);
+    uint32_t last = expect(ROOM_KEYS, MSG_KEY_LIST).KEY_LIST.req;
+    dies();
+    comes(PID + 1);
+    result(ROOM_KEYS, last, true, "");
+    expect_nothing(ROOM_IKE);
+    keys_are_told();
+    result(ROOM_IKE, conn_comes("x"), true, "");
+    is_whole(PID + 1);
+}
+
+static void test_load_waits_though_nobody_has_told_yet_that_it_died(void **state)
+{
+    (void)state;
+    load_conn("x");
+    close(room[ROOM_IKE]);
+    turn();
+    send_conn("y", "none");
+    no_answer_yet(client);
+    room[ROOM_IKE] = -1;
+    tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_IKE});
+    comes(PID);
+    keys_are_told();
+    result(ROOM_IKE, conn_comes("x"), true, "");
+    assert_int_equal(expect(ROOM_SUPER, MSG_WHOLE).WHOLE.pid, PID);
+    result(ROOM_IKE, conn_comes("y"), true, "");
+    expect_success();
+}
+
 // It may live, and have broken it: then nothing is known of it, and ctl ends as before.
 static void test_channel_that_is_lost_without_a_death_is_a_loss(void **state)
 {
@@ -234,6 +293,9 @@ int main(void)
         T(test_question_that_it_has_not_answered_fails),
         T(test_connection_that_it_does_not_take_any_more_is_not_listed),
         T(test_another_one_that_dies_is_followed_by_one_that_is_given_all),
+        T(test_one_that_dies_with_its_last_answer_is_not_whole),
+        T(test_answer_of_keys_for_the_last_one_is_none_for_the_next),
+        T(test_load_waits_though_nobody_has_told_yet_that_it_died),
         T(test_channel_that_is_lost_without_a_death_is_a_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
