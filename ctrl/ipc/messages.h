@@ -172,6 +172,7 @@
 #define MSG_KEY_HAVE_FIELDS(F)    F(BLOB, id, 0) F(U8, have, 0)                            // a private key came or went; an empty id: all of them went
 // ---- keys -> path (traffic keys)
 #define MSG_CHILD_INSTALL_FIELDS(F) F(U32, req, 0) F(BLOB, child, 0) F(BLOB, key_out, 0) F(BLOB, key_in, 0) // key incl. salt (RFC 4106), then integrity key (RFC 7296 2.17). -> RESULT to keys
+#define MSG_NEXT_IKE_FIELDS(F)    F(U8, unused, 0)                                  // keys -> path: another ike is there, and what was to be installed for the last one is behind us
 // The description of a CHILD SA, as a message of its own inside CHILD_DERIVE and CHILD_INSTALL.
 #define MSG_CHILD_FIELDS(F) F(U32, child_id, 0) F(U32, ike_id, 0) F(STR, conn, NAME_MAX_LEN) F(STR, name, NAME_MAX_LEN) F(U32, reqid, 0) \
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) \
@@ -358,6 +359,7 @@
     X(AUTH_OCTETS_IS, AT(KEYS, IKE)) \
     X(KEY_HAVE, AT(KEYS, IKE)) \
     X(CHILD_INSTALL, AT(KEYS, PATH)) \
+    X(NEXT_IKE, AT(KEYS, PATH)) \
     X(CHILD, 0) \
     X(POLICY_APPLY, AT(IKE, PATH)) \
     X(POLICY_CLEAR, AT(IKE, PATH)) \

@@ -323,6 +323,13 @@ static void from_path(struct keys *k, enum msg_type t, const union msg *m)
 
 static void closed(void *ctx, struct ipc_chan *c);
 
+// path may have heard of it before it has installed what the last one asked for.
+static void follow_ike(struct keys *k)
+{
+    ipc_send(k->chan[ROOM_PATH], MSG_NEXT_IKE, &(struct msg_NEXT_IKE){0});
+    keys_tell_ike_all(k);
+}
+
 // A room that died is there again.
 static void attach_again(struct keys *k, enum room room, int fd)
 {
@@ -335,7 +342,7 @@ static void attach_again(struct keys *k, enum room room, int fd)
     if (keys_attach(k, room, fd) < 0)
         close(fd);
     else if (room == ROOM_IKE)
-        keys_tell_ike_all(k);
+        follow_ike(k);
 }
 
 static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)

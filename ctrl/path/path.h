@@ -138,6 +138,7 @@ struct child {                // what a packet meets first
     uint32_t carried, load; // see busiest.c
     uint32_t size;          // octets of this: it is wiped
     uint32_t keys_req;      // RESULT due to keys
+    uint32_t survives_to;   // ms, their lower half: it ends then
     // The replay window that the next engine starts with. NULL: it has not left an engine, and can leave
     // none, as in software, which it only leaves with room for that.
     uint64_t *seen;
@@ -273,8 +274,8 @@ struct path {
     // By card_close: the process ends beneath a thread that still opens a card.
     bool thread_left;
     struct child *children;
-    uint32_t survivors; // of them
-    uint64_t survivors_until;
+    uint32_t survivors;    // of them
+    bool virtual_held;     // for them
     struct reason *reason; // the last one that was told
     struct hash by_spi, by_id;
     struct spd spd;
@@ -391,6 +392,7 @@ void limits_left(const struct half *h, struct esp_sa_params *s); // for an engin
 
 // survivors.c
 void survivors_begin(struct path *p);                 // another ike is there
+void survivors_late(struct path *p);                  // keys has installed all that the last one asked for
 void survivors_ask(struct path *p, const char *conn); // it has loaded that connection
 void survivors_look(struct path *p);                  // now and then
 void virtual_hold(struct path *p);                    // virtual_ip.c: as long as they are there

@@ -14,15 +14,23 @@
 
 enum { SURVIVE_MS = 300 * 1000, OVERLAP_MS = 3000 };
 
+// Each has its time from the first death on: an ike that dies again and again prolongs none.
+void survivors_late(struct path *p)
+{
+    uint32_t to = (uint32_t)(loop_now(p->loop) + SURVIVE_MS);
+    for (struct child *c = p->children; c; c = c->next) {
+        if (c->dying || c->survivor)
+            continue;
+        p->survivors++;
+        c->survivor = true;
+        c->survives_to = to;
+    }
+}
+
 void survivors_begin(struct path *p)
 {
-    for (struct child *c = p->children; c; c = c->next) {
-        if (c->dying)
-            continue;
-        p->survivors += !c->survivor;
-        c->survivor = true;
-    }
-    p->survivors_until = loop_now(p->loop) + SURVIVE_MS;
+    survivors_late(p);
+    p->virtual_held = true;
     virtual_hold(p);
     if (p->survivors)
         LOGF(ESP, 1, "%u CHILD SAs go on without the ike process that made them", p->survivors);
@@ -52,19 +60,29 @@ static bool has_successor(const struct path *p, const struct child *c)
     return false;
 }
 
+// NULL: it goes on. One that has come to a hard limit sends no more, and no ike ends it: without it the next
+// packet asks for another.
+static const char *why_it_ends(const struct path *p, const struct child *c)
+{
+    if ((int32_t)((uint32_t)loop_now(p->loop) - c->survives_to) >= 0)
+        return "the ike process that made it is gone";
+    if (c->limit_event == CHILD_EVENT_HARD_LIMIT)
+        return "it has come to its limit";
+    return has_successor(p, c) ? "it has a successor" : NULL;
+}
+
 void survivors_look(struct path *p)
 {
-    bool over = loop_now(p->loop) >= p->survivors_until;
     for (struct child *c = p->survivors ? p->children : NULL, *next; c; c = next) {
         next = c->next;
-        if (!c->survivor || c->dying || !(over || has_successor(p, c)))
+        const char *why = c->survivor && !c->dying ? why_it_ends(p, c) : NULL;
+        if (!why)
             continue;
-        LOGF(ESP, 1, "child %s{%u} ends: %s", c->c.name, c->c.child_id,
-             over ? "the ike process that made it is gone" : "it has a successor");
+        LOGF(ESP, 1, "child %s{%u} ends: %s", c->c.name, c->c.child_id, why);
         sadb_begin_delete(p, c);
     }
-    if (!p->survivors && p->survivors_until) {
-        p->survivors_until = 0;
+    if (!p->survivors && p->virtual_held) {
+        p->virtual_held = false;
         virtual_let_go(p);
     }
 }

@@ -27,6 +27,10 @@ static void keep_keys(const struct msg_IKE_KEYS *m)
 static void answer(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     (void)ctx;
+    if (c == b->path && t == MSG_NEXT_IKE) {
+        b->deaths++;
+        return;
+    }
     if (c == b->path) {
         b->installs++;
         b->slow_req = m->CHILD_INSTALL.req;

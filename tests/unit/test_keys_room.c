@@ -82,7 +82,9 @@ static void test_what_path_installs_for_an_ike_that_died_is_answered_to_nobody(v
     assert_false(install(1, 1));
     assert_int_equal(b->type, MSG_NONE);
     assert_int_equal(b->installs, 1);
+    assert_int_equal(b->deaths, 0);
     another_ike();
+    assert_int_equal(b->deaths, 1); // behind it, so that path knows it for one of the last ike's
     ipc_result(b->path, b->slow_req, true, "%s", "");
     for (int i = 0; i < 6; i++)
         loop_once(b->loop, 0);

@@ -134,6 +134,57 @@ static void test_it_ends_when_nobody_has_come_for_long(void **state)
     assert_int_equal(acquired(r), 1);
 }
 
+// Who has broken into ike, and lets it die time and again, keeps none alive by that.
+static void test_further_deaths_prolong_nothing(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    survivors_begin(r->p);
+    look(r, SURVIVE_MS / 2);
+    rig_must_install(r, 2, OFFLOAD_NO, "software");
+    survivors_begin(r->p);
+    assert_int_equal(r->p->survivors, 2);
+    look(r, SURVIVE_MS / 2);
+    assert_false(is_there(r, 1));
+    assert_true(is_there(r, 2)); // its own time
+    look(r, SURVIVE_MS / 2);
+    assert_false(is_there(r, 2));
+    assert_int_equal(r->p->survivors, 0);
+}
+
+// No ike ends it, and as long as it is there nothing asks for another.
+static void test_it_ends_at_its_limit_and_the_next_packet_asks(void **state)
+{
+    struct rig *r = *state;
+    rig_install(r, 1, OFFLOAD_NO, 3);
+    survivors_begin(r->p);
+    applied_anew(r);
+    (void)acquired(r);
+    rig_out(r, 0, 3);
+    rig_expect(r, 0, 3);
+    look(r, LOOK_MS);
+    assert_true(is_there(r, 1));
+    rig_out(r, 3, 1); // is beyond it
+    look(r, LOOK_MS);
+    assert_false(is_there(r, 1));
+    (void)acquired(r);
+    rig_out(r, 4, 1);
+    assert_int_equal(acquired(r), 1);
+    assert_int_equal(r->past_count, 0);
+}
+
+// keys had been asked for it by the ike that died, and was behind.
+static void test_one_that_was_on_its_way_is_one_too(void **state)
+{
+    struct rig *r = *state;
+    survivors_begin(r->p);
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    survivors_late(r->p);
+    assert_int_equal(r->p->survivors, 1);
+    look(r, SURVIVE_MS);
+    assert_false(is_there(r, 1));
+}
+
 static void test_one_that_is_made_afterwards_is_none(void **state)
 {
     struct rig *r = *state;
@@ -147,9 +198,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_up, rig_down)
     const struct CMUnitTest tests[] = {
-        T(test_it_goes_on_and_a_successor_is_asked_for), T(test_applying_anew_asks_once_for_each_policy),
-        T(test_without_survivors_nothing_is_asked_for),  T(test_it_ends_behind_its_successor),
-        T(test_it_ends_when_nobody_has_come_for_long),   T(test_one_that_is_made_afterwards_is_none),
+        T(test_it_goes_on_and_a_successor_is_asked_for),
+        T(test_applying_anew_asks_once_for_each_policy),
+        T(test_without_survivors_nothing_is_asked_for),
+        T(test_it_ends_behind_its_successor),
+        T(test_it_ends_when_nobody_has_come_for_long),
+        T(test_one_that_is_made_afterwards_is_none),
+        T(test_further_deaths_prolong_nothing),
+        T(test_it_ends_at_its_limit_and_the_next_packet_asks),
+        T(test_one_that_was_on_its_way_is_one_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
