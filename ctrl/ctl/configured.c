@@ -35,7 +35,8 @@ int configured_new(void)
     int fd = memfd_create("espalier-configured", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+    if (ftruncate(fd, CONFIGURED_BYTES_MAX) == 0 && // takes no memory before something is written
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
         return fd;
     int e = errno;
     close(fd);
@@ -129,7 +130,8 @@ static bool scan_one(struct configured *c, int64_t at)
     if (!r)
         return false;
     r->at = at;
-    if (!read_all(c, &r->h, sizeof(r->h), at) || r->h.len > r->h.room || r->h.room > IPC_MAX_MESSAGE) {
+    if (!read_all(c, &r->h, sizeof(r->h), at) || !r->h.room || r->h.len > r->h.room ||
+        r->h.room > IPC_MAX_MESSAGE) {
         c->count--;
         return false;
     }

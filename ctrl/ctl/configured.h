@@ -3,7 +3,8 @@
 // each as the message that it came by, in the order of their coming (connections are in ctl.h, leases in a
 // file). The next `ike` gets them again where one dies (replay.h). They are in a memory file of the
 // supervisor's, which that maps nowhere, so that a `ctl` that is started again has them too. No secret is in
-// it. A process may have died in the middle of writing: a record counts once its head says so.
+// it, and it holds no more than it can, whoever writes: what a `ctl` that was broken into has put there stays
+// behind that. A process may have died in the middle of writing: a record counts once its head says so.
 #ifndef CTRL_CTL_CONFIGURED_H
 #define CTRL_CTL_CONFIGURED_H
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the next ike is given: each as it came, once, in the order of coming; what is replaced or taken away
 // is not there; and the next ctl finds the same in the file.
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -134,11 +135,17 @@ static void test_what_is_replaced_or_taken_away_is_not_there(void **state)
     expect("a:x=other p:p/10");
 }
 
+// Behind the last record.
 static off_t size(void)
 {
-    struct stat st;
-    assert_int_equal(fstat(file, &st), 0);
-    return st.st_size;
+    struct {
+        uint64_t number;
+        uint32_t room, len;
+    } head;
+    off_t at = 0;
+    while (pread(file, &head, sizeof(head), at) == sizeof(head) && head.room)
+        at += (off_t)sizeof(head) + head.room;
+    return at;
 }
 
 static void test_what_comes_and_goes_makes_it_no_longer(void **state)
@@ -192,6 +199,22 @@ static void test_file_that_makes_no_sense_is_read_as_far_as_it_does(void **state
     expect("c:six");
 }
 
+// It outlives the ctl that was broken into, and with it what that has filled it with.
+static void test_nobody_makes_it_longer_or_shorter(void **state)
+{
+    (void)state;
+    struct stat st;
+    cert("one", 3);
+    assert_int_equal(ftruncate(file, CONFIGURED_BYTES_MAX + 1), -1);
+    assert_int_equal(ftruncate(file, 0), -1);
+    assert_int_equal(pwrite(file, "x", 1, CONFIGURED_BYTES_MAX), -1);
+    assert_int_equal(fallocate(file, 0, CONFIGURED_BYTES_MAX, 1), -1);
+    assert_int_equal(fstat(file, &st), 0);
+    assert_int_equal(st.st_size, CONFIGURED_BYTES_MAX);
+    assert_true(st.st_blocks * 512 < 100000); // of what is written alone
+    expect("c:one");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -201,6 +224,7 @@ int main(void)
         T(test_what_comes_and_goes_makes_it_no_longer),
         T(test_what_was_half_written_is_not_there),
         T(test_file_that_makes_no_sense_is_read_as_far_as_it_does),
+        T(test_nobody_makes_it_longer_or_shorter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
