@@ -123,6 +123,7 @@ static void whole(struct ctl *c)
          c->replay.refused ? ", but for what it has refused" : "");
     replay_end(c);
     ctl_ask_held(c);
+    ipc_send(c->chan[ROOM_IKE], MSG_WHOLE, &(struct msg_WHOLE){.pid = c->replay.pid});
     ipc_send(c->chan[ROOM_SUPER], MSG_WHOLE, &(struct msg_WHOLE){.pid = c->replay.pid});
 }
 

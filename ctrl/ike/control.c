@@ -514,6 +514,7 @@ void control_message(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_POOL_LEASES:
     case MSG_POOL_LIST: pools_message(ike, t, m); break;
     case MSG_COUNTS_LIST: counts_list(ike, &m->COUNTS_LIST); break;
+    case MSG_WHOLE: ike->partial = false; break;
     case MSG_IKE_STATS: report_stats(ike, m->IKE_STATS.req); break;
     default: LOGF(DMN, 1, "message %s from ctl is not for ike, ignored", msg_name(t)); break;
     }

@@ -72,6 +72,17 @@ static void to_sa(struct ike *ike, const struct net_path *path, const struct ike
     log_set_context("", 0);
 }
 
+// A refusal by what is loaded so far may be the last that a peer hears, as it gives up: it asks once more by
+// itself instead.
+static bool comes_too_soon(struct ike *ike, const struct ike_header *h)
+{
+    bool soon = ike->partial && !(h->flags & FLAG_RESPONSE) &&
+                (h->exchange == EX_SA_INIT || h->exchange == EX_SESSION_RESUME);
+    if (soon)
+        COUNT(ike, dropped_state);
+    return soon;
+}
+
 // Of IKE_SA_INIT, and of IKE_SESSION_RESUME in its place.
 static void sa_init_response(struct ike *ike, const struct net_path *path, const struct ike_header *h,
                              struct slice d)
@@ -121,6 +132,8 @@ static void take_datagram(struct ike *ike, const struct net_path *path, struct s
     } else if (h.version >> 4 != 2) {
         COUNT(ike, dropped_malformed);
         complain_version(ike, path, &h);
+    } else if (comes_too_soon(ike, &h)) {
+        LOGF(NET, 1, "%s dropped: not everything is loaded again yet", exchange_name(h.exchange));
     } else if (h.exchange == EX_SA_INIT && (h.flags & FLAG_RESPONSE)) {
         sa_init_response(ike, path, &h, d);
     } else if (h.exchange == EX_SA_INIT) {

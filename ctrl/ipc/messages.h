@@ -13,7 +13,7 @@
 #define MSG_READY_FIELDS(F)       F(U8, room, 0)                                   // child -> supervisor: I serve
 #define MSG_GO_FIELDS(F)          F(U8, unused, 0)                                 // supervisor -> ctl: all rooms are ready, or were when this one was started again
 #define MSG_SERVING_FIELDS(F)     F(U8, unused, 0)                                 // ctl -> supervisor: VICI is open
-#define MSG_WHOLE_FIELDS(F)       F(U32, pid, 0)                                   // ctl -> supervisor: that ike has been given all that the last one had
+#define MSG_WHOLE_FIELDS(F)       F(U32, pid, 0)                                   // ctl -> supervisor, ike: that ike has been given all that the last one had
 #define MSG_SHUTDOWN_FIELDS(F)    F(U8, soon, 0) F(U8, orderly, 0)                 // supervisor -> child; ike answers after its DELETEs. soon: path goes on till the next. orderly: nothing has failed
 #define MSG_SHUTDOWN_DONE_FIELDS(F) F(U8, room, 0)                                 // child -> supervisor
 #define MSG_RELOAD_FIELDS(F)      F(U32, req, 0)                                   // ctl -> supervisor: reread the settings file
@@ -251,7 +251,7 @@
     X(READY, FROM_ALL(SUPER)) \
     X(GO, AT(SUPER, CTL)) \
     X(SERVING, AT(CTL, SUPER)) \
-    X(WHOLE, AT(CTL, SUPER)) \
+    X(WHOLE, AT(CTL, SUPER) | AT(CTL, IKE)) \
     X(SHUTDOWN, TO_ALL(SUPER)) \
     X(SHUTDOWN_DONE, FROM_ALL(SUPER)) \
     X(RELOAD, AT(CTL, SUPER)) \

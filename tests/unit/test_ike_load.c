@@ -117,6 +117,31 @@ static void test_unload_that_path_refuses_leaves_the_connection(void **state)
     pair_free(p);
 }
 
+// A peer that was refused by what is loaded so far might give up.
+static void test_one_in_the_place_of_another_refuses_nobody_before_it_has_all(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    struct conn_config c;
+    ike_follow(p->s[1].ike, 1, 0);
+    for (int i = 0; i < 2; i++)
+        pair_psk(p, i, "secret", NULL, NULL);
+    pair_default_conn(&c, 0);
+    pair_load(p, 0, &c);
+    uint32_t req = pair_initiate(p, 0, "c");
+    pair_run(p);
+    assert_int_equal(p->sent, 1); // it is not answered
+    pair_default_conn(&c, 1);
+    pair_load(p, 1, &c);
+    pair_wait(p, 30000);
+    assert_int_equal(pair_live(&p->s[0]), 0);
+    ipc_send(p->s[1].ctl_ike, MSG_WHOLE, &(struct msg_WHOLE){.pid = 4711});
+    pair_wait(p, 60000);
+    pair_result(p, 0, req, true);
+    assert_true(pair_live(&p->s[0]) == 1 && pair_agree(p));
+    pair_free(p);
+}
+
 static uint64_t peer_of(struct pair *p, const struct conn_config *c)
 {
     pair_load(p, 0, c);
@@ -733,6 +758,7 @@ int main(void)
         cmocka_unit_test(test_connection_whose_policies_are_refused_is_not_there),
         cmocka_unit_test(test_edit_whose_policies_are_refused_leaves_the_old_one),
         cmocka_unit_test(test_unload_that_path_refuses_leaves_the_connection),
+        cmocka_unit_test(test_one_in_the_place_of_another_refuses_nobody_before_it_has_all),
         cmocka_unit_test(test_address_that_changes_while_an_unload_is_under_way_is_no_policy_again),
         cmocka_unit_test(test_connection_that_is_unloaded_twice_leaves_until_both_are_answered),
         cmocka_unit_test(test_path_is_told_which_connections_are_to_the_same_peer),
