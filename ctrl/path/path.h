@@ -99,6 +99,7 @@ struct child_facts { // of CHILD, what is needed after the installation
     struct addr local, remote;
     uint64_t rekey_bytes, life_bytes, rekey_packets, life_packets;
     uint32_t idle_s;
+    uint32_t survives_to; // ms, their lower half: of a survivor, which ends then
     const char *name;
 };
 struct worker;
@@ -138,7 +139,6 @@ struct child {                // what a packet meets first
     uint32_t carried, load; // see busiest.c
     uint32_t size;          // octets of this: it is wiped
     uint32_t keys_req;      // RESULT due to keys
-    uint32_t survives_to;   // ms, their lower half: it ends then
     // The replay window that the next engine starts with. NULL: it has not left an engine, and can leave
     // none, as in software, which it only leaves with room for that.
     uint64_t *seen;

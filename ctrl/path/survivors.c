@@ -23,7 +23,7 @@ void survivors_late(struct path *p)
             continue;
         p->survivors++;
         c->survivor = true;
-        c->survives_to = to;
+        c->c.survives_to = to;
     }
 }
 
@@ -64,7 +64,7 @@ static bool has_successor(const struct path *p, const struct child *c)
 // packet asks for another.
 static const char *why_it_ends(const struct path *p, const struct child *c)
 {
-    if ((int32_t)((uint32_t)loop_now(p->loop) - c->survives_to) >= 0)
+    if ((int32_t)((uint32_t)loop_now(p->loop) - c->c.survives_to) >= 0)
         return "the ike process that made it is gone";
     if (c->limit_event == CHILD_EVENT_HARD_LIMIT)
         return "it has come to its limit";
