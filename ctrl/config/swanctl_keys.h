@@ -126,7 +126,7 @@
     K(CHILD, set_mark_in, ONLY, NOTHING, zero_mark, "0/0x00000000", MARKS_LATER)                                                 \
     K(CHILD, set_mark_out, ONLY, NOTHING, zero_mark, "0/0x00000000", MARKS_LATER)                                                \
     K(CHILD, if_id_in, WORD, ITEM(child_if_id_in), 0, "the connection's", "what comes out of its SAs leaves by the TUN device of that number, `ipsec5` for 5; equal to `if_id_out`")                                                                \
-    K(CHILD, if_id_out, WORD, ITEM(child_if_id_out), 0, "the connection's", "only what is routed into that device is protected, whatever else has the same selectors; 0: none, and the selectors decide")                                                               \
+    K(CHILD, if_id_out, WORD, ITEM(child_if_id_out), 0, "the connection's", "only what is routed into that device is protected, whatever else has the same selectors; 0 is as not given, and where the connection has none the selectors decide")                                                               \
     K(CHILD, label, ONLY, NOTHING, empty, "", "security labels are " LATER)                                                      \
     K(CHILD, label_mode, ONLY, NOTHING, label_mode_choices, "system", "security labels are " LATER)                              \
     K(CHILD, tfc_padding, WORD, ITEM(child_tfc_padding), 0, "0", "octets that packets inside are padded to, `mtu` or more: as many as the path and `mtu` of the settings allow; 0: none; of ESP in tunnel mode") \

@@ -110,7 +110,7 @@ struct kernel_ops {
     int (*vti_up)(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
     int (*vti_remove)(struct kernel *k, const char *name); // 0 or -errno
     // Calls each() for all that are this instance's.
-    void (*vti_each)(struct kernel *k, void (*each)(void *ctx, const char *name), void *ctx);
+    void (*vti_each)(struct kernel *k, void (*each)(void *ctx, const char *name, uint32_t index), void *ctx);
     // These are all that there are now, or routes have changed: our own packets go by no route into any of
     // them. NULL: nobody sees to that.
     void (*vti_around)(struct kernel *k, const uint32_t *index, unsigned count);

@@ -90,10 +90,9 @@ static struct path_tun tun_of(int fd)
                              .udp_big = big && take_big_packets(fd)};
 }
 
-static int vti_open(void *ctx, const char *name, bool several, struct path_tun *out)
+static int vti_open(void *ctx, const char *name, struct path_tun *out)
 {
-    struct ifreq r = {.ifr_flags =
-                          (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (several ? IFF_MULTI_QUEUE : 0))};
+    struct ifreq r = {.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE)};
     (void)ctx;
     if (strlen(name) >= sizeof(r.ifr_name))
         return -ENAMETOOLONG;
@@ -110,9 +109,9 @@ static int vti_open(void *ctx, const char *name, bool several, struct path_tun *
     return 0;
 }
 
-static int vti_keep(const struct path_tun *t)
+static int vti_keep(const struct path_tun *t, bool on)
 {
-    return ioctl(t->fd, TUNSETPERSIST, 1) < 0 ? -errno : 0;
+    return ioctl(t->fd, TUNSETPERSIST, on ? 1 : 0) < 0 ? -errno : 0;
 }
 
 // ----

@@ -32,10 +32,11 @@ struct path_tun { // one queue of it
 struct path_net {
     void *ctx;
     struct path_tun tun;
-    // A queue of the TUN of that name, which is made where there is none; `several`: it can have more than
-    // one. 0 or a negative errno. NULL: there is no other TUN than `tun`. See vti.c.
-    int (*vti_open)(void *ctx, const char *name, bool several, struct path_tun *out);
-    int (*vti_keep)(const struct path_tun *t); // it outlives its queues. 0 or a negative errno
+    // A queue of the TUN of that name, which is made where there is none and can have several, as many as a
+    // later run may want. 0 or a negative errno. NULL: there is no other TUN than `tun`. See vti.c.
+    int (*vti_open)(void *ctx, const char *name, struct path_tun *out);
+    // It outlives its queues, or goes with the last. 0 or a negative errno
+    int (*vti_keep)(const struct path_tun *t, bool on);
     // Up to n that have come by that socket: their number, or a negative errno where there is none. Of
     // PATH_ESP and PATH_AH they have their IP header, of the others neither that nor UDP's.
     int (*receive)(void *ctx, enum path_socket from, struct datagram *d, unsigned n);

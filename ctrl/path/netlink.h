@@ -82,7 +82,7 @@ int netlink_tun_state(struct kernel *k);
 int netlink_vti_find(struct kernel *k, const char *name);
 int netlink_vti_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
 int netlink_vti_remove(struct kernel *k, const char *name);
-void netlink_vti_each(struct kernel *k, void (*each)(void *ctx, const char *name), void *ctx);
+void netlink_vti_each(struct kernel *k, void (*each)(void *ctx, const char *name, uint32_t index), void *ctx);
 // netlink_around.c: our own packets go by no route into these.
 #define NETLINK_VTI_GROUP 0xe59u // of interfaces: all VTIs
 void netlink_vti_around(struct kernel *k, const uint32_t *vti, unsigned count);

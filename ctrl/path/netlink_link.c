@@ -125,6 +125,8 @@ int netlink_link_ready(struct netlink_kernel *n, const char *name, uint32_t mtu,
     set_sysctl("ipv6", name, "disable_policy", "1");
     set_sysctl("ipv6", name, "accept_ra", "0");
     set_sysctl("ipv6", name, "addr_gen_mode", "1");
+    set_sysctl("ipv4", name, "ignore_routes_with_linkdown", "0"); // between two runs it has no carrier, and
+    set_sysctl("ipv6", name, "ignore_routes_with_linkdown", "0"); // its routes have to hold
     rc = set_up(n, index, mtu);
     if (rc < 0)
         return esp_fail(err, rc, name, "cannot bring the interface up: %s", strerror(-rc));

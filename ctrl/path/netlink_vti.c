@@ -70,12 +70,12 @@ static int list(struct netlink_kernel *n, struct listing *l)
     return netlink_dump(n, n->route, h, one_link, l);
 }
 
-void netlink_vti_each(struct kernel *k, void (*each)(void *ctx, const char *name), void *ctx)
+void netlink_vti_each(struct kernel *k, void (*each)(void *ctx, const char *name, uint32_t index), void *ctx)
 {
     struct listing l;
     if (list((struct netlink_kernel *)k, &l) == 0)
         for (unsigned i = 0; i < l.count; i++)
-            each(ctx, l.name[i]);
+            each(ctx, l.name[i], if_nametoindex(l.name[i]));
     free(l.name);
 }
 

@@ -318,6 +318,9 @@ static void commit(struct change *c)
             i->whole->peer = c->peer;
         heir_list(&c->p->spd, i);
     }
+    for (unsigned i = 0; i < c->born_count; i++)
+        if (c->born[i]->vti)
+            vti_settle(&c->p->spd.vtis, c->born[i]->vti);
     for (unsigned i = 0; i < c->specs; i++)
         if (c->kept[i]) {
             c->kept[i]->trap = c->spec[i].trap;

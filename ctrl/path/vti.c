@@ -19,8 +19,8 @@
 //   It is persistent: between the end of this process, whatever that was, and the next run it stays where it
 //   is with its routes, and what comes into it is dropped by the kernel. The next run finds it by its alias
 //   (this instance's tag), takes it over, and removes it when the whole configuration is there and nobody has
-//   asked for it. A device of that name with another alias is somebody else's, and is refused by name. One
-//   that somebody deletes is made again.
+//   asked for it; a load that fails leaves it as it was. A device of that name with another alias is somebody
+//   else's, and is refused by name. One that somebody deletes is made again.
 //
 //   Our own IKE and ESP is not for any tunnel: it is led around them (netlink_around.c), whatever the main
 //   table says. What another rule leads into one all the same is dropped and counted here, by what it is: ESP
@@ -77,11 +77,11 @@ static void close_queues(struct path *p, struct vti *v)
     }
 }
 
-static int open_queue(struct path *p, struct vti *v, unsigned i)
+static int open_queue(struct vti *v, unsigned i)
 {
     struct vti_port *q = &v->port[i];
     struct worker *w = q->w;
-    int rc = w->net.vti_open(w->net.ctx, v->name, p->set.workers > 1, &q->tun);
+    int rc = w->net.vti_open(w->net.ctx, v->name, &q->tun);
     if (rc < 0)
         return rc;
     q->fd = (struct loop_fd){.fd = q->tun.fd, .events = w->reading ? EPOLLIN : 0, .ready = ready, .ctx = q};
@@ -95,7 +95,7 @@ static int open_queues(struct path *p, struct vti *v)
 {
     int rc = 0;
     for (unsigned i = 0; i < p->workers && rc == 0; i++)
-        rc = shares(v->port[i].w) ? 0 : open_queue(p, v, i);
+        rc = shares(v->port[i].w) ? 0 : open_queue(v, i);
     if (rc == 0 && shares(p->worker))
         v->port[0].tun = v->port[1].tun;
     if (rc < 0)
@@ -110,20 +110,20 @@ static int cannot(const struct vti *v, int rc, const char *what, struct esp_erro
     return esp_fail(err, rc, v->name, "%s the TUN device of if_id %u: %s", what, v->if_id, strerror(-rc));
 }
 
-// One of an earlier run with other queues than now is made anew.
-static int open_device(struct path *p, struct vti *v, bool found, struct esp_error *err)
+static int keep(struct path *p, struct vti *v, bool on)
 {
-    const struct kernel_ops *k = p->kernel->ops;
+    unsigned last = p->workers - 1;
+    return p->worker[last].net.vti_keep(&v->port[last].tun, on);
+}
+
+static int open_device(struct path *p, struct vti *v, struct esp_error *err)
+{
     int rc = open_queues(p, v);
-    if (rc == -EINVAL && found) {
-        k->vti_remove(p->kernel, v->name);
-        rc = open_queues(p, v);
-    }
     if (rc < 0)
         return cannot(v, rc, rc == -EBUSY ? "another program has" : "cannot make", err);
-    rc = k->vti_up(p->kernel, v->name, p->set.mtu, err);
+    rc = p->kernel->ops->vti_up(p->kernel, v->name, p->set.mtu, err);
     v->link = rc > 0 ? (uint32_t)rc : 0;
-    if (rc >= 0 && (rc = p->worker[p->workers - 1].net.vti_keep(&v->port[p->workers - 1].tun)) < 0)
+    if (rc >= 0 && (rc = keep(p, v, true)) < 0)
         cannot(v, rc, "cannot keep", err);
     if (rc < 0)
         close_queues(p, v);
@@ -139,7 +139,20 @@ static int make_device(struct path *p, struct vti *v, struct esp_error *err)
     if (found == -EEXIST)
         return esp_fail(err, found, v->name,
                         "there is an interface of that name already, and it is not this daemon's");
-    return found < 0 ? cannot(v, found, "cannot look for", err) : open_device(p, v, found, err);
+    if (found < 0)
+        return cannot(v, found, "cannot look for", err);
+    v->found = found;
+    return open_device(p, v, err);
+}
+
+// Wherever it is by now, and whatever it is called; but not one of its name that is somebody else's.
+static void end_device(struct path *p, struct vti *v)
+{
+    const struct kernel_ops *k = p->kernel->ops;
+    keep(p, v, false);
+    close_queues(p, v);
+    if (k->vti_find(p->kernel, v->name) == 1)
+        k->vti_remove(p->kernel, v->name);
 }
 
 // ---- slots
@@ -191,6 +204,8 @@ int vti_get(struct path *p, uint32_t if_id, uint8_t *index, struct esp_error *er
     if (!v)
         return esp_fail(err, -ENOMEM, "if_id", "out of memory");
     v->if_id = if_id;
+    v->link = 0;
+    v->told = false;
     atomic_store(&v->lost, false);
     snprintf(v->name, sizeof(v->name), VTI_PREFIX "%u", if_id);
     int rc = make_device(p, v, err);
@@ -211,12 +226,18 @@ void vti_put(struct path *p, uint8_t index)
     if (--v->users)
         return;
     s->count--;
-    close_queues(p, v);
-    if (s->stay)
+    if (s->stay || v->found) {
+        close_queues(p, v);
         return;
-    p->kernel->ops->vti_remove(p->kernel, v->name);
+    }
+    end_device(p, v);
     vti_addresses(p);
     LOGF(KNL, 1, "%s, the interface of if_id %u, is gone", v->name, v->if_id);
+}
+
+void vti_settle(struct vtis *s, uint8_t index)
+{
+    s->at[index]->found = false;
 }
 
 uint32_t vti_if_id(const struct vtis *s, uint8_t index)
@@ -272,12 +293,15 @@ static void make_again(struct path *p, struct vti *v)
     close_queues(p, v);
     v->again_at = loop_now(p->loop) + AGAIN_MS;
     int rc = make_device(p, v, &err);
+    vti_settle(&p->spd.vtis, v->index);
     if (rc == 0)
         atomic_store(&v->lost, false);
     lead_around(p);
-    LOGF(KNL, 0, "%s was deleted by somebody else; %s%s%s", v->name,
-         rc ? "it cannot be made again: " : "it is there again, without its routes and addresses",
-         rc ? err.text : "", rc ? ", and is tried again" : "");
+    if (rc == 0 || !v->told)
+        LOGF(KNL, 0, "%s was deleted by somebody else; %s%s%s", v->name,
+             rc ? "it cannot be made again: " : "it is there again, without its routes and addresses",
+             rc ? err.text : "", rc ? ", and is tried again" : "");
+    v->told = rc != 0;
 }
 
 void vti_repair(struct path *p)
@@ -293,12 +317,13 @@ struct sweeping {
     unsigned count;
 };
 
-static void sweep_one(void *ctx, const char *name)
+// One that somebody has given another name is in use as before.
+static void sweep_one(void *ctx, const char *name, uint32_t link)
 {
     struct sweeping *s = ctx;
     const struct vtis *all = &s->p->spd.vtis;
     for (unsigned i = 1; i <= VTI_MAX && all->at[i]; i++)
-        if (all->at[i]->users && strcmp(all->at[i]->name, name) == 0)
+        if (all->at[i]->users && (all->at[i]->link == link || strcmp(all->at[i]->name, name) == 0))
             return;
     s->count += s->p->kernel->ops->vti_remove(s->p->kernel, name) == 0;
 }
@@ -308,8 +333,8 @@ unsigned vti_sweep(struct path *p)
     struct sweeping s = {p, 0};
     if (p->kernel->ops->vti_each)
         p->kernel->ops->vti_each(p->kernel, sweep_one, &s);
-    if (s.count) { // and what led around them
-        p->spd.vtis.around = true;
+    if (!p->spd.vtis.swept || s.count) { // and what led around them, also where somebody has deleted them
+        p->spd.vtis.around = p->spd.vtis.swept = true;
         lead_around(p);
     }
     return s.count;

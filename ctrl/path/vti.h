@@ -30,6 +30,8 @@ struct vti {
     unsigned users;            // policies; none: the slot is free for another
     char name[VTI_NAME];       //
     atomic_bool lost;          // somebody has deleted it: whichever worker has seen that
+    bool found;                // of an earlier run, and no load of this one has come to pass with it yet
+    bool told;                 // that it cannot be made again
     uint64_t again_at;         // ms, when it is made again
     struct classifier classes; // its policies
     struct vti_port port[];    // by worker
@@ -40,13 +42,15 @@ struct vtis {                     // all zero: none
     struct addr *own;             // this machine's addresses, while there are any
     unsigned own_count, own_room; //
     bool around;                  // our own packets are led around them
+    bool swept;                   // what an earlier run has left of that is gone
     bool stay;                    // the process ends, and the devices are left to the next run
 };
 
 // A policy comes to use the one with that if_id, which is made where there is none. 0, or a negative errno
 // and nothing has changed.
 int vti_get(struct path *p, uint32_t if_id, uint8_t *index, struct esp_error *err);
-void vti_put(struct path *p, uint8_t index); // with the last one it goes
+void vti_put(struct path *p, uint8_t index);    // with the last one it goes
+void vti_settle(struct vtis *s, uint8_t index); // such a policy is loaded: from now on it is this run's
 uint32_t vti_if_id(const struct vtis *s, uint8_t index);
 const char *vti_name(const struct vtis *s, uint8_t index);
 void vti_close(struct vtis *s); // at the end, when no policy is left

@@ -211,6 +211,34 @@ static void test_devices_outlive_a_kill_and_go_with_their_connection(void **stat
     assert_true(closed(1));
 }
 
+// Routes would go with the device, and what they lead into it would leave in clear.
+static void test_routes_stay_when_the_next_run_has_other_workers_or_cannot_load(void **state)
+{
+    static char *const two_workers[] = {"--card", "none", "-o", "workers=2", NULL};
+    static char *const one_worker[] = {"--card", "none", "-o", "workers=1", NULL};
+    const struct tunnel_options o = {.conn = "if_id_in = 5\n    if_id_out = 5"};
+    const struct tunnel_options fails = {
+        .conn = o.conn,
+        .child = "rekey_time = 0\n      }\n      more {\n        local_ts = 0.0.0.0/0\n        remote_ts = "
+                 "0.0.0.0/0\n        if_id_in = 9\n        if_id_out = 9"};
+    char out[4096];
+    (void)state;
+    assert_int_equal(sh("nsenter --net=%s ip tuntap add dev ipsec9 mode tun", lab.west.ns), 0);
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &o, no_card));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, one_worker));
+    lead_both("ipsec5");
+    assert_true(stop(&lab.west.daemon, SIGTERM, 5000));
+    assert_false(espalierd_start(&lab, &lab.west, &lab.east, &fails, one_worker));
+    assert_int_equal(sh_read(out, sizeof(out), "nsenter --net=%s ip route show 10.2.0.0/16", lab.west.ns), 0);
+    assert_non_null(strstr(out, "dev ipsec5"));
+    assert_true(stop(&lab.west.daemon, SIGKILL, 5000));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, two_workers));
+    assert_int_equal(sh_read(out, sizeof(out), "nsenter --net=%s ip route show 10.2.0.0/16", lab.west.ns), 0);
+    assert_non_null(strstr(out, "dev ipsec5"));
+    assert_true(initiate(&lab.west));
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 3));
+}
+
 static void test_an_interface_of_another_is_refused_by_name(void **state)
 {
     char out[16384];
@@ -305,6 +333,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(test_routes_choose_between_two_tunnels_with_equal_selectors),
         TEST(test_devices_outlive_a_kill_and_go_with_their_connection),
+        TEST(test_routes_stay_when_the_next_run_has_other_workers_or_cannot_load),
         TEST(test_an_interface_of_another_is_refused_by_name),
         TEST(test_our_own_packets_go_around_the_tunnels),
         TEST(test_nothing_stays_where_nothing_is_to_stay_closed),

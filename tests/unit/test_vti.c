@@ -49,11 +49,11 @@ static int pipe_write(const struct path_tun *t, const uint8_t *p, uint32_t len)
     return (int)write(t->fd, p, len);
 }
 
-static int open_queue(void *ctx, const char *name, bool several, struct path_tun *out)
+static int open_queue(void *ctx, const char *name, struct path_tun *out)
 {
     struct device *d = device_of(name);
     int pair[2];
-    (void)ctx, (void)several;
+    (void)ctx;
     if (!d && !(d = device_of("")))
         return -ENOSPC;
     snprintf(d->name, sizeof(d->name), "%s", name);
@@ -64,10 +64,10 @@ static int open_queue(void *ctx, const char *name, bool several, struct path_tun
     return 0;
 }
 
-static int keep(const struct path_tun *t)
+static int keep(const struct path_tun *t, bool on)
 {
     (void)t;
-    for (int i = 0; i < DEVICES; i++)
+    for (int i = 0; i < DEVICES && on; i++)
         device[i].kept = device[i].kept || device[i].ours;
     return 0;
 }
@@ -83,7 +83,7 @@ static int bring_up(struct kernel *k, const char *name, uint32_t mtu, struct esp
 {
     (void)k, (void)mtu, (void)err;
     device_of(name)->ours = true;
-    return 7;
+    return (int)(device_of(name) - device) + 1;
 }
 
 static int take_away(struct kernel *k, const char *name)
@@ -96,12 +96,12 @@ static int take_away(struct kernel *k, const char *name)
     return 0;
 }
 
-static void each_of(struct kernel *k, void (*each)(void *ctx, const char *name), void *ctx)
+static void each_of(struct kernel *k, void (*each)(void *ctx, const char *name, uint32_t index), void *ctx)
 {
     (void)k;
     for (int i = 0; i < DEVICES; i++)
         if (device[i].ours)
-            each(ctx, device[i].name);
+            each(ctx, device[i].name, (uint32_t)i + 1);
 }
 
 static int addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len), void *ctx)
@@ -476,6 +476,66 @@ static void test_devices_of_an_earlier_run_are_taken_over_or_swept(void **state)
     assert_null(device_of("ipsec6"));
 }
 
+// What an earlier run has left closed stays until a load comes to pass: its routes would go with it, and what
+// they lead into it would leave in clear.
+static void test_a_load_that_fails_leaves_the_device_of_an_earlier_run(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec both[] = {everything(5, 5), everything(6, 6)};
+    char text[400];
+    snprintf(device[0].name, sizeof(device[0].name), "ipsec5");
+    snprintf(device[1].name, sizeof(device[1].name), "ipsec6"); // another's
+    device[0].ours = true;
+    assert_false(rig_apply(r, "five", both, 2, text, sizeof(text)));
+    assert_non_null(device_of("ipsec5"));
+    drop(&device[1]);
+    load(r, "five", 5, 5);
+    unload(r, "five"); // it is this run's now
+    assert_null(device_of("ipsec5"));
+}
+
+static void test_another_of_its_name_does_not_go_with_its_policies(void **state)
+{
+    struct rig *r = *state;
+    load(r, "five", 5, 5);
+    take_away(NULL, "ipsec5");
+    rig_turn(r);
+    snprintf(device[0].name, sizeof(device[0].name), "ipsec5");
+    vti_repair(r->p);
+    unload(r, "five");
+    assert_non_null(device_of("ipsec5"));
+    drop(device_of("ipsec5"));
+}
+
+static void test_one_with_another_name_is_not_swept(void **state)
+{
+    struct rig *r = *state;
+    load(r, "five", 5, 5);
+    snprintf(device[0].name, sizeof(device[0].name), "tunnel");
+    assert_int_equal(vti_sweep(r->p), 0);
+    assert_non_null(device_of("tunnel"));
+    snprintf(device[0].name, sizeof(device[0].name), "ipsec5");
+}
+
+static unsigned leads;
+static void lead(struct kernel *k, const uint32_t *index, unsigned count)
+{
+    (void)k, (void)index, (void)count;
+    leads++;
+}
+
+// Somebody has deleted the devices of an earlier run, and not what led our own packets around them.
+static void test_what_led_around_devices_that_are_gone_goes_once(void **state)
+{
+    struct rig *r = *state;
+    leads = 0;
+    ops.vti_around = lead;
+    assert_int_equal(vti_sweep(r->p), 0);
+    assert_int_equal(leads, 1);
+    assert_int_equal(vti_sweep(r->p), 0);
+    assert_int_equal(leads, 1);
+}
+
 // What stays closed at the end are devices too: the next run finds them with their routes.
 static void test_at_an_end_that_leaves_things_closed_devices_stay(void **state)
 {
@@ -542,6 +602,10 @@ int main(void)
         TEST(test_the_kernel_blocks_nothing_for_it),
         TEST(test_one_that_was_deleted_is_made_again),
         TEST(test_devices_of_an_earlier_run_are_taken_over_or_swept),
+        TEST(test_a_load_that_fails_leaves_the_device_of_an_earlier_run),
+        TEST(test_another_of_its_name_does_not_go_with_its_policies),
+        TEST(test_one_with_another_name_is_not_swept),
+        TEST(test_what_led_around_devices_that_are_gone_goes_once),
         TEST(test_at_an_end_that_leaves_things_closed_devices_stay),
         TEST(test_while_no_packet_is_free_what_comes_by_a_tunnel_waits),
         cmocka_unit_test_setup_teardown(test_two_workers_have_a_queue_each, up_two, down),
