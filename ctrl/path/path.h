@@ -391,8 +391,11 @@ void limit_forged(struct half *h);
 void limits_left(const struct half *h, struct esp_sa_params *s); // for an engine that counts from zero
 
 // survivors.c
-void survivors_begin(struct path *p);                 // another ike is there
-void survivors_late(struct path *p);                  // keys has installed all that the last one asked for
+void survivors_begin(struct path *p); // another ike is there
+void survivors_late(struct path *p);  // keys has installed all that the last one asked for
+// A host that is behind that peer now was behind another one: nothing goes there, nor comes from there, any
+// more.
+void survivors_make_way(struct path *p, const struct child *c);
 void survivors_ask(struct path *p, const char *conn); // it has loaded that connection
 void survivors_look(struct path *p);                  // now and then
 void virtual_hold(struct path *p);                    // virtual_ip.c: as long as they are there

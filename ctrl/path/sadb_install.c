@@ -290,6 +290,7 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
         free(c);
         return;
     }
+    survivors_make_way(p, c);
     c->inner = families(policy_local(c->policy));
     spd_serve(p, c);
     if (place(p, c, &err) < 0) {

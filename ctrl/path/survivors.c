@@ -8,6 +8,7 @@
 #include "ctrl/path/path.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "ctrl/lib/log.h"
 #include "ctrl/path/sadb.h"
@@ -58,6 +59,41 @@ static bool has_successor(const struct path *p, const struct child *c)
         if (!n->survivor && n->installed && !n->dying && loop_now(p->loop) - n->installed_at >= OVERLAP_MS)
             return true;
     return false;
+}
+
+static uint64_t peer_of(const struct child *c)
+{
+    return policy_peer(c->policy->of ? c->policy->of : c->policy);
+}
+
+// As far as is known here: by its connection and where it is.
+static bool same_peer(const struct child *a, const struct child *b)
+{
+    return peer_of(a) == peer_of(b) && addr_eq(&a->c.remote, &b->c.remote) &&
+           a->c.remote_port == b->c.remote_port;
+}
+
+// NULL: it is of no single host.
+static const struct ts *host_of(const struct child *c)
+{
+    struct selectors s = c->policy ? policy_remote(c->policy) : (struct selectors){0};
+    const struct ts *t = s.t;
+    size_t octets = s.count == 1 && t->family == 4 ? 4 : 16;
+    return s.count == 1 && t->family && memcmp(t->lo, t->hi, octets) == 0 ? t : NULL;
+}
+
+void survivors_make_way(struct path *p, const struct child *c)
+{
+    const struct ts *at = p->survivors ? host_of(c) : NULL;
+    for (struct child *s = at ? p->children : NULL, *next; s; s = next) {
+        next = s->next;
+        const struct ts *had = s->survivor && !s->dying ? host_of(s) : NULL;
+        if (!had || had->family != at->family || memcmp(had->lo, at->lo, sizeof(at->lo)) != 0 ||
+            same_peer(s, c))
+            continue;
+        LOGF(ESP, 1, "child %s{%u} ends: another peer has its address", s->c.name, s->c.child_id);
+        sadb_begin_delete(p, s);
+    }
 }
 
 // NULL: it goes on. One that has come to a hard limit sends no more, and no ike ends it: without it the next

@@ -185,6 +185,41 @@ static void test_one_that_was_on_its_way_is_one_too(void **state)
     assert_false(is_there(r, 1));
 }
 
+// One of a road warrior with a virtual address, by the connection number `of`.
+static void install_host(struct rig *r, uint32_t id, uint32_t of, uint16_t port)
+{
+    struct msg_CHILD c = rig_child(r, id);
+    c.policy_id = of;
+    c.remote_port = port;
+    c.remote_ts = rig_list("10.2.0.7/32");
+    rig_must_install_child(r, &c);
+}
+
+// Without what the last ike had given, the next one gives it to somebody else.
+static void test_address_that_another_peer_has_now_is_no_survivors(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec of = rig_spec(NEXT_ID + 2, "net", "10.1.0.0/16", "10.2.0.0/16");
+    of.given = true;
+    rig_must_install(r, 1, OFFLOAD_NO, "software"); // a network
+    install_host(r, 2, 1, 4001);
+    survivors_begin(r->p);
+    rig_must_apply(r, "another", &of, 1);
+    install_host(r, 3, NEXT_ID + 2, 4001); // he has come again
+    assert_true(is_there(r, 2));
+    install_host(r, 4, NEXT_ID + 2, 4002);
+    assert_false(is_there(r, 2));
+    assert_true(is_there(r, 1) && is_there(r, 3) && is_there(r, 4));
+    survivors_begin(r->p);
+    of.id = NEXT_ID + 3;
+    r->conn_peer++; // from the same place, by what is for another one
+    rig_must_apply(r, "third", &of, 1);
+    install_host(r, 5, NEXT_ID + 3, 4001);
+    assert_false(is_there(r, 3));
+    assert_false(is_there(r, 4));
+    assert_true(is_there(r, 1));
+}
+
 static void test_one_that_is_made_afterwards_is_none(void **state)
 {
     struct rig *r = *state;
@@ -207,6 +242,7 @@ int main(void)
         T(test_further_deaths_prolong_nothing),
         T(test_it_ends_at_its_limit_and_the_next_packet_asks),
         T(test_one_that_was_on_its_way_is_one_too),
+        T(test_address_that_another_peer_has_now_is_no_survivors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
