@@ -18,7 +18,7 @@
 
 #include "ctrl/path/netlink.h"
 
-enum { PROTOCOL = NETLINK_PROTOCOL + 1, FIRST_RULE = 32763, RULES = 3, ROUTE_MAX = 2048 };
+enum { PROTOCOL = NETLINK_PROTOCOL + 1, FIRST_RULE = 32763, RULES = 3 };
 
 struct route {
     struct nlmsghdr *h; // as it is added, allocated; NULL: one that leads into a tunnel
@@ -27,7 +27,7 @@ struct route {
 };
 struct routes {
     struct route *r;
-    unsigned count;
+    unsigned count, room;
     bool failed; // no memory: the table stays as it is
 };
 struct netlink_around {
@@ -116,7 +116,8 @@ static bool goes_along(uint16_t type)
 
 static struct nlmsghdr *copy_of(const struct nlmsghdr *from, uint32_t table)
 {
-    struct nlmsghdr *h = calloc(1, ROUTE_MAX);
+    size_t size = from->nlmsg_len + 64; // and what is added
+    struct nlmsghdr *h = calloc(1, size);
     const struct nlattr *a;
     if (!h)
         return NULL;
@@ -130,8 +131,8 @@ static struct nlmsghdr *copy_of(const struct nlmsghdr *from, uint32_t table)
     {
         uint16_t type = mnl_attr_get_type(a);
         struct nlattr *at = mnl_nlmsg_get_payload_tail(h);
-        if (goes_along(type) && !mnl_attr_put_check(h, ROUTE_MAX - 16, type, mnl_attr_get_payload_len(a),
-                                                    mnl_attr_get_payload(a))) {
+        if (goes_along(type) &&
+            !mnl_attr_put_check(h, size - 16, type, mnl_attr_get_payload_len(a), mnl_attr_get_payload(a))) {
             free(h);
             return NULL;
         }
@@ -140,6 +141,19 @@ static struct nlmsghdr *copy_of(const struct nlmsghdr *from, uint32_t table)
     }
     mnl_attr_put_u32(h, RTA_TABLE, table);
     return h;
+}
+
+static bool has_room(struct routes *l)
+{
+    if (l->count < l->room)
+        return true;
+    unsigned room = l->room ? 2 * l->room : 64;
+    void *more = realloc(l->r, room * sizeof(*l->r));
+    if (!more)
+        return false;
+    l->r = more;
+    l->room = room;
+    return true;
 }
 
 static int one_route(const struct nlmsghdr *h, void *ctx)
@@ -166,10 +180,7 @@ static int one_route(const struct nlmsghdr *h, void *ctx)
     if (h->nlmsg_type != RTM_NEWROUTE || table != r->table || m->rtm_flags & RTM_F_CLONED)
         return 0;
     route.wanted = !m->rtm_dst_len || m->rtm_protocol == RTPROT_KERNEL;
-    void *more = realloc(r->to->r, (r->to->count + 1) * sizeof(*r->to->r));
-    if (more)
-        r->to->r = more;
-    if (!more || (!vti && !(route.h = copy_of(h, own_table(r->n)))))
+    if (!has_room(r->to) || (!vti && !(route.h = copy_of(h, own_table(r->n)))))
         r->to->failed = true;
     else
         r->to->r[r->to->count++] = route;
@@ -205,13 +216,31 @@ static bool covers(const struct route *out, const struct route *in)
            (!rest || !((out->dst[whole] ^ in->dst[whole]) >> (8 - rest)));
 }
 
-// Of the others those that a route into a tunnel hides.
+// What a route covers comes behind it, without anything else between.
+static int in_order(const void *a, const void *b)
+{
+    const struct route *x = a, *y = b;
+    int d = x->family - y->family;
+    if (!d)
+        d = memcmp(x->dst, y->dst, sizeof(x->dst));
+    if (!d)
+        d = x->len - y->len;
+    return d ? d : !x->h - !y->h;
+}
+
+// Of the others those that a route into a tunnel hides. A routing daemon may have as many as it likes.
 static void keep_what_is_hidden(struct routes *l)
 {
+    const struct route *in = NULL; // the next one that leads into a tunnel
     unsigned kept = 0;
-    for (unsigned i = 0; i < l->count; i++)
-        for (unsigned k = 0; k < l->count && l->r[i].h && !l->r[i].wanted; k++)
-            l->r[i].wanted = !l->r[k].h && covers(&l->r[i], &l->r[k]);
+    if (l->count)
+        qsort(l->r, l->count, sizeof(*l->r), in_order);
+    for (unsigned i = l->count; i--;) {
+        if (!l->r[i].h)
+            in = &l->r[i];
+        else if (in && covers(&l->r[i], in))
+            l->r[i].wanted = true;
+    }
     for (unsigned i = 0; i < l->count; i++) {
         if (l->r[i].h && l->r[i].wanted)
             l->r[kept++] = l->r[i];
@@ -241,6 +270,16 @@ static bool is_among(const struct routes *l, const struct nlmsghdr *h)
     return false;
 }
 
+// The kernel takes it for the same as what it is to go for where they differ in what it does not look at (of
+// IPv6 metrics, one more next hop), and takes away both.
+static void put_again(struct netlink_kernel *n, const struct routes *next, const struct route *gone)
+{
+    for (unsigned i = 0; i < next->count; i++)
+        if (next->r[i].family == gone->family && next->r[i].len == gone->len &&
+            !memcmp(next->r[i].dst, gone->dst, sizeof(gone->dst)))
+            change_route(n, next->r[i].h, true);
+}
+
 // New ones before old ones.
 static void become(struct netlink_kernel *n, struct routes *next)
 {
@@ -249,8 +288,10 @@ static void become(struct netlink_kernel *n, struct routes *next)
         if (!is_among(now, next->r[i].h))
             change_route(n, next->r[i].h, true);
     for (unsigned i = 0; i < now->count; i++)
-        if (!is_among(next, now->r[i].h))
+        if (!is_among(next, now->r[i].h)) {
             change_route(n, now->r[i].h, false);
+            put_again(n, next, &now->r[i]);
+        }
     routes_free(now);
     *now = *next;
     *next = (struct routes){0};

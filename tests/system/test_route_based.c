@@ -283,6 +283,35 @@ static void test_our_own_packets_go_around_the_tunnels(void **state)
     assert_true(stop(&lab.west.daemon, SIGTERM, 5000));
 }
 
+struct route_seen {
+    const char *of, *with;
+};
+
+static bool route_is(void *ctx)
+{
+    const struct route_seen *r = ctx;
+    char out[4096];
+    return sh_read(out, sizeof(out), "nsenter --net=%s ip -6 route show %s table all proto 90", lab.west.ns,
+                   r->of) == 0 &&
+           strstr(out, r->with);
+}
+
+// Of IPv6 the kernel tells no route from another with other metrics.
+static void test_a_hidden_route_that_changes_is_followed(void **state)
+{
+    struct route_seen first = {"2001:db8::/48", "mtu 1400"}, second = {"2001:db8::/48", "mtu 1300"};
+    (void)state;
+    load(&lab.west, true);
+    assert_int_equal(sh("nsenter --net=%s sh -c 'ip -6 route add 2001:db8::/48 via fd01::9:5 mtu 1400 && "
+                        "ip -6 route add 2001:db8:0:1::/64 dev ipsec5'",
+                        lab.west.ns),
+                     0);
+    assert_true(wait_for(route_is, &first, PATIENCE_MS));
+    assert_int_equal(
+        sh("nsenter --net=%s ip -6 route replace 2001:db8::/48 via fd01::9:5 mtu 1300", lab.west.ns), 0);
+    assert_true(wait_for(route_is, &second, PATIENCE_MS));
+}
+
 static void test_nothing_stays_where_nothing_is_to_stay_closed(void **state)
 {
     static char *const opens[] = {"--card", "none", "-o", "block_on_exit=no", NULL};
@@ -336,6 +365,7 @@ int main(void)
         TEST(test_routes_stay_when_the_next_run_has_other_workers_or_cannot_load),
         TEST(test_an_interface_of_another_is_refused_by_name),
         TEST(test_our_own_packets_go_around_the_tunnels),
+        TEST(test_a_hidden_route_that_changes_is_followed),
         TEST(test_nothing_stays_where_nothing_is_to_stay_closed),
         TEST(test_host_to_host_in_transport_mode),
     };
