@@ -14,7 +14,7 @@ struct bench {
     struct ipc_chan *ike, *path, *ctl, *super; // super: once there has been another ike
     bool slow;                                 // path does not answer
     uint32_t slow_req;
-    unsigned deaths; // of ikes, as path has heard of them
+    unsigned deaths;    // of ikes, as path has heard of them
     enum msg_type type; // the last answer to ike or ctl
     bool ok;
     char text[400];
