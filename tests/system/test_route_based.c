@@ -147,9 +147,12 @@ static void test_routes_choose_between_two_tunnels_with_equal_selectors(void **s
     assert_true(closed(2));
     assert_true(counter(&lab.west, "protected_without_sa") >= 2);
     assert_true(initiate_both());
-    assert_true(ping(&lab, &hosts[0], &hosts[1], 3)); // by the second
-    assert_true(packets_out(&lab.west, "name=net2 ") >= 3);
-    assert_int_equal(packets_out(&lab.west, "name=net "), 0);
+    enum { PINGS = 20 };
+    assert_true(ping(&lab, &hosts[0], &hosts[1], PINGS)); // by the second
+    assert_true(packets_out(&lab.west, "name=net2 ") >= PINGS);
+    // By the first, which has ::/0 too, at most what the kernel itself says by any interface that has IPv6
+    // (multicast listener reports, router solicitations): some packets a few seconds apart.
+    assert_in_range(packets_out(&lab.west, "name=net "), 0, PINGS / 2);
     assert_true(six(3));
     assert_true(probe_start(&lab, &p, &hosts[0], &hosts[1], 1000));
     for (unsigned i = 0; i < 20; i++) {
