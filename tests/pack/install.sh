@@ -29,6 +29,7 @@ mkdir -p "$root/usr/bin" "$root/usr/lib" "$here/tmp"
 TMPDIR=$here/tmp tests/as_root.sh unshare -m sh -euc "$alone" sh "$here" "$PWD" \
     env TMPDIR="$here/tmp" make --no-print-directory -s install BUILD="$build" prefix=/usr DESTDIR="$root" || bad "make install"
 [ -z "$(ls -A "$here/tmp")" ] || bad "left behind: $(ls -A "$here/tmp")"
+[ -w "$root/usr/bin/espalierd" ] || tests/as_root.sh chown -R "$(id -u):$(id -g)" "$root" # by sudo it is root's
 ok "installed while nothing but the target could be written"
 
 listed() { DESTDIR=$root prefix=/usr BUILD=$build ctrl/pack/install.sh list | sort; }
