@@ -288,7 +288,12 @@ static void test_no_process_leaves_a_core(void **state)
     (void)state;
     struct rlimit was, any = {RLIM_INFINITY, RLIM_INFINITY};
     getrlimit(RLIMIT_CORE, &was);
-    assert_int_equal(setrlimit(RLIMIT_CORE, &any), 0); // else there would be none in any case
+    if (setrlimit(RLIMIT_CORE, &any) < 0) { // there would be none in any case
+        print_message(
+            "skip: whether there is a core, because sudo has set the limit of cores to 0, and this root may "
+            "not raise it (CAP_SYS_RESOURCE)\n");
+        skip();
+    }
     start();
     setrlimit(RLIMIT_CORE, &was);
     up();
