@@ -107,6 +107,14 @@ void model_own(const struct model_sa *sa, uint8_t *buf, size_t total, uint32_t *
     model_ip_checksum(buf);
 }
 
+void model_taken(const struct model_sa *sa, uint8_t *buf, size_t total, uint32_t *rng)
+{
+    if (sa->transport)
+        model_own(sa, buf, total, rng);
+    else
+        model_inner(buf, total, rng);
+}
+
 static void seal(const struct model_sa *sa, uint64_t seq, const uint8_t *text, size_t n, uint8_t *out)
 {
     uint8_t nonce[12], aad[12];

@@ -45,6 +45,8 @@ void model_sa_random(struct model_sa *sa, uint32_t slot, uint32_t *rng);
 void model_inner(uint8_t *buf, size_t total, uint32_t *rng);
 // an IPv4 packet of `total` bytes between the SA's ends, with a right checksum, for an SA in transport mode
 void model_own(const struct model_sa *sa, uint8_t *buf, size_t total, uint32_t *rng);
+// Which of the two this SA takes.
+void model_taken(const struct model_sa *sa, uint8_t *buf, size_t total, uint32_t *rng);
 void model_ip_checksum(uint8_t *ip);
 // the outer packet's bytes for `total` bytes
 size_t model_outer(const struct model_sa *sa, size_t total);

@@ -58,15 +58,6 @@ static struct pipe *both_ways(unsigned lanes, struct model_sa *sas, unsigned n, 
     return p;
 }
 
-// a packet that this SA takes
-static void fill_inner(const struct model_sa *sa, uint8_t *buf, size_t size, uint32_t *rng)
-{
-    if (sa->transport)
-        model_own(sa, buf, size, rng);
-    else
-        model_inner(buf, size, rng);
-}
-
 static void round_trip(unsigned lanes, unsigned packets, unsigned in_stall, unsigned out_stall, size_t max)
 {
     static struct model_sa sas[SLOTS];
@@ -82,7 +73,7 @@ static void round_trip(unsigned lanes, unsigned packets, unsigned in_stall, unsi
     for (unsigned n = 0; n < packets; n++) {
         which[n] = (n / 64 % 4 == 3 ? n / 64 : model_random(&rng)) % SLOTS;
         sizes[n] = 20 + model_random(&rng) % max;
-        fill_inner(&sas[which[n]], inner[n], sizes[n], &rng);
+        model_taken(&sas[which[n]], inner[n], sizes[n], &rng);
         pipe_push(p, PIPE_ENC, inner[n], sizes[n], (uint16_t)n, sas[which[n]].slot, sas[which[n]].gen);
     }
     // what comes out of one pipeline goes into the other while the first still works
@@ -142,7 +133,7 @@ static void make_outer(struct pipe *p, const struct model_sa *sa, unsigned n, ui
     for (unsigned i = 0; i < n; i++) {
         size_t size = 40 + model_random(rng) % 200;
 
-        fill_inner(sa, buf, size, rng);
+        model_taken(sa, buf, size, rng);
         pipe_push(p, PIPE_ENC, buf, size, 1, sa->slot, sa->gen);
         assert_true(pipe_run(p, PIPE_ENC, 1, 5000));
         assert_true(pipe_pop(p, PIPE_ENC, &outer[i]));
@@ -339,14 +330,14 @@ static void test_both_directions_run_at_full_rate_together(void **state)
             uint64_t first[2], last[2] = {0, 0};
 
             for (unsigned i = 0; i < n; i++) {
-                fill_inner(&sas[i % SLOTS], buf, sizes[s], &rng);
+                model_taken(&sas[i % SLOTS], buf, sizes[s], &rng);
                 pipe_push(p, PIPE_ENC, buf, sizes[s], (uint16_t)i, i % SLOTS, sas[i % SLOTS].gen);
             }
             assert_true(pipe_run(p, PIPE_ENC, n, n * 200));
             for (unsigned i = 0; i < n; i++)
                 assert_true(pipe_pop(p, PIPE_ENC, &outer[i]));
             for (unsigned i = 0; i < n; i++) {
-                fill_inner(&sas[i % SLOTS], buf, sizes[s], &rng);
+                model_taken(&sas[i % SLOTS], buf, sizes[s], &rng);
                 pipe_push(p, PIPE_ENC, buf, sizes[s], (uint16_t)i, i % SLOTS, sas[i % SLOTS].gen);
                 pipe_push(p, PIPE_DEC, outer[i].data, outer[i].size, (uint16_t)i, 0, 0);
             }

@@ -60,9 +60,6 @@ uint16_t one_of(struct pipe *p, struct model_sa *sa, size_t total, uint32_t *rng
 {
     uint8_t buf[10240];
 
-    if (sa->transport)
-        model_own(sa, buf, total, rng);
-    else
-        model_inner(buf, total, rng);
+    model_taken(sa, buf, total, rng);
     return one(p, sa, sa->gen, buf, total);
 }
