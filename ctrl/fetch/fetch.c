@@ -17,7 +17,7 @@
 
 #include "ctrl/lib/log.h"
 
-enum { REDIRECTIONS = 3, CONNECT_MS = 5000, FLUSH_MS = 20 };
+enum { REDIRECTIONS = 3, CONNECT_MS = 5000, FLUSH_MS = 20, ALONE_MS = 2000 };
 
 struct transfer {
     struct transfer *next;
@@ -53,6 +53,7 @@ struct fetch {
     CURLM *multi;
     bool local;
     struct timer curl_timer, queue_timer, flush_timer;
+    struct timer alone; // without ike
     struct queue waiting, running, done;
     struct watch *watches;
 };
@@ -523,7 +524,22 @@ static void drop_all(struct fetch *f)
     }
 }
 
-// A room that died is there again: what the last ike asked for nobody waits for.
+// Nobody asks by a channel that either end had no memory for: with another fetch comes another channel.
+static void alone_too_long(struct timer *t)
+{
+    struct fetch *f = t->ctx;
+    if (!f->chan[ROOM_IKE])
+        loop_stop(f->loop);
+}
+
+// What the last ike asked for nobody waits for.
+static void without_ike(struct fetch *f)
+{
+    drop_all(f);
+    timer_set(f->loop, &f->alone, loop_now(f->loop) + ALONE_MS);
+}
+
+// A room that died is there again.
 static void attach_again(struct fetch *f, enum room room, int fd)
 {
     if (room != ROOM_CTL && room != ROOM_IKE) {
@@ -531,7 +547,7 @@ static void attach_again(struct fetch *f, enum room room, int fd)
         return;
     }
     if (room == ROOM_IKE)
-        drop_all(f);
+        without_ike(f);
     ipc_close(f->chan[room]);
     if (fetch_attach(f, room, fd) < 0)
         close(fd);
@@ -556,7 +572,7 @@ static void on_closed(void *ctx, struct ipc_chan *c)
             continue;
         f->chan[room] = NULL;
         if (room == ROOM_IKE)
-            drop_all(f);
+            without_ike(f);
         if (room == ROOM_SUPER)
             loop_stop(f->loop);
     }
@@ -583,6 +599,7 @@ struct fetch *fetch_new(struct loop *l, bool local)
     f->curl_timer = (struct timer){.fire = curl_due, .ctx = f};
     f->queue_timer = (struct timer){.fire = queue_due, .ctx = f};
     f->flush_timer = (struct timer){.fire = flush_again, .ctx = f};
+    f->alone = (struct timer){.fire = alone_too_long, .ctx = f};
     queue_init(&f->waiting);
     queue_init(&f->running);
     queue_init(&f->done);
@@ -620,6 +637,7 @@ void fetch_free(struct fetch *f)
     timer_stop(f->loop, &f->curl_timer);
     timer_stop(f->loop, &f->queue_timer);
     timer_stop(f->loop, &f->flush_timer);
+    timer_stop(f->loop, &f->alone);
     for (int room = 0; room < ROOM_COUNT; room++)
         ipc_close(f->chan[room]);
     free(f);

@@ -189,7 +189,8 @@ static void closed(void *ctx, struct ipc_chan *c)
             ask_fail_all(ike, room == ROOM_KEYS ? "the keys process is gone" : "the path process is gone");
         else if (room == ROOM_FETCH)
             fetch_fail_all(ike, "the fetch process is gone");
-        else if (room == ROOM_SUPER)
+        // One in the place of another that a neighbour had no memory to take comes again.
+        if (room == ROOM_SUPER || (ike->partial && room != ROOM_FETCH))
             loop_stop(ike->loop);
     }
     ipc_close(c);

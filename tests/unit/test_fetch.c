@@ -523,6 +523,18 @@ static void test_room_without_ike_drops_everything_and_serves_the_next_one(void 
     taken(ask("127.0.0.1", "/ok", 0, 0), "hello");
 }
 
+// As where either end has no memory for the channel that is to come in its place.
+static void test_room_that_no_ike_comes_back_to_ends(void **state)
+{
+    (void)state;
+    ipc_close(ike);
+    ike = NULL;
+    time_t began = time(NULL);
+    while (!loop_stopped(loop) && time(NULL) - began < 10)
+        turn();
+    assert_true(loop_stopped(loop)); // so that the supervisor makes it anew, with a channel
+}
+
 static int begin(void **state)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -562,6 +574,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_room_without_ike_drops_everything_and_serves_the_next_one, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_room_that_no_ike_comes_back_to_ends, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, NULL);
 }

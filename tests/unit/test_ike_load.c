@@ -117,6 +117,27 @@ static void test_unload_that_path_refuses_leaves_the_connection(void **state)
     pair_free(p);
 }
 
+// A neighbour that has no memory for its end of the channel, or has died: another ike gets others.
+static void test_one_in_the_place_of_another_that_a_neighbour_does_not_take_ends(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        struct pair *p = pair_new(NULL);
+        struct side *s = &p->s[0];
+        struct ipc_chan **end[] = {&s->ctl_ike, &s->path_ike};
+        ike_follow(s->ike, i < 4, 0);
+        if (i > 1 && i < 4)
+            ipc_send(s->ctl_ike, MSG_WHOLE, &(struct msg_WHOLE){.pid = 4711});
+        pair_run(p);
+        assert_false(loop_stopped(p->loop));
+        ipc_close(*end[i % 2]);
+        *end[i % 2] = NULL;
+        pair_run(p);
+        assert_int_equal(loop_stopped(p->loop), i < 2); // what has it all, or is nobody's successor, goes on
+        pair_free(p);
+    }
+}
+
 // A peer that was refused by what is loaded so far might give up.
 static void test_one_in_the_place_of_another_refuses_nobody_before_it_has_all(void **state)
 {
@@ -759,6 +780,7 @@ int main(void)
         cmocka_unit_test(test_edit_whose_policies_are_refused_leaves_the_old_one),
         cmocka_unit_test(test_unload_that_path_refuses_leaves_the_connection),
         cmocka_unit_test(test_one_in_the_place_of_another_refuses_nobody_before_it_has_all),
+        cmocka_unit_test(test_one_in_the_place_of_another_that_a_neighbour_does_not_take_ends),
         cmocka_unit_test(test_address_that_changes_while_an_unload_is_under_way_is_no_policy_again),
         cmocka_unit_test(test_connection_that_is_unloaded_twice_leaves_until_both_are_answered),
         cmocka_unit_test(test_path_is_told_which_connections_are_to_the_same_peer),
