@@ -17,7 +17,9 @@ skid_f 10 4 12
 ram_f 8 3 8
 window_f 4 3 8
 esn_f 9 1 12
-egress_f 8 2 12"
+egress_f 8 2 12
+cut_f 8 1 8
+build_f 10 1 10"
 
 rtl() { # FOLDER PROOF: the sources
     case $2 in
@@ -28,6 +30,8 @@ rtl() { # FOLDER PROOF: the sources
     window_f) echo "$1/rtl/esp/esp_rx_commit.v $here/ram_ab_any.v" ;;
     esn_f) echo "$1/rtl/esp/esp_rx_lookup.v $1/rtl/lib/key_ram.v $here/ram_ab_any.v" ;;
     egress_f) echo "$1/rtl/esp/esp_rx_egress.v" ;;
+    cut_f) echo "$1/rtl/esp/esp_tx_cut.v" ;;
+    build_f) echo "$1/rtl/esp/esp_tx_build.v" ;;
     esac
 }
 
