@@ -15,10 +15,10 @@ enum esp_status {
     ESP_STATUS_REPLAY_OLD = 7, // Sequence number left of the replay window (RFC 4303 section 3.4.3).
     ESP_STATUS_REPLAY_SEEN = 8, // Sequence number already received (RFC 4303 section 3.4.3).
     ESP_STATUS_NO_SA = 9, // No inbound SA has the packet's SPI.
-    ESP_STATUS_SA_MISMATCH = 10, // The SPI's SA has another destination address, encapsulation or destination port.
+    ESP_STATUS_SA_MISMATCH = 10, // Inbound: the SPI's SA has another protocol, destination address or destination port; on a card also a packet in UDP for an SA in transport mode. Outbound in transport mode: the addresses are not the SA's.
     ESP_STATUS_ICV_FAIL = 11, // The integrity check value is wrong.
     ESP_STATUS_TRUNCATED = 12, // Fewer bytes than a header or length field promises.
-    ESP_STATUS_BAD_IP = 13, // Not an IP header this card handles (version, IHL, length, checksum or options).
+    ESP_STATUS_BAD_IP = 13, // Not an IP header that is handled (version, IHL, length; inbound the outer one's checksum). In transport mode also a wrong checksum outbound and, on a card, options in either direction.
     ESP_STATUS_FRAGMENT = 14, // A fragment where a whole packet is needed.
     ESP_STATUS_BAD_PAD = 15, // ESP padding is not 1, 2, 3 ... or longer than the payload (RFC 4303 section 2.4).
     ESP_STATUS_BAD_NEXT_HEADER = 16, // The next header is not the one that the SA's mode and the inner packet ask for.
@@ -52,10 +52,10 @@ enum esp_status {
     X(REPLAY_OLD, 7, "Sequence number left of the replay window (RFC 4303 section 3.4.3).") \
     X(REPLAY_SEEN, 8, "Sequence number already received (RFC 4303 section 3.4.3).") \
     X(NO_SA, 9, "No inbound SA has the packet's SPI.") \
-    X(SA_MISMATCH, 10, "The SPI's SA has another destination address, encapsulation or destination port.") \
+    X(SA_MISMATCH, 10, "Inbound: the SPI's SA has another protocol, destination address or destination port; on a card also a packet in UDP for an SA in transport mode. Outbound in transport mode: the addresses are not the SA's.") \
     X(ICV_FAIL, 11, "The integrity check value is wrong.") \
     X(TRUNCATED, 12, "Fewer bytes than a header or length field promises.") \
-    X(BAD_IP, 13, "Not an IP header this card handles (version, IHL, length, checksum or options).") \
+    X(BAD_IP, 13, "Not an IP header that is handled (version, IHL, length; inbound the outer one's checksum). In transport mode also a wrong checksum outbound and, on a card, options in either direction.") \
     X(FRAGMENT, 14, "A fragment where a whole packet is needed.") \
     X(BAD_PAD, 15, "ESP padding is not 1, 2, 3 ... or longer than the payload (RFC 4303 section 2.4).") \
     X(BAD_NEXT_HEADER, 16, "The next header is not the one that the SA's mode and the inner packet ask for.") \
