@@ -6,6 +6,7 @@
 #include "ctrl/crypto/algs.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <openssl/bn.h>
@@ -46,10 +47,14 @@ static const struct dh_group {
 
 enum { X_MAX = 56 }; // octets of a value of X448
 
-struct cr_dh {
+struct cr_dh { // of X25519 and X448 it ends with x
     const struct dh_group *group;
-    EVP_PKEY *key; // but of X25519 and X448, whose private and public value are there instead:
-    uint8_t x[];   // half-open IKE SAs have one each, and a key object of OpenSSL takes hundreds of octets
+    union {
+        EVP_PKEY *key;
+        // Of X25519 and X448 the private value and behind it the public one instead: half-open IKE SAs have
+        // them each, and a key object of OpenSSL takes hundreds of octets.
+        uint8_t x[2 * X_MAX];
+    };
 };
 
 static const struct dh_group *listed(uint16_t id)
@@ -151,7 +156,7 @@ static int x_multiply(struct cr_algs *a, const struct dh_group *g, const uint8_t
 static int x_new(struct cr_algs *a, const struct dh_group *g, const uint8_t *priv, struct cr_dh **out)
 {
     const uint8_t base[X_MAX] = {g->nid == EVP_PKEY_X448 ? 5 : 9};
-    struct cr_dh *dh = calloc(1, sizeof(*dh) + 2 * (size_t)g->public_len);
+    struct cr_dh *dh = calloc(1, offsetof(struct cr_dh, x) + 2 * (size_t)g->public_len);
     if (!dh)
         return -ENOMEM;
     dh->group = g;
@@ -420,8 +425,9 @@ void cr_dh_free(struct cr_dh *dh)
 {
     if (!dh)
         return;
-    EVP_PKEY_free(dh->key); // OpenSSL wipes the private value
     if (dh->group->kind == KIND_X)
         OPENSSL_cleanse(dh->x, dh->group->public_len);
+    else
+        EVP_PKEY_free(dh->key); // OpenSSL wipes the private value
     free(dh);
 }

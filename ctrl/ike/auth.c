@@ -89,27 +89,27 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
     uint8_t id[ID_BODY_MAX];
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
-    hs->pending = childless_wanted(sa) ? NULL : child_new(sa, sa->conn, hs->child);
+    hs->later->pending = childless_wanted(sa) ? NULL : child_new(sa, sa->conn, hs->later->child);
     pb_payload(&b, PL_IDI, auth_id_body(sa->local_id, id, sizeof(id)));
-    if (!hs->eap_client) {
+    if (!hs->later->eap_client) {
         own_auth_log(sa, auth);
         pb_own_certs(&b, sa);
     }
-    if (!hs->resumption)
+    if (!hs->later->resumption)
         pb_ask_certs(&b, sa);
     if (sa_first_to_peer(sa))
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_INITIAL_CONTACT, slice_of(NULL, 0));
     if (sa->remote_id->type != ID_ANY)
         pb_payload(&b, PL_IDR, auth_id_body(sa->remote_id, id, sizeof(id)));
-    if (!hs->eap_client)
+    if (!hs->later->eap_client)
         pb_own_auth(&b, sa, auth);
     else if (conn_eap_only(&sa->conn->cfg))
         pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_EAP_ONLY_AUTHENTICATION, slice_of(NULL, 0));
     virtual_put_request(&b, sa);
     ppk_put_offer(&b, sa, no_ppk);
-    if (hs->pending) {
-        LOGF(CHD, 1, "establishing CHILD_SA %s{%u}", hs->child->name, hs->pending->id);
-        child_put_request(&b, hs->pending, false, NULL);
+    if (hs->later->pending) {
+        LOGF(CHD, 1, "establishing CHILD_SA %s{%u}", hs->later->child->name, hs->later->pending->id);
+        child_put_request(&b, hs->later->pending, false, NULL);
     }
     mobike_offer(&b, sa);
     ticket_request(&b, sa);
@@ -148,7 +148,7 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
         send_auth(sa, m->AUTH_IS.auth);
         return;
     }
-    if (type == MSG_AUTH_IS && sa->hs->rounds) {
+    if (type == MSG_AUTH_IS && sa->hs->later->rounds) {
         build_round(sa, m->AUTH_IS.auth);
         return;
     }
@@ -157,7 +157,7 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     sa_why(sa, "%.190s", answer_text(type, m));
-    if (sa->hs->rounds)
+    if (sa->hs->later->rounds)
         refuse_peer(sa);
     else
         failed(sa);
@@ -198,9 +198,9 @@ static void eap_ended(struct task *t, const char *why)
 static void second_round(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    struct inmsg *m = sa->hs->answer;
+    struct inmsg *m = sa->hs->later->answer;
     char text[200] = "no memory";
-    sa->hs->answer = NULL;
+    sa->hs->later->answer = NULL;
     bool good = rounds_next(sa, m);
     if (good && !sa->conn->cfg.local_more)
         build_round(sa, slice_of(NULL, 0));
@@ -218,7 +218,7 @@ static void start_resumed(struct task *t)
 {
     struct ike_sa *sa = t->sa;
     char why[200];
-    session_ids(sa, sa->hs->resumption);
+    session_ids(sa, sa->hs->later->resumption);
     if (own_auth_make(t, got_auth, why, sizeof(why)))
         return;
     sa_why(sa, "%.190s", why);
@@ -228,7 +228,7 @@ static void start_resumed(struct task *t)
 static void start(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    if (sa->hs->resumption) {
+    if (sa->hs->later->resumption) {
         start_resumed(t);
         return;
     }
@@ -250,10 +250,10 @@ static void start(struct task *t)
 
 static void no_child(struct ike_sa *sa, const char *why)
 {
-    struct child_sa *c = sa->hs->pending;
+    struct child_sa *c = sa->hs->later->pending;
     char name[NAME_MAX_LEN] = "";
-    if (sa->hs->child)
-        snprintf(name, sizeof(name), "%s", sa->hs->child->name);
+    if (sa->hs->later->child)
+        snprintf(name, sizeof(name), "%s", sa->hs->later->child->name);
     COUNT(sa->ike, child_failed);
     counts_child_failed(sa, name);
     LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA: %s", why);
@@ -270,7 +270,7 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     struct ike_sa *sa = t->sa;
     struct child_sa *c = child_by_id(sa->ike, t->child_id);
     char why[200], name[NAME_MAX_LEN];
-    snprintf(name, sizeof(name), "%s", sa->hs->child ? sa->hs->child->name : "");
+    snprintf(name, sizeof(name), "%s", sa->hs->later->child ? sa->hs->later->child->name : "");
     handshake_free(sa);
     if (!c) {
         sa->ike->events->child_failed(sa, name, "the peer closed it while it was installed");
@@ -297,15 +297,15 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
 static void refused(struct ike_sa *sa, const char *why)
 {
     struct handshake *hs = sa->hs;
-    uint32_t id = hs->pending ? hs->pending->id : 0;
-    if (!id || !payload_find(&hs->answer->pl, PL_SA)) {
+    uint32_t id = hs->later->pending ? hs->later->pending->id : 0;
+    if (!id || !payload_find(&hs->later->answer->pl, PL_SA)) {
         no_child(sa, why);
         return;
     }
     COUNT(sa->ike, child_failed);
-    counts_child_failed(sa, hs->pending->cfg->name);
+    counts_child_failed(sa, hs->later->pending->cfg->name);
     LOGF(IKE, 1, "failed to establish CHILD_SA, keeping IKE_SA: %s", why);
-    sa->ike->events->child_failed(sa, hs->pending->cfg->name, why);
+    sa->ike->events->child_failed(sa, hs->later->pending->cfg->name, why);
     handshake_free(sa);
     exchange_queue(sa, TASK_DELETE_CHILD, id);
     exchange_done(sa);
@@ -331,7 +331,7 @@ static void put_address(struct task *t)
 
 static void address_there(struct task *t, enum msg_type type, const union msg *m)
 {
-    if (!t->sa->hs->pending && !childless_wanted(t->sa))
+    if (!t->sa->hs->later->pending && !childless_wanted(t->sa))
         no_child(t->sa, "the peer closed it while its virtual address was put in place");
     else if (!answer_ok(type, m))
         refused(t->sa, answer_text(type, m));
@@ -355,30 +355,30 @@ static void checked(struct task *t, enum proof how, const char *text)
         second_round(t);
         return;
     }
-    if (hs->eap_client && !hs->eap_over) {
-        struct inmsg *m = hs->answer;
-        hs->answer = NULL;
+    if (hs->later->eap_client && !hs->eap_over) {
+        struct inmsg *m = hs->later->answer;
+        hs->later->answer = NULL;
         eap_client_first(t, m);
         return;
     }
-    if (redirect_auth(sa, &hs->answer->pl)) {
+    if (redirect_auth(sa, &hs->later->answer->pl)) {
         delete_ike_unfinished(sa);
         sa_destroy(sa);
         return;
     }
-    mobike_agreed(sa, &hs->answer->pl);
-    session_inherit(sa, hs->resumption);
+    mobike_agreed(sa, &hs->later->answer->pl);
+    session_inherit(sa, hs->later->resumption);
     sa_established(sa);
-    session_bound(sa, hs->resumption);
-    ticket_take(sa, &hs->answer->pl);
+    session_bound(sa, hs->later->resumption);
+    ticket_take(sa, &hs->later->answer->pl);
     sa_unique(sa, false);
     bool alone = childless_wanted(sa);
-    if (!hs->pending && !alone) {
+    if (!hs->later->pending && !alone) {
         no_child(sa, "no memory");
         return;
     }
-    if (!virtual_take(sa, hs->pending, &hs->answer->pl, why, sizeof(why)) ||
-        (!alone && !child_take_answer(hs->pending, &hs->answer->pl, false, why, sizeof(why))))
+    if (!virtual_take(sa, hs->later->pending, &hs->later->answer->pl, why, sizeof(why)) ||
+        (!alone && !child_take_answer(hs->later->pending, &hs->later->answer->pl, false, why, sizeof(why))))
         refused(sa, why);
     else
         put_address(t);
@@ -388,11 +388,11 @@ static void install(struct task *t)
 {
     struct ike_sa *sa = t->sa;
     struct handshake *hs = sa->hs;
-    t->child_id = hs->pending->id;
+    t->child_id = hs->later->pending->id;
     // One that lost to the peer's is on its way out already: nothing is sent by it behind its own DELETE.
-    const struct child_sa *stays = sa->state == SA_ESTABLISHED ? NULL : sa_served_already(hs->pending);
-    hs->pending->out_after = stays ? stays->id : 0;
-    child_install(hs->pending, t, true, &hs->kex, child_answer);
+    const struct child_sa *stays = sa->state == SA_ESTABLISHED ? NULL : sa_served_already(hs->later->pending);
+    hs->later->pending->out_after = stays ? stays->id : 0;
+    child_install(hs->later->pending, t, true, &hs->kex, child_answer);
 }
 
 static void not_whole(struct ike_sa *sa)
@@ -409,7 +409,7 @@ static bool second_response(struct task *t, struct inmsg *m)
         refuse_peer(t->sa);
         return false;
     }
-    t->sa->hs->answer = m;
+    t->sa->hs->later->answer = m;
     checked(t, PROOF_GOOD, "");
     return true;
 }
@@ -428,7 +428,7 @@ static bool first_response(struct task *t, struct inmsg *m)
     struct auth auth;
     struct identity id, want;
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX], why[200];
-    bool only = conn_eap_only(&sa->conn->cfg) && !sa->hs->resumption;
+    bool only = conn_eap_only(&sa->conn->cfg) && !sa->hs->later->resumption;
     if (!idr || !ap == !only || payload_count(&m->pl, PL_IDR) != 1 || !identity_read(idr->body, &id) ||
         (ap && (payload_count(&m->pl, PL_AUTH) != 1 || !auth_read(ap->body, &auth)))) {
         if (only && ap)
@@ -438,15 +438,16 @@ static bool first_response(struct task *t, struct inmsg *m)
         return false;
     }
     rounds_peer_id(sa, &want);
-    if (sa->hs->resumption)
-        identity_copy(&want, sa->hs->resumption->said);
+    if (sa->hs->later->resumption)
+        identity_copy(&want, sa->hs->later->resumption->said);
     if (identity_match(&id, &want) == MATCH_NONE) {
         sa_why(sa, "IDir '%.80s' does not match to '%.80s'", identity_print(&id, a, sizeof(a)),
                identity_print(&want, b, sizeof(b)));
         refuse_peer(sa);
         return false;
     }
-    if (!sa->hs->rounds && !sa->hs->resumption && !ppk_take_answer(sa, &m->pl, why, sizeof(why))) {
+    if (!sa->hs->later->rounds && !sa->hs->later->resumption &&
+        !ppk_take_answer(sa, &m->pl, why, sizeof(why))) {
         sa_why(sa, "%.190s", why);
         refuse_peer(sa);
         return false;
@@ -456,7 +457,7 @@ static bool first_response(struct task *t, struct inmsg *m)
         eap_client_first(t, m);
         return true;
     }
-    sa->hs->answer = m;
+    sa->hs->later->answer = m;
     proof_begin(t, &m->pl, &auth, idr->body, checked);
     return true;
 }
@@ -471,7 +472,7 @@ static bool last_response(struct task *t, struct inmsg *m)
         not_whole(sa);
         return false;
     }
-    sa->hs->answer = m;
+    sa->hs->later->answer = m;
     proof_begin(t, &m->pl, &auth, eap_client_idr(sa), checked);
     return true;
 }
@@ -485,8 +486,8 @@ static bool response(struct task *t, struct inmsg *m)
         refuse_peer(sa);
         return false;
     }
-    bool last =
-        sa->hs->rounds && !rounds_peer_signs(sa) && !sa->hs->eap_client; // nobody proves himself by it
+    bool last = sa->hs->later->rounds && !rounds_peer_signs(sa) &&
+                !sa->hs->later->eap_client; // nobody proves himself by it
     if (!payload_find(&m->pl, PL_AUTH) && notify_first_error(&m->pl, &n) &&
         !(last && notify_is_of_child(n.type))) {
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
@@ -509,9 +510,9 @@ static bool response(struct task *t, struct inmsg *m)
         refuse_peer(sa);
         return false;
     }
-    return sa->hs->eap_over                               ? last_response(t, m)
-           : sa->hs->rounds && !sa->conn->cfg.remote_more ? second_response(t, m)
-                                                          : first_response(t, m);
+    return sa->hs->eap_over                                      ? last_response(t, m)
+           : sa->hs->later->rounds && !sa->conn->cfg.remote_more ? second_response(t, m)
+                                                                 : first_response(t, m);
 }
 
 const struct task_ops task_auth = {

@@ -55,14 +55,15 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
     bool contact = hs->initial_contact;
-    if (hs->resumption || (!hs->eap && rounds_own_signs(sa))) { // with EAP they came with the first AUTH
+    if (hs->later->resumption ||
+        (!hs->later->eap && rounds_own_signs(sa))) { // with EAP they came with the first AUTH
         pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
         pb_own_certs(&b, sa);
     }
-    if (hs->answer) // otherwise our first round was all
-        pb_own_auth(&b, sa, slice_of(hs->answer->data, hs->answer->len));
+    if (hs->later->answer) // otherwise our first round was all
+        pb_own_auth(&b, sa, slice_of(hs->later->answer->data, hs->later->answer->len));
     virtual_put_reply(&b, sa);
-    if (!hs->rounds && !hs->resumption)
+    if (!hs->later->rounds && !hs->later->resumption)
         ppk_put_answer(&b, sa);
     if (c)
         child_put_answer(&b, c, NULL);
@@ -129,7 +130,7 @@ static void make_child(struct task *t)
         finish(sa, NULL, notify);
         return;
     }
-    sa->hs->pending = c;
+    sa->hs->later->pending = c;
     t->child_id = c->id;
     // A peer that reauthenticates has the new one only when the answer has come: until then by the old one.
     const struct child_sa *old = sa->hs->initial_contact ? NULL : sa_served_already(c);
@@ -146,11 +147,11 @@ static void make_child(struct task *t)
 static void proven(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    if (sa->hs->eap)
+    if (sa->hs->later->eap)
         eap_first_again(t);
     rounds_first_again(t);
     sa_established(sa);
-    session_bound(sa, sa->hs->resumption);
+    session_bound(sa, sa->hs->later->resumption);
     ticket_give(t, make_child);
 }
 
@@ -196,7 +197,7 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
     memset(keep, 0, sizeof(*keep));
     keep->len = auth.len;
     memcpy(keep->data, auth.p, auth.len);
-    sa->hs->answer = keep;
+    sa->hs->later->answer = keep;
     own_auth_log(sa, auth);
     proven(t);
 }
@@ -205,7 +206,7 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
 // the way of one datagram counts where a NAT may have changed it.
 static void take_path(struct ike_sa *sa)
 {
-    const struct net_path *p = &sa->in_path;
+    const struct net_path *p = &sa->later->in_path;
     if (sa->nat.local || sa->nat.remote ||
         (addr_eq(&p->remote, &sa->path.remote) && addr_eq(&p->local, &sa->path.local)))
         sa->path = *p;
@@ -223,8 +224,8 @@ static bool choose_conn(struct ike_sa *sa, const struct identity *idr, uint8_t a
                                .eap_only = sa->hs->eap_only,
                                .rounds = sa->hs->peer_rounds,
                                .another = sa->hs->peer_another,
-                               .not_these = sa->hs->refused,
-                               .not_count = sa->hs->refused_count};
+                               .not_these = sa->hs->later->refused,
+                               .not_count = sa->hs->later->refused_count};
     struct conn *c = conn_for_claim(sa->ike, &claim);
     if (!c) {
         LOGF(CFG, 1, "looking for peer configs matching %s[%s]",
@@ -255,9 +256,9 @@ static bool try_next(struct task *t)
     struct identity idr;
     struct auth auth;
     struct conn *before = sa->conn;
-    if (hs->refused_count == sizeof(hs->refused) / sizeof(hs->refused[0]))
+    if (hs->later->refused_count == sizeof(hs->later->refused) / sizeof(hs->later->refused[0]))
         return false;
-    hs->refused[hs->refused_count++] = before;
+    hs->later->refused[hs->later->refused_count++] = before;
     before->refs++;
     bool found = (!pr || identity_read(pr->body, &idr)) && auth_read(ap->body, &auth) &&
                  choose_conn(sa, pr ? &idr : NULL, proof_kind(auth.method)) && ppk_same(before, sa->conn);
@@ -276,7 +277,7 @@ static void checked(struct task *t, enum proof how, const char *why)
     if (how != PROOF_GOOD) {
         snprintf(text, sizeof(text), "%.190s", why);
         LOGF(CFG, 1, "%s", text);
-        if (how == PROOF_NOT_HERE && !sa->hs->rounds && try_next(t))
+        if (how == PROOF_NOT_HERE && !sa->hs->later->rounds && try_next(t))
             return;
         if (rounds_peer(sa)->auth != AUTH_PSK)
             proof_failed(sa->ike, &sa->path.remote);
@@ -295,7 +296,7 @@ static void checked(struct task *t, enum proof how, const char *why)
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
-    if (!sa->hs->eap_over && !sa->hs->resumption && !rounds_own_signs(sa))
+    if (!sa->hs->eap_over && !sa->hs->later->resumption && !rounds_own_signs(sa))
         proven(t);
     else if (!own_auth_make(t, got_auth, text, sizeof(text))) {
         sa_why(sa, "%.190s", text);
@@ -424,20 +425,16 @@ static void request(struct task *t)
     struct identity idr;
     struct auth auth;
     bool none;
-    if (!sa_names_room(sa)) {
-        sa_out_of_memory(sa);
-        return;
-    }
-    if (sa->hs->eap) {
+    if (sa->hs->later->eap) {
         if (eap_request(t))
             check_by_eap(t);
         return;
     }
-    if (sa->hs->resumption) {
+    if (sa->hs->later->resumption) {
         resumed_request(t);
         return;
     }
-    if (sa->hs->rounds) {
+    if (sa->hs->later->rounds) {
         second_request(t);
         return;
     }

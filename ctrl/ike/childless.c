@@ -22,7 +22,7 @@ void childless_read(struct ike_sa *sa, const struct payloads *pl)
 
 static bool must(const struct ike_sa *sa)
 {
-    return !sa->hs->child || sa->conn->cfg.childless == CHILDLESS_FORCE;
+    return !sa->hs->later->child || sa->conn->cfg.childless == CHILDLESS_FORCE;
 }
 
 const char *childless_fault(const struct ike_sa *sa)
@@ -40,7 +40,7 @@ bool childless_wanted(const struct ike_sa *sa)
 void childless_up(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    const struct child_config *child = sa->hs->child;
+    const struct child_config *child = sa->hs->later->child;
     handshake_free(sa);
     sa->alone = !child;
     if (!child)

@@ -125,8 +125,8 @@ void child_destroy(struct child_sa *c)
     }
     table_take(&ike->children, &c->by_id);
     table_take(&ike->spis, &c->by_spi);
-    if (sa->hs && sa->hs->pending == c)
-        sa->hs->pending = NULL;
+    if (sa->hs && sa->hs->later->pending == c)
+        sa->hs->later->pending = NULL;
     job_step(ike, c->job, true, "");
     free_child(c);
 }

@@ -61,7 +61,8 @@ static struct ike_sa *sa_with_child(struct ike *ike, const struct conn *c, const
                 return sa;
             }
         }
-        if (sa->hs && sa->initiator && sa->hs->child && conn_same_child(sa->conn, sa->hs->child, c, child))
+        if (sa->hs && sa->initiator && sa->hs->later->child &&
+            conn_same_child(sa->conn, sa->hs->later->child, c, child))
             return sa;
         if (create_child_makes(sa, c, child))
             return sa;
@@ -277,7 +278,7 @@ void control_sa_rekeyed(struct ike_sa *old, struct ike_sa *next)
     old->job = 0;
     next->wanted_new = old->wanted_new;
     if (old->retired)
-        lifetime_ike_retire(next, old->over_at);
+        lifetime_ike_retire(next, old->later->over_at);
     for (struct ike_sa *sa = old->wanted_new ? ike->sas : NULL; sa; sa = sa->next)
         if (sa->replaces == old->id)
             sa->replaces = next->id;

@@ -175,7 +175,7 @@ static void count_handshake(struct ike *ike, uint32_t us)
 
 void counts_sa_established(struct ike_sa *sa)
 {
-    count_handshake(sa->ike, sa->handshake_us);
+    count_handshake(sa->ike, sa->later->handshake_us);
     if (sa->conn->counts)
         sa->conn->counts->established++;
 }

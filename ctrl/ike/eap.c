@@ -65,12 +65,12 @@ void eap_free(struct eap_session *e)
 
 struct slice eap_idi(const struct ike_sa *sa)
 {
-    return payload_find(&sa->hs->eap->first->pl, PL_IDI)->body;
+    return payload_find(&sa->hs->later->eap->first->pl, PL_IDI)->body;
 }
 
 void eap_first_again(struct task *t)
 {
-    struct eap_session *e = t->sa->hs->eap;
+    struct eap_session *e = t->sa->hs->later->eap;
     free(t->msg);
     t->msg = e->first;
     e->first = NULL;
@@ -88,14 +88,14 @@ static void fail(struct ike_sa *sa, const char *why)
     COUNT(sa->ike, auth_failed);
     sa->failure = IKE_FAILURE_AUTHENTICATION;
     proof_failed(sa->ike, &sa->path.remote);
-    pb_eap(&b, EAP_CODE_FAILURE, sa->hs->eap->id, 0, slice_of(NULL, 0));
+    pb_eap(&b, EAP_CODE_FAILURE, sa->hs->later->eap->id, 0, slice_of(NULL, 0));
     exchange_reply(sa, EX_AUTH, &b);
     sa_refused(sa);
 }
 
 static void send_request(struct ike_sa *sa, struct pb *b, uint8_t type, struct slice data)
 {
-    pb_eap(b, EAP_CODE_REQUEST, sa->hs->eap->id, type, data);
+    pb_eap(b, EAP_CODE_REQUEST, sa->hs->later->eap->id, type, data);
     if (!exchange_reply(sa, EX_AUTH, b)) {
         sa_why(sa, "the IKE_AUTH response could not be built");
         sa_destroy(sa);
@@ -109,7 +109,7 @@ static bool by_tls(const struct ike_sa *sa)
 
 static void send_challenge(struct ike_sa *sa, struct pb *b)
 {
-    const struct eap_session *e = sa->hs->eap;
+    const struct eap_session *e = sa->hs->later->eap;
     uint8_t data[64];
     struct writer w = writer_of(data, sizeof(data));
     wr_u8(&w, MSCHAP_OP_CHALLENGE);
@@ -128,7 +128,7 @@ static void send_tls(struct ike_sa *sa, struct pb *b)
 {
     uint8_t data[EAP_TLS_PACKET_MAX];
     struct writer w = writer_of(data, sizeof(data));
-    eap_tls_packet(sa->hs->eap_tls, &w);
+    eap_tls_packet(sa->hs->later->eap_tls, &w);
     send_request(sa, b, EAP_TYPE_TLS, wr_written(&w));
 }
 
@@ -136,7 +136,7 @@ static void tls_next(struct task *t, enum eap_tls_next next, const char *why)
 {
     uint8_t buf[EAP_TLS_PACKET_MAX + 100];
     struct pb b = pb_of(buf, sizeof(buf));
-    t->sa->hs->eap->id++;
+    t->sa->hs->later->eap->id++;
     if (next == EAP_TLS_FAILED)
         fail(t->sa, why);
     else if (next == EAP_TLS_OVER)
@@ -147,7 +147,7 @@ static void tls_next(struct task *t, enum eap_tls_next next, const char *why)
 
 static void begin_method(struct ike_sa *sa, struct pb *b)
 {
-    struct eap_session *e = sa->hs->eap;
+    struct eap_session *e = sa->hs->later->eap;
     char why[200];
     if (!by_tls(sa)) {
         send_challenge(sa, b);
@@ -155,12 +155,12 @@ static void begin_method(struct ike_sa *sa, struct pb *b)
     }
     if (!auth_id(rounds_peer(sa), AUTH_EAP_ID)[0])
         identity_copy(&e->user, sa->remote_id);
-    if (!sa->hs->own && !own_auth_certs(sa, why, sizeof(why))) {
+    if (!sa->hs->later->own && !own_auth_certs(sa, why, sizeof(why))) {
         fail(sa, why);
         return;
     }
-    sa->hs->eap_tls = eap_tls_new(sa, true, &e->user, tls_next, why, sizeof(why));
-    if (!sa->hs->eap_tls) {
+    sa->hs->later->eap_tls = eap_tls_new(sa, true, &e->user, tls_next, why, sizeof(why));
+    if (!sa->hs->later->eap_tls) {
         fail(sa, why);
         return;
     }
@@ -173,10 +173,10 @@ static void begin_method(struct ike_sa *sa, struct pb *b)
 // auth: empty where EAP is our proof too, or we have given it in the first round.
 static void first_answer(struct ike_sa *sa, struct slice auth)
 {
-    struct eap_session *e = sa->hs->eap;
+    struct eap_session *e = sa->hs->later->eap;
     uint8_t id[ID_DATA_MAX + 4];
     struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
-    if (!sa->hs->rounds || auth.len)
+    if (!sa->hs->later->rounds || auth.len)
         pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
     if (auth.len) {
         own_auth_log(sa, auth);
@@ -211,7 +211,7 @@ static void may_begin(struct task *t, enum msg_type type, const union msg *m)
 static void got_challenge(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
-    struct eap_session *e = sa->hs->eap;
+    struct eap_session *e = sa->hs->later->eap;
     char why[200];
     if (type != MSG_EAP_CHALLENGE || m->EAP_CHALLENGE.challenge.len != MSCHAP_CHALLENGE_LEN) {
         fail(sa, answer_text(type, m));
@@ -237,7 +237,7 @@ void eap_begin(struct task *t)
     e->id = 1;
     // Some clients say another name than their IKE identity only where they are asked for it.
     e->step = auth_id(rounds_peer(sa), AUTH_EAP_ID)[0] ? WAITS_FOR_IDENTITY : WAITS_FOR_RESPONSE;
-    sa->hs->eap = e;
+    sa->hs->later->eap = e;
     if (!may_prove(sa->ike, &sa->path.remote)) {
         fail(sa, "too many proofs that failed came from there, none is looked at for some seconds");
         return;
@@ -258,7 +258,7 @@ void eap_begin(struct task *t)
 // identity.
 static bool take_name(struct ike_sa *sa, struct slice name)
 {
-    struct eap_session *e = sa->hs->eap;
+    struct eap_session *e = sa->hs->later->eap;
     const char *want = auth_id(rounds_peer(sa), AUTH_EAP_ID);
     struct identity pattern;
     if (!name.len || name.len > EAP_NAME_MAX)
@@ -282,7 +282,7 @@ static void refuse_name(struct ike_sa *sa)
     const char *want = auth_id(rounds_peer(sa), AUTH_EAP_ID);
     char id[ID_TEXT_MAX], why[200];
     snprintf(why, sizeof(why), "the peer %s '%.60s', which is not whom %s '%.60s' allows",
-             by_tls(sa) ? "says that it is" : "shows the password of", sa->hs->eap->name,
+             by_tls(sa) ? "says that it is" : "shows the password of", sa->hs->later->eap->name,
              want[0] ? "eap_id" : "its IKE identity",
              want[0] ? want : identity_print(sa->remote_id, id, sizeof(id)));
     fail(sa, why);
@@ -291,7 +291,7 @@ static void refuse_name(struct ike_sa *sa)
 static void shown(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
-    struct eap_session *e = sa->hs->eap;
+    struct eap_session *e = sa->hs->later->eap;
     uint8_t buf[200], data[64];
     struct pb b = pb_of(buf, sizeof(buf));
     struct writer w = writer_of(data, sizeof(data));
@@ -317,7 +317,7 @@ static void shown(struct task *t, enum msg_type type, const union msg *m)
 static void on_response(struct task *t, const struct eap_packet *p)
 {
     struct ike_sa *sa = t->sa;
-    struct eap_session *e = sa->hs->eap;
+    struct eap_session *e = sa->hs->later->eap;
     struct mschap_reply reply;
     if (!mschap_read_reply(p->data, e->id, &reply)) {
         fail(sa, "the peer's MS-CHAPv2 response is malformed");
@@ -339,7 +339,7 @@ static void on_response(struct task *t, const struct eap_packet *p)
 
 static void on_success(struct ike_sa *sa)
 {
-    struct eap_session *e = sa->hs->eap;
+    struct eap_session *e = sa->hs->later->eap;
     uint8_t buf[64];
     struct pb b = pb_of(buf, sizeof(buf));
     char id[ID_TEXT_MAX], name[ID_TEXT_MAX];
@@ -365,8 +365,8 @@ static void on_identity(struct ike_sa *sa, struct slice name)
         refuse_name(sa);
         return;
     }
-    sa->hs->eap->step = WAITS_FOR_RESPONSE;
-    sa->hs->eap->id++;
+    sa->hs->later->eap->step = WAITS_FOR_RESPONSE;
+    sa->hs->later->eap->id++;
     begin_method(sa, &b);
 }
 
@@ -382,7 +382,7 @@ static void wrong_type(struct ike_sa *sa, const struct eap_packet *p)
 bool eap_request(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    struct eap_session *e = sa->hs->eap;
+    struct eap_session *e = sa->hs->later->eap;
     const struct payloads *pl = &t->msg->pl;
     const struct payload *body = payload_find(pl, PL_EAP);
     struct eap_packet p;

@@ -97,8 +97,8 @@ bool eap_client_begin(struct ike_sa *sa, eap_end_fn end)
     }
     e->end = end;
     identity_print(&e->user, e->name, sizeof(e->name));
-    eap_client_free(sa->hs->eap_client);
-    sa->hs->eap_client = e;
+    eap_client_free(sa->hs->later->eap_client);
+    sa->hs->later->eap_client = e;
     return true;
 }
 
@@ -111,13 +111,13 @@ void eap_client_free(struct eap_client *e)
 
 bool eap_client_waits(const struct ike_sa *sa)
 {
-    const struct eap_client *e = sa->hs->eap_client;
+    const struct eap_client *e = sa->hs->later->eap_client;
     return e && e->step != WAITS_FOR_SERVER && e->step != OVER;
 }
 
 struct slice eap_client_idr(const struct ike_sa *sa)
 {
-    const struct payload *p = payload_find(&sa->hs->eap_client->first->pl, PL_IDR);
+    const struct payload *p = payload_find(&sa->hs->later->eap_client->first->pl, PL_IDR);
     return p ? p->body : rounds_first_idr(sa);
 }
 
@@ -125,14 +125,14 @@ static void fail(struct task *t, const char *why)
 {
     char text[200];
     snprintf(text, sizeof(text), "EAP failed: %.180s", why);
-    t->sa->hs->eap_client->end(t, text);
+    t->sa->hs->later->eap_client->end(t, text);
 }
 
 static void reply(struct task *t, uint8_t type, struct slice data)
 {
     uint8_t buf[EAP_TLS_PACKET_MAX + 100];
     struct pb b = pb_of(buf, sizeof(buf));
-    pb_eap(&b, EAP_CODE_RESPONSE, t->sa->hs->eap_client->id, type, data);
+    pb_eap(&b, EAP_CODE_RESPONSE, t->sa->hs->later->eap_client->id, type, data);
     COUNT(t->sa->ike, ike_auth_out_req);
     exchange_send_inner(t->sa, EX_AUTH, &b);
 }
@@ -151,7 +151,7 @@ static const char *readable(struct slice s, char out[TEXT_MAX])
 
 static void answered(struct task *t, enum msg_type type, const union msg *m)
 {
-    struct eap_client *e = t->sa->hs->eap_client;
+    struct eap_client *e = t->sa->hs->later->eap_client;
     const struct msg_EAP_ANSWER_IS *is = &m->EAP_ANSWER_IS;
     uint8_t data[5 + MSCHAP_REPLY_LEN + EAP_NAME_MAX];
     struct writer w = writer_of(data, sizeof(data));
@@ -178,7 +178,7 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
 
 static void on_challenge(struct task *t, struct slice data)
 {
-    struct eap_client *e = t->sa->hs->eap_client;
+    struct eap_client *e = t->sa->hs->later->eap_client;
     struct mschap_challenge c;
     if (!mschap_read_challenge(data, &c)) {
         fail(t, "the server's MS-CHAPv2 challenge is malformed");
@@ -204,7 +204,7 @@ static void judged(struct task *t, enum msg_type type, const union msg *m)
         fail(t, answer_text(type, m));
         return;
     }
-    t->sa->hs->eap_client->step = WAITS_FOR_SUCCESS;
+    t->sa->hs->later->eap_client->step = WAITS_FOR_SUCCESS;
     reply(t, EAP_TYPE_MSCHAPV2, slice_of(&success, 1));
 }
 
@@ -215,7 +215,7 @@ static void on_proof(struct task *t, struct slice data)
     if (data.len && data.p[0] == MSCHAP_OP_FAILURE) {
         struct slice said = slice_of(data.p + (data.len < 4 ? data.len : 4), data.len < 4 ? 0 : data.len - 4);
         snprintf(why, sizeof(why), "the server does not take the password of '%.50s' (%s)",
-                 t->sa->hs->eap_client->name, readable(said, text));
+                 t->sa->hs->later->eap_client->name, readable(said, text));
         fail(t, why);
     } else if (!mschap_read_success(data, authenticator)) {
         fail(t, "the server's MS-CHAPv2 success is malformed");
@@ -229,7 +229,7 @@ static void on_proof(struct task *t, struct slice data)
 
 static void on_mschap(struct task *t, struct slice data)
 {
-    switch (t->sa->hs->eap_client->step) {
+    switch (t->sa->hs->later->eap_client->step) {
     case WAITS_FOR_CHALLENGE: on_challenge(t, data); break;
     case WAITS_FOR_PROOF: on_proof(t, data); break;
     default: fail(t, "the server asks on after the method's end"); break;
@@ -240,7 +240,7 @@ static void on_mschap(struct task *t, struct slice data)
 
 static void over(struct task *t)
 {
-    struct eap_client *e = t->sa->hs->eap_client;
+    struct eap_client *e = t->sa->hs->later->eap_client;
     LOGF(IKE, 1, "EAP method EAP_%s succeeded, MSK established", by_tls(t->sa) ? "TLS" : "MSCHAPV2");
     e->step = OVER;
     t->sa->hs->eap_over = true;
@@ -256,7 +256,7 @@ static void tls_next(struct task *t, enum eap_tls_next next, const char *why)
     } else if (next == EAP_TLS_OVER) {
         over(t);
     } else {
-        eap_tls_packet(t->sa->hs->eap_tls, &w);
+        eap_tls_packet(t->sa->hs->later->eap_tls, &w);
         reply(t, EAP_TYPE_TLS, wr_written(&w));
     }
 }
@@ -273,10 +273,10 @@ static void tls_begun(struct task *t, enum msg_type type, const union msg *m)
     if (!answer_ok(type, m)) {
         fail(t, answer_text(type, m));
     } else if ((aaa[0] && !identity_parse(aaa, &server)) || !own_auth_certs(sa, why, sizeof(why)) ||
-               !(sa->hs->eap_tls = eap_tls_new(sa, false, &server, tls_next, why, sizeof(why)))) {
+               !(sa->hs->later->eap_tls = eap_tls_new(sa, false, &server, tls_next, why, sizeof(why)))) {
         fail(t, why);
     } else {
-        sa->hs->eap_client->step = IN_TLS;
+        sa->hs->later->eap_client->step = IN_TLS;
         eap_tls_input(t, slice_of(&start, 1));
     }
 }
@@ -284,7 +284,7 @@ static void tls_begun(struct task *t, enum msg_type type, const union msg *m)
 static void on_tls(struct task *t, struct slice data)
 {
     struct ike_sa *sa = t->sa;
-    struct eap_client *e = sa->hs->eap_client;
+    struct eap_client *e = sa->hs->later->eap_client;
     if (e->step == IN_TLS) {
         e->requests--;
         eap_tls_input(t, data);
@@ -303,7 +303,7 @@ static void on_tls(struct task *t, struct slice data)
 static void refuse_method(struct task *t, uint8_t type)
 {
     uint8_t ours = rounds_own(t->sa)->eap_type;
-    struct eap_client *e = t->sa->hs->eap_client;
+    struct eap_client *e = t->sa->hs->later->eap_client;
     char why[100];
     snprintf(why, sizeof(why), "the server asks by EAP type %u, and %s is wanted", type,
              by_tls(t->sa) ? "EAP-TLS (13)" : "EAP-MSCHAPv2 (26)");
@@ -318,7 +318,7 @@ static void refuse_method(struct task *t, uint8_t type)
 
 static void on_request(struct task *t, const struct eap_packet *p)
 {
-    struct eap_client *e = t->sa->hs->eap_client;
+    struct eap_client *e = t->sa->hs->later->eap_client;
     char text[TEXT_MAX];
     e->id = p->id;
     if (++e->requests > REQUESTS_MAX) {
@@ -340,7 +340,7 @@ static void on_request(struct task *t, const struct eap_packet *p)
 
 void eap_client_response(struct task *t, const struct payloads *pl)
 {
-    struct eap_client *e = t->sa->hs->eap_client;
+    struct eap_client *e = t->sa->hs->later->eap_client;
     const struct payload *body = payload_find(pl, PL_EAP);
     struct eap_packet p;
     if (!body || payload_count(pl, PL_EAP) != 1 || !eap_read(body->body, &p)) {
@@ -360,7 +360,7 @@ void eap_client_response(struct task *t, const struct payloads *pl)
 
 void eap_client_first(struct task *t, struct inmsg *m)
 {
-    struct eap_client *e = t->sa->hs->eap_client;
+    struct eap_client *e = t->sa->hs->later->eap_client;
     e->first = m;
     e->step = WAITS_FOR_CHALLENGE;
     eap_client_response(t, &m->pl);

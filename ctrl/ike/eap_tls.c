@@ -45,7 +45,7 @@ void eap_tls_free(struct eap_tls *e)
 struct eap_tls *eap_tls_new(struct ike_sa *sa, bool server, const struct identity *peer, eap_tls_fn fn,
                             char *why, size_t size)
 {
-    const struct own_auth *own = sa->hs->own;
+    const struct own_auth *own = sa->hs->later->own;
     struct slice chain[BLOBS_MAX];
     struct esp_error err = {0};
     struct eap_tls *e = calloc(1, sizeof(*e));
@@ -98,7 +98,7 @@ static void fail(struct task *t, const char *why)
 {
     char text[200];
     snprintf(text, sizeof(text), "%.190s", why);
-    t->sa->hs->eap_tls->fn(t, EAP_TLS_FAILED, text);
+    t->sa->hs->later->eap_tls->fn(t, EAP_TLS_FAILED, text);
 }
 
 // --- the end ---
@@ -106,14 +106,14 @@ static void fail(struct task *t, const char *why)
 static void has_msk(struct task *t, enum msg_type type, const union msg *m)
 {
     if (answer_ok(type, m))
-        t->sa->hs->eap_tls->fn(t, EAP_TLS_OVER, NULL);
+        t->sa->hs->later->eap_tls->fn(t, EAP_TLS_OVER, NULL);
     else
         fail(t, answer_text(type, m));
 }
 
 static void over(struct task *t)
 {
-    struct eap_tls *e = t->sa->hs->eap_tls;
+    struct eap_tls *e = t->sa->hs->later->eap_tls;
     uint8_t msk[TLS_MSK_LEN];
     if (!tls_msk(e->tls, msk)) {
         fail(t, "the handshake makes no key");
@@ -128,7 +128,7 @@ static void over(struct task *t)
 
 void eap_tls_success(struct task *t)
 {
-    const struct eap_tls *e = t->sa->hs->eap_tls;
+    const struct eap_tls *e = t->sa->hs->later->eap_tls;
     if (e && e->finished && !e->sending)
         over(t);
     else if (e)
@@ -141,7 +141,7 @@ static void act(struct task *t);
 
 static void signed_(struct task *t, enum msg_type type, const union msg *m)
 {
-    struct eap_tls *e = t->sa->hs->eap_tls;
+    struct eap_tls *e = t->sa->hs->later->eap_tls;
     struct esp_error err = {0};
     if (type != MSG_EAP_TLS_SIGNED) {
         fail(t, answer_text(type, m));
@@ -156,7 +156,7 @@ static void signed_(struct task *t, enum msg_type type, const union msg *m)
 
 static void ask_signature(struct task *t)
 {
-    struct eap_tls *e = t->sa->hs->eap_tls;
+    struct eap_tls *e = t->sa->hs->later->eap_tls;
     uint32_t scheme;
     struct slice data = tls_to_sign(e->tls, &scheme);
     struct msg_EAP_TLS_SIGN q = {.req = ask_new(t, signed_),
@@ -173,13 +173,13 @@ static void judged(struct task *t, enum proof how, const char *why)
         fail(t, why);
         return;
     }
-    t->sa->hs->eap_tls->judged = true;
+    t->sa->hs->later->eap_tls->judged = true;
     act(t);
 }
 
 static void judge(struct task *t)
 {
-    struct eap_tls *e = t->sa->hs->eap_tls;
+    struct eap_tls *e = t->sa->hs->later->eap_tls;
     struct peer_certs certs = {0};
     _Static_assert((int)TLS_PEER_CERTS_MAX <= (int)PKI_PEER_CERTS_MAX, "as many as are judged");
     certs.count = tls_peer_certs(e->tls, certs.certs);
@@ -191,7 +191,7 @@ static void judge(struct task *t)
 
 static void done(struct task *t)
 {
-    struct eap_tls *e = t->sa->hs->eap_tls;
+    struct eap_tls *e = t->sa->hs->later->eap_tls;
     bool v13 = tls_is_13(e->tls);
     if (!e->finished && e->server && v13 && !tls_say_done(e->tls)) {
         fail(t, "no memory");
@@ -203,7 +203,7 @@ static void done(struct task *t)
 
 static void act(struct task *t)
 {
-    struct eap_tls *e = t->sa->hs->eap_tls;
+    struct eap_tls *e = t->sa->hs->later->eap_tls;
     bool certs_due = e->step == TLS_DONE || (e->step == TLS_SIGNS && !e->server);
     if (certs_due && !e->judged)
         judge(t);
@@ -238,7 +238,7 @@ static bool take(struct eap_tls *e, struct reader *r, uint8_t flags)
 
 void eap_tls_input(struct task *t, struct slice data)
 {
-    struct eap_tls *e = t->sa->hs->eap_tls;
+    struct eap_tls *e = t->sa->hs->later->eap_tls;
     struct reader r = reader_of(data);
     uint8_t flags = rd_u8(&r);
     struct esp_error err = {0};

@@ -20,12 +20,12 @@ enum eap_tls_next {
 };
 typedef void (*eap_tls_fn)(struct task *t, enum eap_tls_next next, const char *why);
 
-// The handshake with our own certificates (sa->hs->own), by which the peer must show to be `peer`. fn is for
-// all that follows. NULL: why. The server's first packet is there.
+// The handshake with our own certificates (sa->hs->later->own), by which the peer must show to be `peer`. fn
+// is for all that follows. NULL: why. The server's first packet is there.
 struct eap_tls *eap_tls_new(struct ike_sa *sa, bool server, const struct identity *peer, eap_tls_fn fn,
                             char *why, size_t size);
 void eap_tls_free(struct eap_tls *e);
-// What the peer sent (sa->hs->eap_tls), behind the type octet. fn is called, now or later.
+// What the peer sent (sa->hs->later->eap_tls), behind the type octet. fn is called, now or later.
 void eap_tls_input(struct task *t, struct slice data);
 void eap_tls_packet(struct eap_tls *e, struct writer *w); // at most EAP_TLS_PACKET_MAX octets
 enum { EAP_TLS_FRAGMENT = 1024, EAP_TLS_PACKET_MAX = EAP_TLS_FRAGMENT + 5 };

@@ -110,7 +110,7 @@ void exchange_next(struct ike_sa *sa)
 void exchange_done(struct ike_sa *sa)
 {
     struct task *t = sa->active;
-    timer_stop(sa->ike->loop, &sa->retransmit);
+    timer_stop(sa->ike->loop, &sa->later->retransmit);
     free(sa->request);
     sa->request = NULL;
     sa->active = NULL;
@@ -120,7 +120,7 @@ void exchange_done(struct ike_sa *sa)
 
 void exchange_clear(struct ike_sa *sa)
 {
-    timer_stop(sa->ike->loop, &sa->retransmit);
+    timer_stop(sa->ike->loop, &sa->later->retransmit);
     task_drop_all(sa);
     free(sa->request);
     free(sa->reply);

@@ -63,8 +63,8 @@ static bool request_allowed(const struct ike_sa *sa, const struct ike_header *h)
 {
     if (sa->state == SA_CONNECTING)
         return !sa->initiator && sa->hs && h->exchange == intermediate_expected(sa) &&
-               (sa->hs->eap || sa->hs->rounds ? h->exchange == EX_AUTH
-                                              : h->mid == 1u + sa->hs->intermediates);
+               (sa->hs->later->eap || sa->hs->later->rounds ? h->exchange == EX_AUTH
+                                                            : h->mid == 1u + sa->hs->intermediates);
     return (sa->state == SA_ESTABLISHED || sa->state == SA_REKEYED || sa->state == SA_DELETING) &&
            (h->exchange == EX_CREATE_CHILD || h->exchange == EX_FOLLOWUP_KE ||
             h->exchange == EX_INFORMATIONAL);
@@ -128,7 +128,7 @@ static void on_response(struct ike_sa *sa, struct inmsg *m)
         free(m);
         return;
     }
-    timer_stop(sa->ike->loop, &sa->retransmit);
+    timer_stop(sa->ike->loop, &sa->later->retransmit);
     free(sa->request);
     sa->request = NULL;
     sa->out_mid++;
@@ -160,11 +160,11 @@ static bool is_repeat(struct ike_sa *sa, const struct ike_header *h, struct slic
     uint8_t hash[32];
     if (!is_last_request(sa, h) || cr_sha256(sa->ike->algs, &part, 1, hash) != 0)
         return false;
-    if (memcmp(hash, sa->in_hash, sizeof(hash)) == 0)
+    if (memcmp(hash, sa->later->in_hash, sizeof(hash)) == 0)
         return true;
     if (h->next == PL_SKF)
         return fragments_first(sa, d);
-    struct inmsg *m = sa->in_fragmented ? decrypt(sa, h, &sa->in_path, d) : NULL;
+    struct inmsg *m = sa->in_fragmented ? decrypt(sa, h, &sa->later->in_path, d) : NULL;
     free(m);
     return m != NULL;
 }
@@ -202,12 +202,12 @@ void exchange_protected(struct ike_sa *sa, const struct ike_header *h, const str
     if (!sa->half_open)             // the peer has proved who it is; before that anyone gets this far
         log_limit_pardon(&sa->ike->log_limit);
     if (!response) {
-        memcpy(sa->in_hash, m->hash, sizeof(sa->in_hash));
+        memcpy(sa->later->in_hash, m->hash, sizeof(sa->later->in_hash));
         sa->in_fragmented = m->fragmented;
-        sa->in_path = *path;
+        sa->later->in_path = *path;
     }
     sa_alive(sa);
-    if (sa->mobike.on)
+    if (sa->later->mobike.on)
         mobike_heard(sa, path, response);
     else if (sa_moved(sa, path))
         expiry_moved(sa);

@@ -79,7 +79,7 @@ static void give_up(struct ike_sa *sa)
 bool exchange_tried_enough(const struct ike_sa *sa)
 {
     unsigned most = sa->active ? sa->active->ops->tries : 0, all = sa->ike->set.retransmit_tries;
-    return sa->tries >= (most && most < all ? most : all);
+    return sa->later->tries >= (most && most < all ? most : all);
 }
 
 static void retransmit(struct timer *t)
@@ -92,12 +92,12 @@ static void retransmit(struct timer *t)
     } else if (exchange_tried_enough(sa)) {
         give_up(sa);
     } else if (!way_begin_anew(sa)) {
-        sa->tries++;
+        sa->later->tries++;
         COUNT(ike, retransmits);
-        LOGF(IKE, 1, "retransmit %u of request with message ID %u", sa->tries, sa->out_mid);
+        LOGF(IKE, 1, "retransmit %u of request with message ID %u", sa->later->tries, sa->out_mid);
         struct net_path way = mobike_way(sa);
         transmit(sa, &way, sa->request, sa->request_len);
-        timer_set(ike->loop, t, loop_now(ike->loop) + retransmit_delay(&ike->set, sa->tries));
+        timer_set(ike->loop, t, loop_now(ike->loop) + retransmit_delay(&ike->set, sa->later->tries));
     }
     log_set_context("", 0);
 }
@@ -107,30 +107,32 @@ void exchange_send(struct ike_sa *sa, uint8_t *msg, size_t len)
     free(sa->request);
     sa->request = msg;
     sa->request_len = len;
-    sa->tries = sa->hurried = 0;
-    sa->retransmit.fire = retransmit;
-    sa->retransmit.ctx = sa;
+    sa->later->tries = sa->later->hurried = 0;
+    sa->later->retransmit.fire = retransmit;
+    sa->later->retransmit.ctx = sa;
     struct net_path way = mobike_way(sa);
     transmit(sa, &way, msg, len);
-    timer_set(sa->ike->loop, &sa->retransmit, loop_now(sa->ike->loop) + retransmit_delay(&sa->ike->set, 0));
+    timer_set(sa->ike->loop, &sa->later->retransmit,
+              loop_now(sa->ike->loop) + retransmit_delay(&sa->ike->set, 0));
 }
 
 void exchange_again(struct ike_sa *sa)
 {
     if (!sa->request)
         return;
-    sa->tries = 0;
+    sa->later->tries = 0;
     struct net_path way = mobike_way(sa);
     transmit(sa, &way, sa->request, sa->request_len);
-    timer_set(sa->ike->loop, &sa->retransmit, loop_now(sa->ike->loop) + retransmit_delay(&sa->ike->set, 0));
+    timer_set(sa->ike->loop, &sa->later->retransmit,
+              loop_now(sa->ike->loop) + retransmit_delay(&sa->ike->set, 0));
 }
 
 void exchange_hurry(struct ike_sa *sa)
 {
-    if (!sa->request || sa->hurried == sa->tries + 1 || sa->last_out == loop_now(sa->ike->loop))
+    if (!sa->request || sa->later->hurried == sa->later->tries + 1 || sa->last_out == loop_now(sa->ike->loop))
         return;
-    sa->hurried = sa->tries + 1;
-    struct net_path way = sa->mobike.decides ? sa->path : mobike_way(sa);
+    sa->later->hurried = sa->later->tries + 1;
+    struct net_path way = sa->later->mobike.decides ? sa->path : mobike_way(sa);
     transmit(sa, &way, sa->request, sa->request_len);
 }
 
@@ -175,7 +177,7 @@ bool exchange_reply(struct ike_sa *sa, uint8_t exchange, const struct pb *b)
     sa->reply_len = len;
     sa->in_mid++;
     exchange_drop_request(sa);
-    transmit(sa, &sa->in_path, msg, len);
+    transmit(sa, &sa->later->in_path, msg, len);
     return true;
 }
 

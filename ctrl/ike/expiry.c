@@ -111,7 +111,7 @@ void expiry_unasked(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
     if (kind == TASK_REKEY_IKE) {
         lifetime_ike_retry(sa, MEMORY_MS);
     } else if (kind == TASK_MOBIKE) {
-        sa->mobike.unasked = true;
+        sa->later->mobike.unasked = true;
         lifetime_ike_arm(sa);
     } else if (c && kind == TASK_REKEY_CHILD) {
         child_retry_rekey(c);
@@ -143,18 +143,18 @@ void expiry_ike(struct ike_sa *sa)
     if (sa->state != SA_ESTABLISHED)
         return;
     log_set_context(sa->conn->cfg.name, sa->id);
-    if (sa->over_at && now >= sa->over_at) {
+    if (sa->later->over_at && now >= sa->later->over_at) {
         over(sa);
     } else {
-        if (sa->rekey_at && now >= sa->rekey_at) {
-            sa->rekey_at = 0;
+        if (sa->later->rekey_at && now >= sa->later->rekey_at) {
+            sa->later->rekey_at = 0;
             rekey_ike(sa);
         }
-        if (sa->reauth_at && now >= sa->reauth_at) {
-            sa->reauth_at = 0;
+        if (sa->later->reauth_at && now >= sa->later->reauth_at) {
+            sa->later->reauth_at = 0;
             revive_reauthenticate(sa);
         }
-        if (sa->state == SA_ESTABLISHED && sa->mobike.unasked)
+        if (sa->state == SA_ESTABLISHED && sa->later->mobike.unasked)
             mobike_ask(sa);
         if (sa->state == SA_ESTABLISHED)
             lifetime_ike_arm(sa);

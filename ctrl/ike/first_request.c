@@ -133,7 +133,7 @@ bool first_request_keep(struct ike_sa *sa, const struct first_request *f)
     if (!hs->peer_init || cr_random(hs->kex.nonce, NONCE_LEN) != 0 || !sa_add_peer(sa))
         return false;
     memcpy(hs->peer_init, f->datagram.p, f->datagram.len);
-    hs->peer_init_len = f->datagram.len;
+    hs->peer_init_len = (uint32_t)f->datagram.len;
     hs->kex.peer_nonce = slice_of(hs->peer_init + (f->nonce.p - f->datagram.p), f->nonce.len);
     return true;
 }

@@ -39,7 +39,7 @@ int followup_begin(struct task *t, struct kex *k, const struct suite *s, const s
                       "%s leads on to the additional key exchange with %s (RFC 9370 2.2.4)",
                       n.data.len > LINK_MAX ? "no notify of at most 256 octets" : "nothing",
                       transform_name(*next));
-    if (!ike_kex_link(k, n.data) || !ike_kex_room(k))
+    if (!ike_kex_keep_link(k, n.data) || !ike_kex_room(k))
         return refuse(r, N_TEMPORARY_FAILURE, "ADDITIONAL_KEY_EXCHANGE", "no memory");
     ike_kex_generate(t, ike_kex_next(k), next->id, fn);
     return 1;
@@ -51,8 +51,8 @@ bool followup_send(struct task *t, struct kex *k, enum msg_type type, const unio
     struct pb b = pb_of(buf, sizeof(buf));
     if (!ike_kex_public(k, type, m))
         return false;
-    pb_ke(&b, ike_kex_next(k)->group, k->value);
-    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_ADDITIONAL_KEY_EXCHANGE, k->link);
+    pb_ke(&b, ike_kex_next(k)->group, ike_kex_value(k));
+    pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_ADDITIONAL_KEY_EXCHANGE, ike_kex_link(k));
     exchange_send_inner(t->sa, EX_FOLLOWUP_KE, &b);
     return true;
 }
@@ -84,7 +84,7 @@ bool followup_room(const struct ike_sa *sa)
 
 void followup_put(struct pb *b, const struct kex *k)
 {
-    pb_ke(b, k->added ? k->more[k->added - 1].group : k->first.group, k->value);
+    pb_ke(b, k->added ? k->more[k->added - 1].group : k->first.group, ike_kex_value(k));
 }
 
 // Only this end has to understand it: which task, and how far it is.

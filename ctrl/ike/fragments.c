@@ -70,8 +70,8 @@ static void drop_message(struct fragments *m)
     if (!pool->first)
         timer_stop(m->sa->ike->loop, &pool->timer);
     for (unsigned i = 0; i < 2; i++)
-        if (m->sa->parts[i] == m)
-            m->sa->parts[i] = NULL;
+        if (m->sa->later->parts[i] == m)
+            m->sa->later->parts[i] = NULL;
     while (m->pieces) {
         struct piece *p = m->pieces;
         m->pieces = p->next;
@@ -82,8 +82,8 @@ static void drop_message(struct fragments *m)
 
 void fragments_forget(struct ike_sa *sa, bool response)
 {
-    if (sa->parts[response])
-        drop_message(sa->parts[response]);
+    if (sa->later->parts[response])
+        drop_message(sa->later->parts[response]);
 }
 
 static void give_up(struct fragments *m)
@@ -138,7 +138,7 @@ static struct fragments *new_message(struct ike_sa *sa, const struct ike_header 
     m->pool->last = m;
     charge(m, sizeof(*m));
     arm(m->pool, m);
-    sa->parts[(h->flags & FLAG_RESPONSE) != 0] = m;
+    sa->later->parts[(h->flags & FLAG_RESPONSE) != 0] = m;
     return m;
 }
 
@@ -269,7 +269,7 @@ struct inmsg *fragments_take(struct ike_sa *sa, const struct ike_header *h, cons
                              struct slice d)
 {
     bool response = h->flags & FLAG_RESPONSE;
-    struct fragments *m = sa->parts[response];
+    struct fragments *m = sa->later->parts[response];
     struct skf f;
     COUNT(sa->ike, fragments_in);
     if (m && m->mid != h->mid) { // of one that was given up

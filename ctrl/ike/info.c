@@ -228,7 +228,7 @@ void delete_ike_unfinished(struct ike_sa *sa)
 {
     uint8_t buf[32];
     struct pb b = pb_of(buf, sizeof(buf));
-    bool asked = sa->request || (sa->hs && sa->hs->answer);
+    bool asked = sa->request || (sa->hs && sa->hs->later->answer);
     if (sa->state != SA_CONNECTING || !sa->active || !task_is(sa->active, TASK_AUTH) || !asked)
         return;
     if (sa->request)

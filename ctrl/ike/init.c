@@ -190,7 +190,7 @@ bool init_finish(struct ike_sa *sa, struct pb *b, struct ike_header *h)
     memcpy(keep, b->w.p, b->w.len);
     free(sa->hs->own_init);
     sa->hs->own_init = keep;
-    sa->hs->own_init_len = b->w.len;
+    sa->hs->own_init_len = (uint32_t)b->w.len;
     return true;
 }
 
@@ -220,8 +220,9 @@ static void build(struct ike_sa *sa, struct slice public_value)
     struct ike_header h = {
         .spi_i = sa->spi_i, .version = IKE_VERSION, .exchange = EX_SA_INIT, .flags = FLAG_INITIATOR};
     header_write(&b.w, &h);
-    if (hs->cookie_len)
-        pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE, slice_of(hs->cookie, hs->cookie_len));
+    if (hs->later->cookie_len)
+        pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE,
+                  slice_of(hs->later->cookie, hs->later->cookie_len));
     pb_offer(&b, cfg->proposals, cfg->proposal_count, true, 0, 0);
     pb_ke(&b, hs->kex.first.group, public_value);
     pb_payload(&b, PL_NONCE, slice_of(hs->kex.nonce, NONCE_LEN));
@@ -232,8 +233,8 @@ static void build(struct ike_sa *sa, struct slice public_value)
     ppk_put_use(&b, sa);
     redirect_put(&b, sa);
     LOGF(ENC, 1, "generating IKE_SA_INIT request 0 [ %sSA KE No N(NATD_S_IP) N(NATD_D_IP) %sN(HASH_ALG) %s]",
-         hs->cookie_len ? "N(COOKIE) " : "", cfg->fragmentation == FRAGMENTATION_NO ? "" : "N(FRAG_SUP) ",
-         cfg->ppk_id[0] ? "N(USE_PPK) " : "");
+         hs->later->cookie_len ? "N(COOKIE) " : "",
+         cfg->fragmentation == FRAGMENTATION_NO ? "" : "N(FRAG_SUP) ", cfg->ppk_id[0] ? "N(USE_PPK) " : "");
     if (init_send(sa, &b, &h)) {
         COUNT(sa->ike, ike_init_out_req);
     } else {
@@ -255,7 +256,7 @@ static void got_public(struct task *t, enum msg_type type, const union msg *m)
 
 static void generate(struct ike_sa *sa, uint16_t group)
 {
-    timer_stop(sa->ike->loop, &sa->retransmit);
+    timer_stop(sa->ike->loop, &sa->later->retransmit);
     free(sa->request); // no answer to the last one counts any more
     sa->request = NULL;
     ike_kex_generate(sa->active, &sa->hs->kex.first, group, got_public);
@@ -286,16 +287,10 @@ static void start(struct task *t)
 // Back to before the first message: keys, the peer's answers, the CHILD SA and its numbers.
 static bool forget_attempt(struct ike_sa *sa)
 {
-    const struct child_config *child = sa->hs->child;
-    struct handshake *hs = calloc(1, sizeof(*hs));
-    if (!hs)
-        return false;
     while (sa->children)
         child_destroy(sa->children);
-    hs->child = child;
-    hs->began_us = sa->hs->began_us;
-    handshake_free(sa);
-    sa->hs = hs;
+    if (!handshake_anew(sa))
+        return false;
     ipc_send(sa->ike->chan[ROOM_KEYS], MSG_IKE_FORGET, &(struct msg_IKE_FORGET){.ike_id = sa->id});
     cr_sk_free(sa->sk_in);
     cr_sk_free(sa->sk_out);
@@ -335,8 +330,8 @@ void init_restart(struct ike_sa *sa)
         sa_destroy(sa);
         return;
     }
-    sa->hs->cookie_len = 0;
-    sa->hs->restarts = 0;
+    sa->hs->later->cookie_len = 0;
+    sa->hs->later->restarts = 0;
     if (again && resume_begin(sa)) { // there may be a way again, and the ticket is still good
         task_become(sa->active, TASK_RESUME);
         sa->active->ops->start(sa->active);
@@ -347,7 +342,7 @@ void init_restart(struct ike_sa *sa)
 
 static bool may_restart(struct ike_sa *sa, const char *what)
 {
-    if (++sa->hs->restarts <= MAX_RESTARTS)
+    if (++sa->hs->later->restarts <= MAX_RESTARTS)
         return true;
     sa_why(sa, "the peer asked %d times for another IKE_SA_INIT, last by %s", MAX_RESTARTS, what);
     failed(sa);
@@ -361,9 +356,9 @@ bool init_keep_cookie(struct ike_sa *sa, struct slice cookie)
     if (!copy)
         return false;
     memcpy(copy, cookie.p, cookie.len);
-    free(hs->cookie);
-    hs->cookie = copy;
-    hs->cookie_len = (uint8_t)cookie.len;
+    free(hs->later->cookie);
+    hs->later->cookie = copy;
+    hs->later->cookie_len = (uint8_t)cookie.len;
     return true;
 }
 
@@ -467,7 +462,7 @@ static bool take_answer(struct ike_sa *sa, struct inmsg *m)
     if (!hs->peer_init)
         return sa_why(sa, "no memory") == 0;
     memcpy(hs->peer_init, m->data, m->len);
-    hs->peer_init_len = m->len;
+    hs->peer_init_len = (uint32_t)m->len;
     hs->kex.peer_nonce = slice_of(hs->peer_init + (no->body.p - m->data), no->body.len);
     hs->kex.first.peer = slice_of(hs->peer_init + (ke.value.p - m->data), ke.value.len);
     sa->spi_r = m->h.spi_r;
@@ -516,7 +511,7 @@ static bool response(struct task *t, struct inmsg *m)
         failed(sa);
         return false;
     }
-    timer_stop(sa->ike->loop, &sa->retransmit);
+    timer_stop(sa->ike->loop, &sa->later->retransmit);
     free(sa->request);
     sa->request = NULL;
     if (!take_answer(sa, m)) {

@@ -253,7 +253,7 @@ static bool keep_early(struct handshake *hs, const struct net_path *path, struct
     e->path = *path;
     e->len = d.len;
     memcpy(e->data, d.p, d.len);
-    hs->early_len += d.len;
+    hs->early_len += (uint32_t)d.len;
     return true;
 }
 
@@ -264,7 +264,7 @@ void init_early(struct ike_sa *sa, const struct net_path *path, struct slice d)
         return;
     if (hs->early && sa->passive) // the keys are on their way: another fragment of it
         keep_early(hs, path, d);
-    if (sa->passive || !hs->kex.first.ke_id || !hs->own_init || !keep_early(hs, path, d))
+    if (sa->passive || !hs->kex.first.ke_id || !hs->own_init || !sa_room(sa) || !keep_early(hs, path, d))
         return;
     sa->passive = task_new(sa, TASK_AUTH_RESPOND, 0);
     if (sa->passive)

@@ -37,10 +37,10 @@ struct ike_sa *initiate_to(struct ike *ike, struct conn *c, const struct child_c
     struct ike_sa *sa = ike->stopping ? NULL : sa_new(ike, c, true, path);
     if (!sa)
         return NULL;
-    sa->hs->child = child;
+    sa->hs->later->child = child;
     sa->replaces = outdated(ike, c, child);
     if (redirected)
-        sa->redirection = *redirected;
+        sa->later->redirection = *redirected;
     log_set_context(c->cfg.name, sa->id);
     exchange_queue(sa, resume_begin(sa) ? TASK_RESUME : TASK_INIT, 0);
     log_set_context("", 0);
@@ -65,7 +65,7 @@ int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *ch
 // We are making it, with a CHILD SA of its own: what else is wanted of it waits until it is there.
 static bool being_made(const struct ike_sa *sa)
 {
-    return sa->state == SA_CONNECTING && sa->initiator && sa->hs && sa->hs->child;
+    return sa->state == SA_CONNECTING && sa->initiator && sa->hs && sa->hs->later->child;
 }
 
 // An IKE SA of the connection as it is loaded now: a further CHILD SA is made there (RFC 7296 1.3.1). Rather

@@ -37,7 +37,7 @@ struct step {
 
 static const struct transform *addke(const struct ike_sa *sa)
 {
-    return sa->hs && !sa->hs->resumption ? suite_addke(sa->suite, sa->hs->kex.added) : NULL;
+    return sa->hs && !sa->hs->later->resumption ? suite_addke(sa->suite, sa->hs->kex.added) : NULL;
 }
 
 static bool proposes(const struct conn_config *cfg)

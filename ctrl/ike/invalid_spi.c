@@ -65,8 +65,8 @@ static void hint(struct ike *ike, const struct net_path *path, uint32_t spi)
     for (struct ike_sa *sa = NULL; (sa = sa_at_host(ike, &path->remote, sa));) {
         if (!child_by_spi_out(sa, spi))
             continue;
-        if (!sa->active && (!sa->hinted_at || now - sa->hinted_at >= HINT_EVERY_MS)) {
-            sa->hinted_at = now;
+        if (!sa->active && (!sa->later->hinted_at || now - sa->later->hinted_at >= HINT_EVERY_MS)) {
+            sa->later->hinted_at = now;
             log_set_context(sa->conn->cfg.name, sa->id);
             LOGF(IKE, 1,
                  "somebody says in clear that the peer does not know SPI %08x: asking it (RFC 7296 1.5)",

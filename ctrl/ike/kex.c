@@ -15,17 +15,32 @@
 #include "ctrl/ike/task.h"
 #include "ctrl/ipc/ipc.h"
 
-// A copy of its own; false: no memory.
-static bool keep(struct slice from, uint8_t **kept, struct slice *out)
+// A copy of its own in place of the last; false: no memory.
+static bool copy(struct slice from, uint8_t **kept)
 {
-    uint8_t *copy = malloc(from.len ? from.len : 1);
-    if (!copy)
+    uint8_t *p = malloc(from.len ? from.len : 1);
+    if (!p)
         return false;
     if (from.len)
-        memcpy(copy, from.p, from.len);
+        memcpy(p, from.p, from.len);
     free(*kept);
-    *kept = copy;
-    *out = slice_of(copy, from.len);
+    *kept = p;
+    return true;
+}
+
+static bool keep(struct slice from, uint8_t **kept, struct slice *out)
+{
+    if (!copy(from, kept))
+        return false;
+    *out = slice_of(*kept, from.len);
+    return true;
+}
+
+static bool keep_short(struct slice from, uint8_t **kept, uint16_t *len)
+{
+    if (from.len > UINT16_MAX || !copy(from, kept))
+        return false;
+    *len = (uint16_t)from.len;
     return true;
 }
 
@@ -72,14 +87,14 @@ void ike_kex_respond(struct task *t, struct key_exchange *e, uint16_t group, kex
 
 bool ike_kex_public(struct kex *k, enum msg_type type, const union msg *m)
 {
-    return type == MSG_KE_PUBLIC && keep(m->KE_PUBLIC.value, &k->own, &k->value);
+    return type == MSG_KE_PUBLIC && keep_short(m->KE_PUBLIC.value, &k->value, &k->value_len);
 }
 
 void ike_kex_put(struct pb *b, const struct kex *k)
 {
     pb_payload(b, PL_NONCE, slice_of(k->nonce, NONCE_LEN));
     if (k->first.group)
-        pb_ke(b, k->first.group, k->value);
+        pb_ke(b, k->first.group, ike_kex_value(k));
 }
 
 static int no_memory(struct refusal *r)
@@ -134,9 +149,9 @@ int ike_kex_take_more(struct kex *k, const struct payloads *pl, uint16_t group, 
     return take_value(ike_kex_next(k), payload_find(pl, PL_KE), group, answered, r);
 }
 
-bool ike_kex_link(struct kex *k, struct slice link)
+bool ike_kex_keep_link(struct kex *k, struct slice link)
 {
-    return keep(link, &k->kept_link, &k->link);
+    return keep_short(link, &k->link, &k->link_len);
 }
 
 struct slice ike_kex_ni(const struct kex *k, bool initiator)
@@ -175,10 +190,11 @@ void ike_kex_forget(struct ike *ike, struct kex *k)
     free(k->more);
     k->more = NULL;
     free(k->kept);
-    free(k->own);
-    free(k->kept_link);
-    k->kept = k->own = k->kept_link = NULL;
-    k->peer_nonce = k->value = k->link = slice_of(NULL, 0);
+    free(k->value);
+    free(k->link);
+    k->kept = k->value = k->link = NULL;
+    k->peer_nonce = slice_of(NULL, 0);
+    k->value_len = k->link_len = 0;
     k->added = 0;
 }
 

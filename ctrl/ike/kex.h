@@ -36,13 +36,12 @@ struct kex {
     uint8_t nonce[NONCE_LEN];
     struct slice peer_nonce; // in `kept`, or in a message that its owner keeps
     uint8_t *kept;
-    struct slice value; // ours of the exchange at work, until it has been sent; in `own`
-    uint8_t *own;
-    struct slice link; // what the peer wants back with the next IKE_FOLLOWUP_KE; in `kept_link`
-    uint8_t *kept_link;
+    uint8_t *value; // ours of the exchange at work, until it has been sent; of value_len octets
+    uint8_t *link;  // what the peer wants back with the next IKE_FOLLOWUP_KE; of link_len octets
     struct key_exchange first;
     struct key_exchange *more; // the additional ones in their order, ADDKE_MAX; NULL: none was begun
-    unsigned added;            // of these: those that are done
+    uint16_t value_len, link_len;
+    uint8_t added; // of the additional ones: those that are done
 };
 
 bool ike_kex_room(struct kex *k); // for additional ones, before the first of them begins; false: no memory
@@ -66,7 +65,15 @@ int ike_kex_take(struct kex *k, const struct payloads *pl, uint16_t group, bool 
 // Likewise the one KE payload of an additional exchange.
 int ike_kex_take_more(struct kex *k, const struct payloads *pl, uint16_t group, bool answered,
                       struct refusal *r);
-bool ike_kex_link(struct kex *k, struct slice link); // keeps it; false: no memory
+static inline struct slice ike_kex_value(const struct kex *k)
+{
+    return slice_of(k->value, k->value_len);
+}
+bool ike_kex_keep_link(struct kex *k, struct slice link); // false: no memory
+static inline struct slice ike_kex_link(const struct kex *k)
+{
+    return slice_of(k->link, k->link_len);
+}
 // Nonces as the initiator and the responder of the exchange sent them.
 struct slice ike_kex_ni(const struct kex *k, bool initiator);
 struct slice ike_kex_nr(const struct kex *k, bool initiator);

@@ -78,29 +78,29 @@ static void ike_due(struct timer *t)
 
 void lifetime_ike_arm(struct ike_sa *sa)
 {
-    const uint64_t tell_at = sa->mobike.unasked ? loop_now(sa->ike->loop) + MEMORY_MS : 0;
-    const uint64_t all[] = {sa->rekey_at, sa->reauth_at, sa->over_at, tell_at};
+    const uint64_t tell_at = sa->later->mobike.unasked ? loop_now(sa->ike->loop) + MEMORY_MS : 0;
+    const uint64_t all[] = {sa->later->rekey_at, sa->later->reauth_at, sa->later->over_at, tell_at};
     uint64_t at = 0;
     for (unsigned i = 0; i < 4; i++)
         if (all[i] && (!at || all[i] < at))
             at = all[i];
-    sa->aging.fire = ike_due;
-    sa->aging.ctx = sa;
+    sa->later->aging.fire = ike_due;
+    sa->later->aging.ctx = sa;
     if (at)
-        timer_set(sa->ike->loop, &sa->aging, at);
+        timer_set(sa->ike->loop, &sa->later->aging, at);
 }
 
 void lifetime_ike_retry(struct ike_sa *sa, uint64_t ms)
 {
-    sa->rekey_at = loop_now(sa->ike->loop) + ms + jitter(2 * ms);
+    sa->later->rekey_at = loop_now(sa->ike->loop) + ms + jitter(2 * ms);
     lifetime_ike_arm(sa);
 }
 
 void lifetime_ike_retire(struct ike_sa *sa, uint64_t at)
 {
     sa->retired = true;
-    sa->rekey_at = sa->reauth_at = 0;
-    sa->over_at = at;
+    sa->later->rekey_at = sa->later->reauth_at = 0;
+    sa->later->over_at = at;
     lifetime_ike_arm(sa);
 }
 
@@ -115,17 +115,17 @@ static void no_later(uint64_t *at, uint64_t limit)
 static void proof_ends(struct ike_sa *sa)
 {
     uint64_t now = loop_now(sa->ike->loop);
-    int64_t left = sa->proven_until - creds_now(sa->ike);
+    int64_t left = sa->later->proven_until - creds_now(sa->ike);
     uint64_t end = now + 1000 * (uint64_t)(left > PROOF_LEAST_S ? left : PROOF_LEAST_S);
-    no_later(&sa->reauth_at, end + jitter(PROOF_SPREAD_MS));
-    no_later(&sa->proof_over_at, end + PROOF_OVER_MS);
-    no_later(&sa->over_at, sa->proof_over_at);
+    no_later(&sa->later->reauth_at, end + jitter(PROOF_SPREAD_MS));
+    no_later(&sa->later->proof_over_at, end + PROOF_OVER_MS);
+    no_later(&sa->later->over_at, sa->later->proof_over_at);
 }
 
 void lifetime_ike_reauth(struct ike_sa *sa, uint64_t at)
 {
-    no_later(&sa->reauth_at, at);
-    no_later(&sa->over_at, at + (uint64_t)sa->conn->cfg.over_time * 1000);
+    no_later(&sa->later->reauth_at, at);
+    no_later(&sa->later->over_at, at + (uint64_t)sa->conn->cfg.over_time * 1000);
     lifetime_ike_arm(sa);
 }
 
@@ -139,25 +139,25 @@ void lifetime_ike(struct ike_sa *sa)
         return;
     uint64_t first = rekey && (!reauth || rekey < reauth) ? rekey : reauth;
     if (rekey)
-        sa->rekey_at = now + early(rekey, spread);
+        sa->later->rekey_at = now + early(rekey, spread);
     if (reauth)
-        sa->reauth_at = now + early(reauth, spread);
+        sa->later->reauth_at = now + early(reauth, spread);
     if (first)
-        sa->over_at = now + first + extra;
-    if (sa->proven_until)
+        sa->later->over_at = now + first + extra;
+    if (sa->later->proven_until)
         proof_ends(sa);
     lifetime_ike_arm(sa);
 }
 
 void lifetime_ike_inherit(struct ike_sa *next, const struct ike_sa *old)
 {
-    if (old->reauth_at)
-        no_later(&next->reauth_at, old->reauth_at);
-    else if (old->conn->cfg.reauth_time && old->over_at) // it is overdue
-        no_later(&next->over_at, old->over_at);
-    if (old->proof_over_at) {
-        next->proof_over_at = old->proof_over_at;
-        no_later(&next->over_at, old->proof_over_at);
+    if (old->later->reauth_at)
+        no_later(&next->later->reauth_at, old->later->reauth_at);
+    else if (old->conn->cfg.reauth_time && old->later->over_at) // it is overdue
+        no_later(&next->later->over_at, old->later->over_at);
+    if (old->later->proof_over_at) {
+        next->later->proof_over_at = old->later->proof_over_at;
+        no_later(&next->later->over_at, old->later->proof_over_at);
     }
     lifetime_ike_arm(next);
 }
@@ -166,7 +166,7 @@ void lifetime_ike_inherit(struct ike_sa *next, const struct ike_sa *old)
 // harm.
 void lifetime_clock_set(struct ike_sa *sa)
 {
-    if (!sa->proven_until)
+    if (!sa->later->proven_until)
         return;
     proof_ends(sa);
     lifetime_ike_arm(sa);

@@ -42,13 +42,13 @@ static void put(struct pb *b, uint16_t type)
 static struct addr sends_from(const struct ike_sa *sa)
 {
     struct net_path to;
-    return sa->mobike.astray && mobike_best(sa, &to) ? to.local : sa->path.local;
+    return sa->later->mobike.astray && mobike_best(sa, &to) ? to.local : sa->path.local;
 }
 
 // An address of the peer's of that family; NULL: none is known.
 static const struct addr *peers_of(const struct ike_sa *sa, uint8_t family)
 {
-    const struct mobike *k = &sa->mobike;
+    const struct mobike *k = &sa->later->mobike;
     if (sa->path.remote.family == family)
         return &sa->path.remote;
     for (unsigned i = 0; i < k->count; i++)
@@ -101,7 +101,7 @@ static void put_others(struct pb *b, const struct further *f)
 static bool has_news(const struct ike_sa *sa)
 {
     struct further f = further(sa);
-    return sa->mobike.untold || sa->mobike.check || sum_of(&f) != sa->mobike.told;
+    return sa->later->mobike.untold || sa->later->mobike.check || sum_of(&f) != sa->later->mobike.told;
 }
 
 static bool add_other(struct mobike *k, const struct addr *a)
@@ -126,9 +126,9 @@ static bool take_other(struct mobike *k, const struct notify *n)
 
 void mobike_free(struct ike_sa *sa)
 {
-    free(sa->mobike.others);
-    sa->mobike.others = NULL;
-    sa->mobike.count = 0;
+    free(sa->later->mobike.others);
+    sa->later->mobike.others = NULL;
+    sa->later->mobike.count = 0;
 }
 
 static bool has_list(const struct payloads *pl)
@@ -141,7 +141,7 @@ static bool has_list(const struct payloads *pl)
 // A list replaces the one before as a whole (3.6).
 static void read_others(struct ike_sa *sa, const struct payloads *pl)
 {
-    struct mobike *k = &sa->mobike;
+    struct mobike *k = &sa->later->mobike;
     struct notify n;
     unsigned left_out = 0;
     if (!has_list(pl))
@@ -160,7 +160,7 @@ static void read_others(struct ike_sa *sa, const struct payloads *pl)
 static void offer(struct pb *b, struct ike_sa *sa)
 {
     struct further f = further(sa);
-    sa->mobike.told = sum_of(&f);
+    sa->later->mobike.told = sum_of(&f);
     put(b, N_MOBIKE_SUPPORTED);
     put_others(b, &f);
 }
@@ -176,8 +176,8 @@ void mobike_offer(struct pb *b, struct ike_sa *sa)
 static void hear(struct ike_sa *sa, const struct payloads *pl)
 {
     struct notify n;
-    sa->mobike.said = notify_find(pl, N_MOBIKE_SUPPORTED, &n);
-    if (sa->mobike.said)
+    sa->later->mobike.said = notify_find(pl, N_MOBIKE_SUPPORTED, &n);
+    if (sa->later->mobike.said)
         read_others(sa, pl);
 }
 
@@ -188,7 +188,7 @@ void mobike_offered(struct ike_sa *sa, const struct payloads *pl)
 
 static void agree(struct ike_sa *sa)
 {
-    struct mobike *k = &sa->mobike;
+    struct mobike *k = &sa->later->mobike;
     k->on = k->said && sa->conn->cfg.mobike && sa->hs->peer_natd;
     k->decides = sa->initiator;
     if (k->on)
@@ -198,7 +198,7 @@ static void agree(struct ike_sa *sa)
 void mobike_accept(struct pb *b, struct ike_sa *sa)
 {
     agree(sa);
-    if (!sa->mobike.on)
+    if (!sa->later->mobike.on)
         return;
     offer(b, sa);
 }
@@ -211,19 +211,19 @@ void mobike_agreed(struct ike_sa *sa, const struct payloads *pl)
 
 void mobike_inherit(struct ike_sa *next, struct ike_sa *old)
 {
-    size_t len = old->mobike.count * sizeof(*old->mobike.others);
+    size_t len = old->later->mobike.count * sizeof(*old->later->mobike.others);
     struct addr *others = len ? malloc(len) : NULL;
     mobike_free(next);
-    next->mobike = old->mobike;
-    next->mobike.others = others;
+    next->later->mobike = old->later->mobike;
+    next->later->mobike.others = others;
     if (others)
-        memcpy(others, old->mobike.others, len);
+        memcpy(others, old->later->mobike.others, len);
     else
-        next->mobike.count = 0;                   // no memory: the peer is where it is
-    next->mobike.mapped = false;                  // the IKE SPIs are in it
-    bool asks = next->mobike.on && has_news(old); // which is where it is
+        next->later->mobike.count = 0;                   // no memory: the peer is where it is
+    next->later->mobike.mapped = false;                  // the IKE SPIs are in it
+    bool asks = next->later->mobike.on && has_news(old); // which is where it is
     struct task *t = asks ? task_new(next, TASK_MOBIKE, 0) : NULL;
-    next->mobike.unasked = asks && !t;
+    next->later->mobike.unasked = asks && !t;
     if (!t)
         return;
     t->next = next->queue; // begins when the SA has taken over
@@ -285,9 +285,9 @@ static bool update(struct ike_sa *sa, const struct inmsg *m)
     (void)init_nat_seen(sa, &m->pl, sa->spi_r, &m->path, &seen);
     if (take_nats(sa, &seen) || !path_eq(&m->path, &sa->path))
         sa_set_path(sa, &m->path);
-    sa->mobike.astray = false;
+    sa->later->mobike.astray = false;
     sa_watch(sa);
-    sa->mobike.check = sa->mobike.check || elsewhere;
+    sa->later->mobike.check = sa->later->mobike.check || elsewhere;
     return true;
 }
 
@@ -305,8 +305,8 @@ static void go(struct ike_sa *sa, const struct net_path *to)
 {
     log_move(sa, to);
     sa_set_path(sa, to);
-    sa->mobike.mapped = false; // it sees us elsewhere because we are
-    sa->mobike.untold = sa->mobike.moved = true;
+    sa->later->mobike.mapped = false; // it sees us elsewhere because we are
+    sa->later->mobike.untold = sa->later->mobike.moved = true;
 }
 
 // The end that follows has sent its list from another of its addresses: it is where it was no more (3.6).
@@ -320,25 +320,25 @@ bool mobike_answer(struct ike_sa *sa, const struct inmsg *m, struct pb *b)
 {
     struct notify n, cookie;
     bool wants = notify_find(&m->pl, N_UPDATE_SA_ADDRESSES, &n), moved = false;
-    if (!sa->mobike.on) {
+    if (!sa->later->mobike.on) {
         if (wants)
             LOGF(IKE, 1, "UPDATE_SA_ADDRESSES ignored: MOBIKE was not agreed on");
         return false;
     }
     uint16_t no = wants ? refusal(sa, m) : 0;
-    bool led = sa->mobike.decides && !wants && has_list(&m->pl) && leads(sa, &m->path);
+    bool led = sa->later->mobike.decides && !wants && has_list(&m->pl) && leads(sa, &m->path);
     read_others(sa, &m->pl);
     if (led)
         go(sa, &m->path);
     else if (has_list(&m->pl) && !addr_eq(&m->path.remote, &sa->path.remote))
-        (void)add_other(&sa->mobike, &m->path.remote); // it is one of them by that (3.6)
-    if (wants && sa->mobike.decides)
+        (void)add_other(&sa->later->mobike, &m->path.remote); // it is one of them by that (3.6)
+    if (wants && sa->later->mobike.decides)
         LOGF(IKE, 1, "UPDATE_SA_ADDRESSES ignored: we began this IKE_SA, its addresses are our choice");
     else if (no)
         LOGF(IKE, 1, "UPDATE_SA_ADDRESSES refused, sending %s", notify_name(no));
     else if (wants)
         moved = update(sa, m);
-    if (no && !sa->mobike.decides)
+    if (no && !sa->later->mobike.decides)
         put(b, no);
     if (notify_find(&m->pl, N_NAT_DETECTION_SOURCE_IP, &n))
         init_put_nat(b, sa, &m->path);
@@ -350,7 +350,7 @@ bool mobike_answer(struct ike_sa *sa, const struct inmsg *m, struct pb *b)
 
 void mobike_ask(struct ike_sa *sa)
 {
-    sa->mobike.unasked = false;
+    sa->later->mobike.unasked = false;
     if (!task_is_asked(sa, TASK_MOBIKE, 0))
         exchange_first(sa, TASK_MOBIKE, 0);
 }
@@ -359,7 +359,7 @@ void mobike_ask(struct ike_sa *sa)
 void mobike_follow(struct ike_sa *sa)
 {
     exchange_again(sa);
-    if (sa->mobike.check || sa->mobike.untold)
+    if (sa->later->mobike.check || sa->later->mobike.untold)
         mobike_ask(sa);
 }
 
@@ -372,19 +372,20 @@ static void start(struct task *t)
     struct pb b = pb_of(buf, sizeof(buf));
     struct update *u = calloc(1, sizeof(*u));
     struct further f = further(sa);
-    bool list = sum_of(&f) != sa->mobike.told, news = list || sa->mobike.untold || sa->mobike.check;
-    if (!u || !sa->mobike.on || !news || cr_random(u->cookie, sizeof(u->cookie)) != 0) {
-        sa->mobike.unasked = !u && sa->mobike.on;
+    bool list = sum_of(&f) != sa->later->mobike.told,
+         news = list || sa->later->mobike.untold || sa->later->mobike.check;
+    if (!u || !sa->later->mobike.on || !news || cr_random(u->cookie, sizeof(u->cookie)) != 0) {
+        sa->later->mobike.unasked = !u && sa->later->mobike.on;
         lifetime_ike_arm(sa);
         free(u);
         exchange_done(sa);
         return;
     }
     t->data = u;
-    u->addresses = sa->mobike.decides && sa->mobike.untold;
+    u->addresses = sa->later->mobike.decides && sa->later->mobike.untold;
     u->told = sum_of(&f);
     u->path = sa->path;
-    sa->mobike.moved = false;
+    sa->later->mobike.moved = false;
     if (u->addresses) {
         put(&b, N_UPDATE_SA_ADDRESSES);
         init_put_nat(&b, sa, &sa->path);
@@ -400,9 +401,9 @@ static void updated(struct ike_sa *sa, const struct update *u, const struct inms
 {
     struct notify n;
     struct nats seen = sa->nat;
-    if (sa->mobike.moved || !path_eq(&u->path, &sa->path))
+    if (sa->later->mobike.moved || !path_eq(&u->path, &sa->path))
         return; // we are elsewhere again, or were meanwhile: the peer hears it next
-    sa->mobike.untold = false;
+    sa->later->mobike.untold = false;
     if (notify_find(&m->pl, N_UNACCEPTABLE_ADDRESSES, &n) ||
         notify_find(&m->pl, N_UNEXPECTED_NAT_DETECTED, &n)) {
         LOGF(IKE, 0, "the peer does not take our addresses: received %s", notify_name(n.type));
@@ -411,7 +412,7 @@ static void updated(struct ike_sa *sa, const struct update *u, const struct inms
     if (!init_nat_seen(sa, &m->pl, sa->spi_r, &m->path, &seen))
         return;
     mobike_read_probe(sa, &m->pl);
-    sa->mobike.untold = false; // it has just heard it
+    sa->later->mobike.untold = false; // it has just heard it
     if (take_nats(sa, &seen))
         sa_set_path(sa, &sa->path);
     sa_watch(sa);
@@ -431,8 +432,8 @@ static bool response(struct task *t, struct inmsg *m)
         sa_delete(sa);
         return false;
     }
-    sa->mobike.check = false;
-    sa->mobike.told = u->told;
+    sa->later->mobike.check = false;
+    sa->later->mobike.told = u->told;
     if (u->addresses)
         updated(sa, u, m);
     exchange_done(sa);
@@ -453,7 +454,7 @@ static void settle(struct ike_sa *sa, const struct net_path *at)
 {
     log_move(sa, at);
     sa_set_path(sa, at);
-    sa->mobike.astray = false;
+    sa->later->mobike.astray = false;
     sa_watch(sa);
 }
 
@@ -469,11 +470,11 @@ static void move(struct ike_sa *sa, const struct net_path *to)
 // were, so too: strongSwan goes to where it has heard us from without a word.
 void mobike_heard(struct ike_sa *sa, const struct net_path *path, bool is_response)
 {
-    bool may = sa->mobike.decides || sa->mobike.astray;
+    bool may = sa->later->mobike.decides || sa->later->mobike.astray;
     if (!is_response || !may || sa->state != SA_ESTABLISHED || path_eq(path, &sa->path) ||
         has_transport(sa) || !mobike_is_way(sa, path))
         return;
-    if (sa->mobike.decides)
+    if (sa->later->mobike.decides)
         move(sa, path);
     else
         settle(sa, path);
@@ -496,16 +497,16 @@ static void move_on(struct ike_sa *sa)
 // last: an address of ours that there is a way from, to whomever: of most it is the same.
 static void look_where_we_are(struct ike_sa *sa, struct addr *last)
 {
-    bool was = sa->mobike.astray;
+    bool was = sa->later->mobike.astray;
     if (addr_eq(&sa->path.local, last)) {
-        sa->mobike.astray = false;
+        sa->later->mobike.astray = false;
         return;
     }
     bool there = conn_can_send(sa->ike, &sa->path.local, &sa->path.remote);
     if (there)
         *last = sa->path.local;
-    sa->mobike.astray = !there && mobike_names_addresses(sa);
-    if (sa->mobike.astray && !was && sa->request)
+    sa->later->mobike.astray = !there && mobike_names_addresses(sa);
+    if (sa->later->mobike.astray && !was && sa->request)
         exchange_again(sa);
 }
 
@@ -514,10 +515,10 @@ void mobike_addrs_changed(struct ike *ike)
     struct addr last = {0};
     for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
         next = sa->next;
-        if (sa->state != SA_ESTABLISHED || !sa->mobike.on || has_transport(sa))
+        if (sa->state != SA_ESTABLISHED || !sa->later->mobike.on || has_transport(sa))
             continue;
         log_set_context(sa->conn->cfg.name, sa->id);
-        if (sa->mobike.decides)
+        if (sa->later->mobike.decides)
             move_on(sa);
         else
             look_where_we_are(sa, &last);
@@ -533,7 +534,7 @@ void mobike_addrs_changed(struct ike *ike)
 
 bool mobike_tells_first(struct ike_sa *sa)
 {
-    struct mobike *k = &sa->mobike;
+    struct mobike *k = &sa->later->mobike;
     if (!k->on || !k->decides || k->mapped || !sa->nat.local || has_transport(sa))
         return false;
     k->untold = true;
@@ -542,14 +543,14 @@ bool mobike_tells_first(struct ike_sa *sa)
 
 void mobike_put_probe(struct pb *b, const struct ike_sa *sa)
 {
-    if (sa->mobike.on && sa->mobike.decides && sa->nat.local)
+    if (sa->later->mobike.on && sa->later->mobike.decides && sa->nat.local)
         init_put_nat(b, sa, &sa->path);
 }
 
 // It sees us elsewhere than before: our NAT has another mapping for us, and the peer goes by what we say.
 void mobike_read_probe(struct ike_sa *sa, const struct payloads *pl)
 {
-    struct mobike *k = &sa->mobike;
+    struct mobike *k = &sa->later->mobike;
     struct notify n;
     if (!k->on || !k->decides || !notify_find(pl, N_NAT_DETECTION_DESTINATION_IP, &n) ||
         n.data.len != sizeof(k->seen))

@@ -30,8 +30,8 @@ static void peers(const struct ike_sa *sa, struct addrs *l)
     const struct conn_config *cfg = &sa->conn->cfg;
     *l = (struct addrs){.most = TO_MAX};
     add(l, &sa->path.remote);
-    for (unsigned i = 0; i < sa->mobike.count; i++)
-        add(l, &sa->mobike.others[i]);
+    for (unsigned i = 0; i < sa->later->mobike.count; i++)
+        add(l, &sa->later->mobike.others[i]);
     for (unsigned i = 0; i < cfg->remote_count; i++)
         add(l, &cfg->remote_addrs[i]);
 }
@@ -108,10 +108,10 @@ bool mobike_is_way(const struct ike_sa *sa, const struct net_path *p)
 // next way. The other one is led, but where it is no more: what it has to say goes by each way in turn.
 struct net_path mobike_way(const struct ike_sa *sa)
 {
-    const struct mobike *k = &sa->mobike;
+    const struct mobike *k = &sa->later->mobike;
     struct net_path all[WAYS_MAX];
     unsigned n = 0, first = k->decides ? 1 : 0;
-    if (k->on && sa->state == SA_ESTABLISHED && (k->decides ? sa->tries > first : k->astray))
+    if (k->on && sa->state == SA_ESTABLISHED && (k->decides ? sa->later->tries > first : k->astray))
         n = ways(sa, all, WAYS_MAX);
-    return n > first ? all[(sa->tries - first) % n] : sa->path;
+    return n > first ? all[(sa->later->tries - first) % n] : sa->path;
 }

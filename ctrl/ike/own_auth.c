@@ -178,8 +178,8 @@ bool own_auth_certs(struct ike_sa *sa, char *why, size_t size)
 {
     struct own_auth *o = calloc(1, sizeof(*o));
     char id[ID_TEXT_MAX];
-    own_auth_free(sa->hs->own);
-    sa->hs->own = o;
+    own_auth_free(sa->hs->later->own);
+    sa->hs->later->own = o;
     bool good = o && take_key(sa, o);
     if (!good)
         snprintf(why, size, "no certificate with its private key found for '%.150s'",
@@ -192,13 +192,13 @@ static bool choose(struct ike_sa *sa, char *why, size_t size)
     const struct auth_side *s = rounds_own(sa);
     struct own_auth *o = calloc(1, sizeof(*o));
     char id[ID_TEXT_MAX];
-    own_auth_free(sa->hs->own);
-    sa->hs->own = o;
+    own_auth_free(sa->hs->later->own);
+    sa->hs->later->own = o;
     snprintf(why, size, "no memory");
     if (!o)
         return false;
     o->method = CR_METHOD_PSK;
-    if (s->auth != AUTH_PUBKEY || sa->hs->eap_over || sa->hs->resumption)
+    if (s->auth != AUTH_PUBKEY || sa->hs->eap_over || sa->hs->later->resumption)
         return true;
     o->schemes = s->schemes ? s->schemes : cr_schemes_default();
     if (sa->hs->peer_signs)
@@ -232,7 +232,7 @@ bool own_auth_make(struct task *t, reply_fn fn, char *why, size_t size)
     uint8_t own[ID_BODY_MAX], peer[ID_BODY_MAX];
     if (!choose(sa, why, size))
         return false;
-    const struct own_auth *o = hs->own;
+    const struct own_auth *o = hs->later->own;
     struct msg_AUTH_MAKE q = {.req = ask_new(t, fn),
                               .ike_id = sa->id,
                               .method = o->method,
@@ -280,19 +280,19 @@ const char *auth_print(uint8_t method, struct slice auth)
 
 void own_auth_log(const struct ike_sa *sa, struct slice auth)
 {
-    const struct own_auth *o = sa->hs->own;
+    const struct own_auth *o = sa->hs->later->own;
     char text[ID_TEXT_MAX];
     LOGF(IKE, 1, "authentication of '%s' (myself) with %s%s",
          identity_print(sa->local_id, text, sizeof(text)),
-         sa->hs->eap_over     ? "EAP"
-         : sa->hs->resumption ? "its session ticket"
-                              : auth_print(o->method, auth),
+         sa->hs->eap_over            ? "EAP"
+         : sa->hs->later->resumption ? "its session ticket"
+                                     : auth_print(o->method, auth),
          o->method == CR_METHOD_PSK ? "" : " successful");
 }
 
 void pb_own_certs(struct pb *b, const struct ike_sa *sa)
 {
-    const struct own_auth *o = sa->hs->own;
+    const struct own_auth *o = sa->hs->later->own;
     uint8_t when = sa->conn->cfg.send_cert;
     bool send = when == SEND_CERT_ALWAYS || (when == SEND_CERT_IFASKED && sa->hs->peer_asks_cert);
     for (unsigned i = 0; i < o->chain.count && send; i++) {
@@ -309,5 +309,5 @@ void pb_own_certs(struct pb *b, const struct ike_sa *sa)
 
 void pb_own_auth(struct pb *b, const struct ike_sa *sa, struct slice auth)
 {
-    pb_auth(b, sa->hs->own->method, auth);
+    pb_auth(b, sa->hs->later->own->method, auth);
 }

@@ -22,7 +22,7 @@ struct own_auth {
 int own_auth_check(struct conn *c, struct esp_error *err);
 // Chooses for the SA's connection and peer, and asks `keys` for AUTH. False: why says what is missing.
 bool own_auth_make(struct task *t, reply_fn fn, char *why, size_t size);
-// The certificates and the key alone, for another handshake; hs->own. False: why.
+// The certificates and the key alone, for another handshake; hs->later->own. False: why.
 bool own_auth_certs(struct ike_sa *sa, char *why, size_t size);
 void own_auth_log(const struct ike_sa *sa, struct slice auth);
 void pb_own_certs(struct pb *b, const struct ike_sa *sa); // where the connection sends them

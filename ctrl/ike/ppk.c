@@ -104,14 +104,14 @@ static void selected(struct task *t, enum msg_type type, const union msg *m)
         LOGF(CFG, 1, "using PPK for PPK_ID '%s'", name);
     else if (!needed)
         LOGF(CFG, 1, "%s; ignored because it is not required", why);
-    sa->hs->ppk_next(t, good || !needed, why);
+    sa->hs->later->ppk_next(t, good || !needed, why);
 }
 
 // no_plain: no AUTH without it is made either. needed: there is no way without it.
 static void ask_keys(struct task *t, const struct identity *id, bool no_plain, bool needed, ppk_fn fn)
 {
     struct handshake *hs = t->sa->hs;
-    hs->ppk_next = fn;
+    hs->later->ppk_next = fn;
     hs->ppk_needed = needed;
     struct msg_PPK_SELECT q = {.req = ask_new(t, selected),
                                .ike_id = t->sa->id,

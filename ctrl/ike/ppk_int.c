@@ -40,7 +40,7 @@ bool ppk_int_due(const struct ike_sa *sa)
 static void ask_confirmation(struct task *t, reply_fn fn)
 {
     const struct ike_sa *sa = t->sa;
-    const struct identity *id = &sa->hs->ppk_int->id;
+    const struct identity *id = &sa->hs->later->ppk_int->id;
     struct msg_PPK_CONFIRM q = {.req = ask_new(t, fn),
                                 .ike_id = sa->id,
                                 .ppk_id = slice_of(id->data, id->len),
@@ -54,8 +54,8 @@ static void ask_confirmation(struct task *t, reply_fn fn)
 static struct ppk_int *begin(struct task *t, struct pb *b, ppk_int_fn fn)
 {
     struct ppk_int *x = calloc(1, sizeof(*x));
-    free(t->sa->hs->ppk_int);
-    t->sa->hs->ppk_int = x;
+    free(t->sa->hs->later->ppk_int);
+    t->sa->hs->later->ppk_int = x;
     if (x) {
         x->b = b;
         x->fn = fn;
@@ -79,7 +79,7 @@ static void put_named(struct pb *b, uint16_t type, const struct identity *id, st
 
 static void own_confirmed(struct task *t, enum msg_type type, const union msg *m)
 {
-    struct ppk_int *x = t->sa->hs->ppk_int;
+    struct ppk_int *x = t->sa->hs->later->ppk_int;
     if (type == MSG_PPK_CONFIRM_IS && m->PPK_CONFIRM_IS.confirmation.len == CONFIRMATION)
         put_named(x->b, N_PPK_IDENTITY_KEY, &x->id, m->PPK_CONFIRM_IS.confirmation);
     else
@@ -98,7 +98,7 @@ void ppk_int_put_request(struct task *t, struct pb *b, ppk_int_fn fn)
 
 bool ppk_int_take_answer(struct ike_sa *sa, const struct payloads *pl)
 {
-    struct ppk_int *x = sa->hs->ppk_int;
+    struct ppk_int *x = sa->hs->later->ppk_int;
     struct notify n;
     if (!notify_find(pl, N_PPK_IDENTITY, &n)) {
         LOGF(CFG, 1, "the peer does not have the PPK '%s'", sa->conn->cfg.ppk_id);
@@ -141,7 +141,7 @@ static void try_next(struct task *t);
 
 static void theirs_confirmed(struct task *t, enum msg_type type, const union msg *m)
 {
-    struct ppk_int *x = t->sa->hs->ppk_int;
+    struct ppk_int *x = t->sa->hs->later->ppk_int;
     struct identity id;
     struct slice confirmation;
     char text[ID_TEXT_MAX];
@@ -160,7 +160,7 @@ static void theirs_confirmed(struct task *t, enum msg_type type, const union msg
 
 static void try_next(struct task *t)
 {
-    struct ppk_int *x = t->sa->hs->ppk_int;
+    struct ppk_int *x = t->sa->hs->later->ppk_int;
     struct slice confirmation;
     while (x->next < CANDIDATES_MAX && candidate(&t->msg->pl, x->next, &x->id, &confirmation)) {
         if (x->id.len) {
@@ -182,7 +182,7 @@ void ppk_int_answer(struct task *t, struct pb *b, ppk_int_fn fn)
 
 bool ppk_int_used(const struct ike_sa *sa, struct identity *id)
 {
-    const struct ppk_int *x = sa->hs->ppk_int;
+    const struct ppk_int *x = sa->hs->later->ppk_int;
     if (!x || !x->used)
         return false;
     *id = x->id;
@@ -191,13 +191,13 @@ bool ppk_int_used(const struct ike_sa *sa, struct identity *id)
 
 struct slice ppk_int_id(const struct ike_sa *sa)
 {
-    const struct ppk_int *x = sa->hs->ppk_int;
+    const struct ppk_int *x = sa->hs->later->ppk_int;
     return x && x->used ? slice_of(x->id.data, x->id.len) : slice_of(NULL, 0);
 }
 
 void ppk_int_done(struct ike_sa *sa)
 {
-    struct ppk_int *x = sa->hs->ppk_int;
+    struct ppk_int *x = sa->hs->later->ppk_int;
     char text[ID_TEXT_MAX];
     if (!x || !x->used || sa->ppk)
         return;

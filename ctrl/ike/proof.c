@@ -93,24 +93,24 @@ int proof_check_conn(const struct conn *c, struct esp_error *err)
 static void finish(struct task *t, enum proof how, const char *why)
 {
     struct handshake *hs = t->sa->hs;
-    proof_fn fn = hs->proof->fn;
+    proof_fn fn = hs->later->proof->fn;
     char text[300];
     snprintf(text, sizeof(text), "%s", why); // it may lie in what is freed
-    proof_free(hs->proof);
-    hs->proof = NULL;
+    proof_free(hs->later->proof);
+    hs->later->proof = NULL;
     fn(t, how, text);
 }
 
 static void good(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    const struct proof_state *p = sa->hs->proof;
+    const struct proof_state *p = sa->hs->later->proof;
     char text[ID_TEXT_MAX];
     LOGF(IKE, 1, "authentication of '%s' with %s successful",
          identity_print(sa->remote_id, text, sizeof(text)),
-         sa->hs->eap_over     ? "EAP"
-         : sa->hs->resumption ? "its session ticket"
-                              : auth_print(p->auth.method, p->auth.value));
+         sa->hs->eap_over            ? "EAP"
+         : sa->hs->later->resumption ? "its session ticket"
+                                     : auth_print(p->auth.method, p->auth.value));
     finish(t, PROOF_GOOD, "");
 }
 
@@ -133,14 +133,14 @@ static void check_secret(struct task *t)
     struct handshake *hs = sa->hs;
     struct msg_AUTH_CHECK q = {.req = ask_new(t, secret_checked),
                                .ike_id = sa->id,
-                               .method = hs->proof->auth.method,
+                               .method = hs->later->proof->auth.method,
                                .message = slice_of(hs->peer_init, hs->peer_init_len),
                                .own_nonce = slice_of(hs->kex.nonce, NONCE_LEN),
                                .id_body = auth_id_body(sa->local_id, own, sizeof(own)),
-                               .peer_id_body = hs->proof->id,
+                               .peer_id_body = hs->later->proof->id,
                                .local = sa->path.local,
                                .remote = sa->path.remote,
-                               .auth = hs->proof->auth.value};
+                               .auth = hs->later->proof->auth.value};
     ask(sa->ike, ROOM_KEYS, q.req, MSG_AUTH_CHECK, &q);
 }
 
@@ -150,7 +150,7 @@ static void revocation(struct task *t);
 
 static void fetched(struct task *t, uint32_t id, bool ok, const char *text, struct slice body)
 {
-    struct proof_state *p = t->sa->hs ? t->sa->hs->proof : NULL;
+    struct proof_state *p = t->sa->hs ? t->sa->hs->later->proof : NULL;
     if (!p)
         return;
     p->waiting--;
@@ -163,7 +163,7 @@ static void fetched(struct task *t, uint32_t id, bool ok, const char *text, stru
 static void revocation(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    struct proof_state *p = sa->hs->proof;
+    struct proof_state *p = sa->hs->later->proof;
     struct pki_fetch f;
     while (p->verdict == PKI_WANTS_FETCH && pki_check_next(p->check, &f)) {
         if (fetch_ask(t, &f, fetched))
@@ -179,7 +179,7 @@ static void revocation(struct task *t)
         finish(t, PROOF_BAD, why.text[0] ? why.text : "whether it is revoked is not known");
         return;
     }
-    struct pki_standing **standing = &sa->standing[sa->hs->rounds ? 1 : 0];
+    struct pki_standing **standing = &sa->later->standing[sa->hs->later->rounds ? 1 : 0];
     pki_standing_unref(*standing);
     *standing = NULL;
     if (pki_check_standing(p->check, standing) != 0 ||
@@ -189,8 +189,8 @@ static void revocation(struct task *t)
         return;
     }
     int64_t until = pki_check_until(p->check);
-    if (until != INT64_MAX && (!sa->proven_until || until < sa->proven_until))
-        sa->proven_until = until;
+    if (until != INT64_MAX && (!sa->later->proven_until || until < sa->later->proven_until))
+        sa->later->proven_until = until;
     if (p->certs_only) {
         finish(t, PROOF_GOOD, "");
         return;
@@ -205,7 +205,7 @@ static void got_octets(struct task *t, enum msg_type type, const union msg *m)
 {
     struct ike_sa *sa = t->sa;
     struct handshake *hs = sa->hs;
-    const struct proof_state *p = hs->proof;
+    const struct proof_state *p = hs->later->proof;
     const struct auth_side *s = rounds_peer(sa);
     struct esp_error err = {0};
     if (type != MSG_AUTH_OCTETS_IS) {
@@ -226,7 +226,7 @@ static void ask_octets(struct task *t)
 {
     struct ike_sa *sa = t->sa;
     struct msg_AUTH_OCTETS q = {
-        .req = ask_new(t, got_octets), .ike_id = sa->id, .id_body = sa->hs->proof->id};
+        .req = ask_new(t, got_octets), .ike_id = sa->id, .id_body = sa->hs->later->proof->id};
     ask(sa->ike, ROOM_KEYS, q.req, MSG_AUTH_OCTETS, &q);
 }
 
@@ -309,7 +309,7 @@ static void check_certs(struct task *t, const struct peer_certs *certs, const st
                                   .pubkey = certs->pubkey,
                                   .id_type = id->type,
                                   .id = slice_of(id->data, id->len)};
-    struct proof_state *p = sa->hs->proof;
+    struct proof_state *p = sa->hs->later->proof;
     p->verdict = pki_check_begin(sa->ike->creds->pki, &rules, &peer, creds_now(sa->ike), &p->check, &err);
     free(l);
     if (p->verdict == PKI_REFUSED)
@@ -338,8 +338,8 @@ void proof_judge(struct task *t, const struct peer_certs *certs, const struct id
         return;
     }
     *p = (struct proof_state){.fn = fn, .certs_only = true};
-    proof_free(t->sa->hs->proof);
-    t->sa->hs->proof = p;
+    proof_free(t->sa->hs->later->proof);
+    t->sa->hs->later->proof = p;
     check_certs(t, certs, id);
 }
 
@@ -381,20 +381,20 @@ void proof_begin(struct task *t, const struct payloads *pl, const struct auth *a
     struct proof_state *p = calloc(1, sizeof(*p));
     char why[200];
     uint8_t kind = proof_kind(auth->method),
-            wanted =
-                sa->hs->eap_over || sa->hs->resumption ? AUTH_PSK : rounds_peer(sa)->auth; // by MSK, SK_p
+            wanted = sa->hs->eap_over || sa->hs->later->resumption ? AUTH_PSK
+                                                                   : rounds_peer(sa)->auth; // by MSK, SK_p
     if (!p) {
         fn(t, PROOF_BAD, "no memory");
         return;
     }
     *p = (struct proof_state){.auth = *auth, .id = id, .fn = fn};
-    proof_free(sa->hs->proof);
-    sa->hs->proof = p;
+    proof_free(sa->hs->later->proof);
+    sa->hs->later->proof = p;
     if (kind != wanted) {
         snprintf(why, sizeof(why), "the peer authenticates by %s (method %u), and by %s the connection says",
                  auth_print(auth->method, auth->value), auth->method,
                  sa->hs->eap_over                    ? "the key that EAP made"
-                 : sa->hs->resumption                ? "its session ticket"
+                 : sa->hs->later->resumption         ? "its session ticket"
                  : rounds_peer(sa)->auth == AUTH_PSK ? "a pre-shared key"
                  : rounds_peer(sa)->auth == AUTH_EAP ? "EAP"
                                                      : "a certificate or public key");

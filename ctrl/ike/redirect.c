@@ -62,11 +62,11 @@ void redirect_put(struct pb *b, struct ike_sa *sa)
     sa->redirects = sa->ike->set.follow_redirects;
     if (!sa->redirects)
         return;
-    if (!sa->redirection.from.family) {
+    if (!sa->later->redirection.from.family) {
         pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_REDIRECT_SUPPORTED, slice_of(NULL, 0));
         return;
     }
-    gateway_write(&w, &sa->redirection.from);
+    gateway_write(&w, &sa->later->redirection.from);
     pb_notify(b, PROTO_NONE, slice_of(NULL, 0), N_REDIRECTED_FROM, wr_written(&w));
 }
 
@@ -88,7 +88,7 @@ static const char *may_follow(const struct ike_sa *sa, const struct redirection 
 
 static struct redirection counted(const struct ike_sa *sa)
 {
-    struct redirection r = sa->redirection;
+    struct redirection r = sa->later->redirection;
     uint64_t now = loop_now(sa->ike->loop);
     if (!r.count || now - r.since > REDIRECTS_MS)
         r = (struct redirection){.since = now};
@@ -131,7 +131,7 @@ enum redirect_answer redirect_init(struct ike_sa *sa, const struct payloads *pl)
     }
     if (!lead(sa, &to, &r, &path))
         return REDIRECT_REFUSED;
-    sa->redirection = r;
+    sa->later->redirection = r;
     sa->path = path;
     return REDIRECT_FOLLOWED;
 }
@@ -163,13 +163,13 @@ bool redirect_auth(struct ike_sa *sa, const struct payloads *pl)
     struct addr to;
     if (payload_find(pl, PL_SA) || !read_one(sa, pl, &to)) // section 6: it comes in the CHILD SA's place
         return false;
-    struct ike_sa *next = begin(sa, sa->hs->child, &to);
+    struct ike_sa *next = begin(sa, sa->hs->later->child, &to);
     if (!next)
         return false;
     if (sa->replaces) // what it was to replace the next one does
         next->replaces = sa->replaces;
     sa->ike->events->sa_redirected(sa, next);
-    sa->hs->child = NULL; // the next one's affair
+    sa->hs->later->child = NULL; // the next one's affair
     sa_why(sa, "redirected to another gateway");
     return true;
 }

@@ -52,7 +52,7 @@ static bool begin_data(struct task *t, bool initiator)
     struct ike_sa *sa = t->sa;
     struct rekey *x = calloc(1, sizeof(*x));
     struct ike_sa *next = x ? sa_new(sa->ike, sa->conn, initiator, &sa->path) : NULL;
-    if (!next || !sa_names_room(next) || cr_random(x->kex.nonce, NONCE_LEN) != 0) {
+    if (!next || !sa_room(next) || cr_random(x->kex.nonce, NONCE_LEN) != 0) {
         if (next)
             sa_destroy(next);
         free(x);
@@ -61,14 +61,14 @@ static bool begin_data(struct task *t, bool initiator)
     handshake_free(next);
     next->successor = true;
     next->fragmentation = sa->fragmentation;
-    next->proven_until = sa->proven_until;
+    next->later->proven_until = sa->later->proven_until;
     for (unsigned i = 0; i < 2; i++)
-        next->standing[i] = pki_standing_ref(sa->standing[i]);
+        next->later->standing[i] = pki_standing_ref(sa->later->standing[i]);
     identity_copy(next->local_id, sa->local_id);
     next->ppk = sa->ppk;
     next->client = sa->client;
     next->redirects = sa->redirects;
-    next->redirection = sa->redirection;
+    next->later->redirection = sa->later->redirection;
     identity_copy(next->remote_id, sa->remote_id);
     x->ike = sa->ike;
     x->made = next->id;
@@ -101,8 +101,8 @@ static void tried(struct ike_sa *sa)
 // that it passes over, as it cannot read it, and hears it again only when it is sent again.
 void rekey_ike_heir(struct ike_sa *old)
 {
-    struct ike_sa *next = old->heir ? sa_by_id(old->ike, old->heir) : NULL;
-    old->heir = 0;
+    struct ike_sa *next = old->later->heir ? sa_by_id(old->ike, old->later->heir) : NULL;
+    old->later->heir = 0;
     if (next)
         tried(next);
 }
@@ -147,14 +147,14 @@ static void take_over(struct ike_sa *old, struct ike_sa *next)
     next->replaced = false;
     next->successor = false;
     next->untried = !next->initiator;
-    old->heir = next->id;
-    next->waits_for = 0;
+    old->later->heir = next->id;
+    next->later->waits_for = 0;
     next->path = old->path;
     next->nat = old->nat;
     mobike_inherit(next, old);
     next->replaces = old->replaces;
     next->alone = old->alone;
-    next->line_at = old->line_at;
+    next->later->line_at = old->later->line_at;
     next->line_ours = old->line_ours;
     next->crossed = old->crossed;
     if (next->conn != old->conn)
@@ -278,7 +278,7 @@ static struct ike_sa *peers_one_of(const struct ike_sa *sa)
 void rekey_ike_forgo(const struct ike_sa *sa, bool at_once)
 {
     struct ike_sa *other = peers_one_of(sa);
-    if (!other || other->waits_for != sa->id)
+    if (!other || other->later->waits_for != sa->id)
         return;
     sa_delete(other);
     if (at_once)
@@ -327,7 +327,7 @@ void rekey_ike_concede(struct ike_sa *sa)
 
 void rekey_ike_used(struct ike_sa *sa)
 {
-    struct ike_sa *old = sa->waits_for ? sa_by_id(sa->ike, sa->waits_for) : NULL;
+    struct ike_sa *old = sa->later->waits_for ? sa_by_id(sa->ike, sa->later->waits_for) : NULL;
     if (sa->state == SA_REKEYED && old && old->state == SA_ESTABLISHED)
         take_over(old, sa);
     tried(sa);
@@ -481,7 +481,7 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
     }
     if (task_is(sa->active, TASK_REKEY_IKE) && sa->active->data) {
         stand_back(next); // until our own request is answered
-        next->waits_for = sa->id;
+        next->later->waits_for = sa->id;
         ((struct rekey *)sa->active->data)->race = race;
     } else {
         take_over(sa, next);

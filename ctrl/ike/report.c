@@ -56,10 +56,10 @@ static void send_ike(const struct ike_sa *sa, uint32_t req)
                              .prf = sa->suite->prf.id,
                              .ke = sa->suite->ke.id,
                              .established_s = age(sa->ike, sa->established_at),
-                             .rekey_s = left(sa->ike, sa->rekey_at),
+                             .rekey_s = left(sa->ike, sa->later->rekey_at),
                              .nat_local = sa->nat.local,
                              .nat_remote = sa->nat.remote,
-                             .handshake_us = sa->handshake_us,
+                             .handshake_us = sa->later->handshake_us,
                              .ppk = sa->ppk};
     snprintf(m.conn, sizeof(m.conn), "%s", sa->conn->cfg.name);
     snprintf(m.state, sizeof(m.state), "%s", sa_state_name(sa->state));

@@ -26,21 +26,21 @@ enum { RESUME_MAX = 8192 };
 
 bool resume_begin(struct ike_sa *sa)
 {
-    if (sa->hs->resumption)
+    if (sa->hs->later->resumption)
         return true;
-    sa->hs->resumption = ticket_for(sa->ike, sa->conn, &sa->path);
-    return sa->hs->resumption != NULL;
+    sa->hs->later->resumption = ticket_for(sa->ike, sa->conn, &sa->path);
+    return sa->hs->later->resumption != NULL;
 }
 
 void resume_refused(struct ike_sa *sa)
 {
-    if (sa->hs && sa->hs->resumption)
+    if (sa->hs && sa->hs->later->resumption)
         sa->conn->resumes_alone = !sa->conn->resumes_alone;
 }
 
 bool resume_falls_back(struct ike_sa *sa)
 {
-    if (!sa->initiator || sa->state != SA_CONNECTING || !sa->hs || !sa->hs->resumption)
+    if (!sa->initiator || sa->state != SA_CONNECTING || !sa->hs || !sa->hs->later->resumption)
         return false;
     LOGF(IKE, 0, "IKE_SA %s is not resumed, beginning anew: %s", sa_label(sa), sa_reason(sa));
     init_restart(sa);
@@ -51,13 +51,14 @@ static void build(struct ike_sa *sa)
 {
     uint8_t buf[RESUME_MAX];
     struct handshake *hs = sa->hs;
-    const struct session *s = hs->resumption;
+    const struct session *s = hs->later->resumption;
     struct pb b = pb_of(buf, sizeof(buf));
     struct ike_header h = {
         .spi_i = sa->spi_i, .version = IKE_VERSION, .exchange = EX_SESSION_RESUME, .flags = FLAG_INITIATOR};
     header_write(&b.w, &h);
-    if (hs->cookie_len)
-        pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE, slice_of(hs->cookie, hs->cookie_len));
+    if (hs->later->cookie_len)
+        pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_COOKIE,
+                  slice_of(hs->later->cookie, hs->later->cookie_len));
     pb_payload(&b, PL_NONCE, slice_of(hs->kex.nonce, NONCE_LEN));
     pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_TICKET_OPAQUE, slice_of(s->ticket, s->ticket_len));
     init_put_nat(&b, sa, &sa->path);
@@ -65,7 +66,7 @@ static void build(struct ike_sa *sa)
     redirect_put(&b, sa);
     LOGF(ENC, 1,
          "generating IKE_SESSION_RESUME request 0 [ %sNo N(TICKET_OPAQUE) N(NATD_S_IP) N(NATD_D_IP) ]",
-         hs->cookie_len ? "N(COOKIE) " : "");
+         hs->later->cookie_len ? "N(COOKIE) " : "");
     if (init_send(sa, &b, &h))
         return;
     sa_why(sa, "building the IKE_SESSION_RESUME request failed");
@@ -87,7 +88,7 @@ static void start(struct task *t)
 
 static void on_cookie(struct ike_sa *sa, struct slice cookie)
 {
-    if (cookie.len == 0 || cookie.len > COOKIE_MAX || ++sa->hs->restarts > MAX_RESTARTS) {
+    if (cookie.len == 0 || cookie.len > COOKIE_MAX || ++sa->hs->later->restarts > MAX_RESTARTS) {
         LOGF(IKE, 1, "COOKIE of %zu octets ignored, expected 1 to %d, at most %d times", cookie.len,
              COOKIE_MAX, MAX_RESTARTS);
         return;
@@ -115,7 +116,7 @@ static void ask_keys(struct task *t)
     struct kex *kex = &sa->hs->kex;
     struct msg_IKE_RESUME q = {.req = ask_new(t, got_keys),
                                .ike_id = sa->id,
-                               .ticket_id = sa->hs->resumption->id,
+                               .ticket_id = sa->hs->later->resumption->id,
                                .encr = s->encr.id,
                                .encr_bits = s->encr.key_bits,
                                .integ = s->integ.id,
@@ -137,10 +138,10 @@ static const char *take_answer(struct ike_sa *sa, const struct inmsg *m)
         no->body.len > PEER_NONCE_MAX)
         return "the IKE_SESSION_RESUME response has no SPI, or not one nonce of 16 to 256 octets";
     hs->peer_init = malloc(m->len);
-    if (!hs->peer_init || !suite_keep(&sa->ike->shared, &sa->suite, &hs->resumption->suite))
+    if (!hs->peer_init || !suite_keep(&sa->ike->shared, &sa->suite, &hs->later->resumption->suite))
         return "no memory";
     memcpy(hs->peer_init, m->data, m->len);
-    hs->peer_init_len = m->len;
+    hs->peer_init_len = (uint32_t)m->len;
     hs->kex.peer_nonce = slice_of(hs->peer_init + (no->body.p - m->data), no->body.len);
     sa->spi_r = m->h.spi_r;
     childless_read(sa, &m->pl);
@@ -160,7 +161,7 @@ static bool response(struct task *t, struct inmsg *m)
                  notify_first_error(&m->pl, &n);
     if (refused && !known)
         return false; // the answer may still come
-    timer_stop(sa->ike->loop, &sa->retransmit);
+    timer_stop(sa->ike->loop, &sa->later->retransmit);
     free(sa->request);
     sa->request = NULL;
     const char *no = refused ? NULL : take_answer(sa, m);
@@ -181,8 +182,8 @@ static bool response(struct task *t, struct inmsg *m)
 // No answer came: it may be the way, and the ticket is as good as before.
 static void restart(struct ike_sa *sa)
 {
-    struct session *s = sa->hs->resumption;
-    sa->hs->resumption = NULL;
+    struct session *s = sa->hs->later->resumption;
+    sa->hs->later->resumption = NULL;
     ticket_store(sa->ike, s);
     init_restart(sa);
 }

@@ -186,12 +186,14 @@ static void accept_request(struct ike *ike, const struct first_request *f, struc
 {
     char a[64];
     struct ike_sa *sa = sa_new(ike, c, false, f->path);
-    if (!sa) {
+    if (!sa || !sa_room(sa)) {
         session_free(s);
+        if (sa)
+            sa_destroy(sa);
         return;
     }
     sa->spi_i = f->h->spi_i;
-    sa->hs->resumption = s;
+    sa->hs->later->resumption = s;
     log_set_context(c->cfg.name, sa->id);
     LOGF(IKE, 0, "%s is resuming an IKE_SA", addr_print(&f->path->remote, a, sizeof(a)));
     sa->passive = task_new(sa, TASK_RESUME, 0);
@@ -270,7 +272,7 @@ void resume_free(struct ike *ike)
 
 const char *resume_fault(struct ike_sa *sa, const struct identity *idi, const struct identity *idr)
 {
-    const struct session *s = sa->hs->resumption;
+    const struct session *s = sa->hs->later->resumption;
     char why[200];
     if (!identity_eq(idi, s->said) || (idr && !identity_eq(idr, s->local)))
         return "the peer resumes an IKE SA under another name than it had (RFC 5723 4.3.3)";
@@ -283,7 +285,7 @@ const char *resume_fault(struct ike_sa *sa, const struct identity *idi, const st
 // Of the peer's old one it has nothing any more: it goes without a word (RFC 5723 4.3.2).
 void resume_proven(struct ike_sa *sa)
 {
-    const struct session *s = sa->hs->resumption;
+    const struct session *s = sa->hs->later->resumption;
     struct ike_sa *old = s ? sa_by_spi(sa->ike, s->own_spi) : NULL;
     if (!s)
         return;

@@ -42,15 +42,15 @@ struct session *session_of(const struct ike_sa *sa, const struct identity *said)
     snprintf(s->conn, sizeof(s->conn), "%s", sa->conn->cfg.name);
     s->creds = sa->ike->creds->gone;
     s->own_spi = sa_own_spi(sa);
-    s->reauth_at = sa->reauth_at;
-    s->proven_until = sa->proven_until;
+    s->reauth_at = sa->later->reauth_at;
+    s->proven_until = sa->later->proven_until;
     s->ppk = sa->ppk;
     s->suite = *sa->suite;
     s->local = identity_dup(sa->local_id);
     s->remote = identity_dup(sa->remote_id);
     s->said = identity_dup(said ? said : sa->remote_id);
     for (unsigned i = 0; i < 2; i++)
-        s->standing[i] = pki_standing_ref(sa->standing[i]);
+        s->standing[i] = pki_standing_ref(sa->later->standing[i]);
     _Static_assert(sizeof(s->digest) == sizeof(sa->conn->digest), "SHA-256");
     memcpy(s->digest, sa->conn->digest, sizeof(s->digest));
     if (s->local && s->remote && s->said)
@@ -181,10 +181,10 @@ void session_inherit(struct ike_sa *sa, const struct session *s)
         return;
     session_ids(sa, s);
     sa->ppk = s->ppk;
-    sa->proven_until = s->proven_until;
+    sa->later->proven_until = s->proven_until;
     for (unsigned i = 0; i < 2; i++) {
-        pki_standing_unref(sa->standing[i]);
-        sa->standing[i] = pki_standing_ref(s->standing[i]);
+        pki_standing_unref(sa->later->standing[i]);
+        sa->later->standing[i] = pki_standing_ref(s->standing[i]);
     }
 }
 

@@ -145,14 +145,14 @@ static void too_old(struct timer *t)
 {
     const struct ike_sa *sa = t->ctx;
     ipc_send(sa->ike->chan[ROOM_KEYS], MSG_TICKET_FORGET,
-             &(struct msg_TICKET_FORGET){.ticket_id = sa->session->id});
+             &(struct msg_TICKET_FORGET){.ticket_id = sa->later->session->id});
 }
 
 static void ask_again(struct timer *t)
 {
     struct ike_sa *sa = t->ctx;
     t->fire = too_old;
-    timer_set(sa->ike->loop, t, sa->session->until);
+    timer_set(sa->ike->loop, t, sa->later->session->until);
     log_set_context(sa->conn->cfg.name, sa->id);
     if (sa->state == SA_ESTABLISHED && !task_is_asked(sa, TASK_TICKET, 0))
         exchange_queue(sa, TASK_TICKET, 0);
@@ -178,8 +178,8 @@ static bool keep(struct ike_sa *sa, uint32_t lifetime, struct slice ticket)
     s->until = now + ms;
     s->ike = ike;
     s->id = ++k->next_id ? k->next_id : ++k->next_id;
-    session_free(sa->session);
-    sa->session = s;
+    session_free(sa->later->session);
+    sa->later->session = s;
     struct msg_TICKET_KEEP q = {.ike_id = sa->id, .ticket_id = s->id, .lifetime_s = (uint32_t)(ms / 1000)};
     ipc_send(ike->chan[ROOM_KEYS], MSG_TICKET_KEEP, &q);
     s->timer.fire = ask_again;
@@ -216,20 +216,20 @@ void ticket_take(struct ike_sa *sa, const struct payloads *pl)
 
 void ticket_rekeyed(struct ike_sa *old, struct ike_sa *next)
 {
-    bool had = old->session != NULL;
-    session_free(old->session);
-    old->session = NULL;
+    bool had = old->later->session != NULL;
+    session_free(old->later->session);
+    old->later->session = NULL;
     if (had && serves(next) && next->client && !task_is_asked(next, TASK_TICKET, 0))
         exchange_queue(next, TASK_TICKET, 0);
 }
 
 void ticket_lost(struct ike_sa *sa)
 {
-    struct session *s = sa->session;
+    struct session *s = sa->later->session;
     if (sa->state != SA_ESTABLISHED)
         return;
     sa->lost = true;
-    sa->session = NULL;
+    sa->later->session = NULL;
     if (s)
         ticket_store(sa->ike, s);
 }
@@ -283,7 +283,7 @@ static bool note_standing(struct ike_sa *sa, uint64_t until, uint32_t *number)
 {
     struct tickets *k = room(sa->ike);
     *number = 0;
-    if (!sa->standing[0] && !sa->standing[1])
+    if (!sa->later->standing[0] && !sa->later->standing[1])
         return true;
     if (!k)
         return false;
@@ -298,7 +298,7 @@ static bool note_standing(struct ike_sa *sa, uint64_t until, uint32_t *number)
     }
     x->until = until;
     for (unsigned i = 0; i < 2; i++)
-        x->of[i] = pki_standing_ref(sa->standing[i]);
+        x->of[i] = pki_standing_ref(sa->later->standing[i]);
     if (k->newest)
         k->newest->next = x;
     else
@@ -326,14 +326,14 @@ static uint64_t least(uint64_t a, uint64_t b)
 static uint32_t lifetime(const struct ike_sa *sa)
 {
     uint64_t now = loop_now(sa->ike->loop), ms = (uint64_t)sa->ike->set.ticket_lifetime * 1000;
-    const uint64_t ends[] = {sa->reauth_at, sa->over_at};
-    if (sa->conn->cfg.reauth_time && !sa->reauth_at)
+    const uint64_t ends[] = {sa->later->reauth_at, sa->later->over_at};
+    if (sa->conn->cfg.reauth_time && !sa->later->reauth_at)
         return 0; // it must do so now
     for (unsigned i = 0; i < 2; i++)
         if (ends[i])
             ms = least(ms, ends[i] > now ? ends[i] - now : 0);
-    int64_t left = sa->proven_until - creds_now(sa->ike);
-    if (sa->proven_until)
+    int64_t left = sa->later->proven_until - creds_now(sa->ike);
+    if (sa->later->proven_until)
         ms = least(ms, left > 0 ? (uint64_t)left * 1000 : 0);
     return ms / 1000 < TICKET_LEAST_S ? 0 : (uint32_t)(ms / 1000);
 }
@@ -402,10 +402,10 @@ void ticket_answer_free(struct ticket_answer *a)
 static void sealed(struct task *t, enum msg_type type, const union msg *m)
 {
     struct handshake *hs = t->sa->hs;
-    void (*then)(struct task *) = hs->ticket->then;
-    uint32_t seconds = hs->ticket->lifetime;
-    ticket_answer_free(hs->ticket);
-    hs->ticket = answer_new(seconds, given(t->sa, type, m));
+    void (*then)(struct task *) = hs->later->ticket->then;
+    uint32_t seconds = hs->later->ticket->lifetime;
+    ticket_answer_free(hs->later->ticket);
+    hs->later->ticket = answer_new(seconds, given(t->sa, type, m));
     then(t);
 }
 
@@ -418,20 +418,20 @@ void ticket_give(struct task *t, void (*then)(struct task *t))
     struct identity said;
     bool asked =
         serves(sa) && pi && identity_read(pi->body, &said) && notify_find(&t->msg->pl, N_TICKET_REQUEST, &n);
-    hs->ticket = asked ? answer_new(0, slice_of(NULL, 0)) : NULL;
-    if (hs->ticket) {
-        hs->ticket->then = then;
-        hs->ticket->lifetime = lifetime(sa);
-        if (ask_seal(t, &said, hs->ticket->lifetime, sealed))
+    hs->later->ticket = asked ? answer_new(0, slice_of(NULL, 0)) : NULL;
+    if (hs->later->ticket) {
+        hs->later->ticket->then = then;
+        hs->later->ticket->lifetime = lifetime(sa);
+        if (ask_seal(t, &said, hs->later->ticket->lifetime, sealed))
             return;
-        hs->ticket->lifetime = 0;
+        hs->later->ticket->lifetime = 0;
     }
     then(t);
 }
 
 void ticket_put(struct pb *b, const struct ike_sa *sa)
 {
-    put_answer(b, sa->hs->ticket);
+    put_answer(b, sa->hs->later->ticket);
 }
 
 // --- the same in INFORMATIONAL ---

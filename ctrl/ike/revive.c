@@ -173,7 +173,8 @@ static void failed(struct revive *r, const char *why)
 
 static bool asked_for(const struct ike_sa *sa, const char *child)
 {
-    return (sa->hs && sa->initiator && sa->hs->child && strcmp(sa->hs->child->name, child) == 0) ||
+    return (sa->hs && sa->initiator && sa->hs->later->child &&
+            strcmp(sa->hs->later->child->name, child) == 0) ||
            create_child_on_its_way(sa, child);
 }
 
@@ -201,7 +202,8 @@ static bool provided(struct ike *ike, const struct conn *c, const struct child_c
     for (struct ike_sa *sa = NULL; (sa = sa_of_conn(ike, c->cfg.name, sa));) {
         if (sa->state == SA_DELETING || sa->state == SA_REFUSED)
             continue;
-        if (sa->hs && sa->initiator && sa->hs->child && conn_same_child(sa->conn, sa->hs->child, c, child))
+        if (sa->hs && sa->initiator && sa->hs->later->child &&
+            conn_same_child(sa->conn, sa->hs->later->child, c, child))
             return true;
         if (create_child_makes(sa, c, child))
             return true;
@@ -587,8 +589,8 @@ void revive_failed(struct ike_sa *sa, const char *child)
 
 void revive_sa_ends(struct ike_sa *sa)
 {
-    if (sa->initiator && sa->hs && sa->hs->child)
-        revive_failed(sa, sa->hs->child->name);
+    if (sa->initiator && sa->hs && sa->hs->later->child)
+        revive_failed(sa, sa->hs->later->child->name);
     create_child_each(sa, revive_failed);
 }
 

@@ -52,13 +52,13 @@ int rounds_check(const struct conn *c, struct esp_error *err)
 const struct auth_side *rounds_own(const struct ike_sa *sa)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
-    return sa->hs && sa->hs->rounds && cfg->local_more ? cfg->local_more : &cfg->local;
+    return sa->hs && sa->hs->later->rounds && cfg->local_more ? cfg->local_more : &cfg->local;
 }
 
 const struct auth_side *rounds_peer(const struct ike_sa *sa)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
-    return sa->hs && sa->hs->rounds && cfg->remote_more ? cfg->remote_more : &cfg->remote;
+    return sa->hs && sa->hs->later->rounds && cfg->remote_more ? cfg->remote_more : &cfg->remote;
 }
 
 void rounds_own_id(const struct ike_sa *sa, struct identity *out)
@@ -86,12 +86,12 @@ void rounds_peer_id(const struct ike_sa *sa, struct identity *out)
 
 bool rounds_own_signs(const struct ike_sa *sa)
 {
-    return (!sa->hs->rounds || sa->conn->cfg.local_more) && rounds_own(sa)->auth != AUTH_EAP;
+    return (!sa->hs->later->rounds || sa->conn->cfg.local_more) && rounds_own(sa)->auth != AUTH_EAP;
 }
 
 bool rounds_peer_signs(const struct ike_sa *sa)
 {
-    return (!sa->hs->rounds || sa->conn->cfg.remote_more) && rounds_peer(sa)->auth != AUTH_EAP;
+    return (!sa->hs->later->rounds || sa->conn->cfg.remote_more) && rounds_peer(sa)->auth != AUTH_EAP;
 }
 
 // --- what the ends say of them ---
@@ -116,7 +116,7 @@ void rounds_read_supported(struct ike_sa *sa, const struct payloads *pl)
 
 void rounds_put_follows(struct pb *b, const struct ike_sa *sa)
 {
-    if (!sa->hs->rounds && sa->conn->cfg.local_more)
+    if (!sa->hs->later->rounds && sa->conn->cfg.local_more)
         put(b, N_ANOTHER_AUTH_FOLLOWS);
 }
 
@@ -124,7 +124,7 @@ const char *rounds_fault(const struct ike_sa *sa, const struct payloads *pl)
 {
     struct notify n;
     bool follows = notify_find(pl, N_ANOTHER_AUTH_FOLLOWS, &n),
-         due = !sa->hs->rounds && sa->conn->cfg.remote_more;
+         due = !sa->hs->later->rounds && sa->conn->cfg.remote_more;
     return follows == due ? NULL
            : due ? "the peer has no second round of authentication, which the connection asks for (RFC 4739)"
                  : "the peer announces another round of authentication than the connection has (RFC 4739)";
@@ -132,7 +132,7 @@ const char *rounds_fault(const struct ike_sa *sa, const struct payloads *pl)
 
 bool rounds_more(const struct ike_sa *sa)
 {
-    return !sa->hs->rounds && rounds_of(sa->conn);
+    return !sa->hs->later->rounds && rounds_of(sa->conn);
 }
 
 // --- from the first to the second ---
@@ -146,7 +146,7 @@ bool rounds_next(struct ike_sa *sa, struct inmsg *m)
         return false;
     }
     r->first = m;
-    sa->hs->rounds = r;
+    sa->hs->later->rounds = r;
     rounds_own_id(sa, sa->local_id);
     struct msg_AUTH_ROUND q = {
         .ike_id = sa->id, .own = cfg->local_more != NULL, .peer = cfg->remote_more != NULL};
@@ -156,12 +156,12 @@ bool rounds_next(struct ike_sa *sa, struct inmsg *m)
 
 struct slice rounds_first_idr(const struct ike_sa *sa)
 {
-    return payload_find(&sa->hs->rounds->first->pl, PL_IDR)->body;
+    return payload_find(&sa->hs->later->rounds->first->pl, PL_IDR)->body;
 }
 
 void rounds_first_again(struct task *t)
 {
-    struct rounds *r = t->sa->hs->rounds;
+    struct rounds *r = t->sa->hs->later->rounds;
     if (!r)
         return;
     free(t->msg);

@@ -145,50 +145,98 @@ void sa_set_conn(struct ike_sa *sa, struct conn *c)
     table_add(&ike->sa_conns, &sa->by_conn, conn_key(ike, c->cfg.name)); // takes no memory: as many as before
 }
 
+// What is read of an IKE SA before there is room for it.
+static const struct identity nobody;
+static const struct ike_sa_later nothing_later;
+static const struct handshake_later nothing_of_hs;
+
+static void *unwritten(const void *p)
+{
+    return (void *)(uintptr_t)p;
+}
+
+static bool has_room(const struct ike_sa *sa)
+{
+    return sa->later != &nothing_later;
+}
+
+static void free_name(struct identity *id)
+{
+    if (id != &nobody)
+        free(id);
+}
+
+static void free_later(struct ike_sa *sa)
+{
+    if (!has_room(sa))
+        return;
+    mobike_free(sa);
+    free(sa->later);
+}
+
+static void free_hs(struct handshake *hs)
+{
+    if (hs && hs->later != &nothing_of_hs)
+        free(hs->later);
+    free(hs);
+}
+
 static void free_sa(struct ike_sa *sa)
 {
-    free(sa->hs);
+    free_hs(sa->hs);
     if (sa->own_shared)
         shared_put(sa->local_id);
     else
-        free(sa->local_id);
-    free(sa->remote_id);
+        free_name(sa->local_id);
+    free_name(sa->remote_id);
     free(sa->vips);
     free(sa->why);
     suite_leave(&sa->suite);
-    mobike_free(sa);
+    free_later(sa);
     free(sa);
 }
 
-static bool room_for_name(struct identity **id)
+static struct handshake *handshake_new(void)
 {
-    struct identity *any = calloc(1, sizeof(*any));
-    if (!any)
-        return false;
-    identity_copy(any, *id);
-    free(*id);
-    *id = any;
-    return true;
+    struct handshake *hs = calloc(1, sizeof(*hs));
+    if (hs)
+        hs->later = unwritten(&nothing_of_hs);
+    return hs;
 }
 
-bool sa_names_room(struct ike_sa *sa)
+bool sa_room(struct ike_sa *sa)
 {
-    if (!sa->hs->names_room)
-        sa->hs->names_room = room_for_name(&sa->local_id) && room_for_name(&sa->remote_id);
-    return sa->hs->names_room;
+    if (has_room(sa))
+        return true;
+    struct identity *local = calloc(1, sizeof(*local)), *remote = calloc(1, sizeof(*remote));
+    struct ike_sa_later *later = calloc(1, sizeof(*later));
+    struct handshake_later *of_hs = calloc(1, sizeof(*of_hs));
+    if (!local || !remote || !later || !of_hs) {
+        free(local);
+        free(remote);
+        free(later);
+        free(of_hs);
+        return false;
+    }
+    sa->local_id = local;
+    sa->remote_id = remote;
+    sa->later = later;
+    later->sa = sa;
+    sa->hs->later = of_hs;
+    return true;
 }
 
 static struct ike_sa *allocate(bool initiator)
 {
-    static const struct identity nobody;
     struct ike_sa *sa = calloc(1, sizeof(*sa));
     if (!sa)
         return NULL;
     sa->suite = &suite_none;
-    sa->hs = calloc(1, sizeof(*sa->hs));
-    sa->local_id = identity_dup(&nobody);
-    sa->remote_id = identity_dup(&nobody);
-    if (sa->hs && sa->local_id && sa->remote_id && (!initiator || sa_names_room(sa)))
+    sa->later = unwritten(&nothing_later);
+    sa->local_id = unwritten(&nobody);
+    sa->remote_id = unwritten(&nobody);
+    sa->hs = handshake_new();
+    if (sa->hs && (!initiator || sa_room(sa)))
         return sa;
     free_sa(sa);
     return NULL;
@@ -248,23 +296,41 @@ void handshake_free(struct ike_sa *sa)
     if (!hs)
         return;
     ike_kex_forget(sa->ike, &hs->kex);
-    free(hs->cookie);
+    free(hs->later->cookie);
     free(hs->peer_cas);
     free(hs->own_init);
     free(hs->peer_init);
     early_free(hs->early);
-    free(hs->answer);
-    own_auth_free(hs->own);
-    proof_free(hs->proof);
-    session_free(hs->resumption);
-    ticket_answer_free(hs->ticket);
-    rounds_free(hs->rounds);
-    ppk_int_free(hs->ppk_int);
-    eap_free(hs->eap);
-    eap_client_free(hs->eap_client);
-    eap_tls_free(hs->eap_tls);
-    free(hs);
+    free(hs->later->answer);
+    own_auth_free(hs->later->own);
+    proof_free(hs->later->proof);
+    session_free(hs->later->resumption);
+    ticket_answer_free(hs->later->ticket);
+    rounds_free(hs->later->rounds);
+    ppk_int_free(hs->later->ppk_int);
+    eap_free(hs->later->eap);
+    eap_client_free(hs->later->eap_client);
+    eap_tls_free(hs->later->eap_tls);
+    free_hs(hs);
     sa->hs = NULL;
+}
+
+bool handshake_anew(struct ike_sa *sa)
+{
+    const struct child_config *child = sa->hs->later->child;
+    uint64_t began_us = sa->hs->began_us;
+    struct handshake *hs = handshake_new();
+    struct handshake_later *later = hs ? calloc(1, sizeof(*later)) : NULL;
+    if (!later) {
+        free_hs(hs);
+        return false;
+    }
+    hs->later = later;
+    hs->later->child = child;
+    hs->began_us = began_us;
+    handshake_free(sa);
+    sa->hs = hs;
+    return true;
 }
 
 static void free_dead(struct timer *t)
@@ -292,7 +358,7 @@ static void unlink_sa(struct ike_sa *sa)
     table_take(&ike->by_spi, &sa->by_spi);
     table_del(&ike->by_peer, &sa->by_peer);
     table_del(&ike->sa_conns, &sa->by_conn);
-    timer_stop(ike->loop, &sa->retransmit);
+    timer_stop(ike->loop, &sa->later->retransmit);
     sa_stop_work(sa);
     if (sa->prev)
         sa->prev->next = sa->next;
@@ -311,6 +377,16 @@ static void not_up(struct ike_sa *sa)
 {
     COUNT(sa->ike, failed);
     counts_sa_failed(sa);
+}
+
+static void forget_proof(struct ike_sa_later *l)
+{
+    session_free(l->session);
+    l->session = NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        pki_standing_unref(l->standing[i]);
+        l->standing[i] = NULL;
+    }
 }
 
 void sa_destroy(struct ike_sa *sa)
@@ -332,17 +408,13 @@ void sa_destroy(struct ike_sa *sa)
     fragments_forget(sa, false);
     fragments_forget(sa, true);
     handshake_free(sa);
-    session_free(sa->session);
-    sa->session = NULL;
     ipc_send(ike->chan[ROOM_KEYS], MSG_IKE_FORGET,
              &(struct msg_IKE_FORGET){.ike_id = sa->id, .lost = sa->lost});
     cr_sk_free(sa->sk_in);
     cr_sk_free(sa->sk_out);
     sa->sk_in = sa->sk_out = NULL;
-    for (unsigned i = 0; i < 2; i++) {
-        pki_standing_unref(sa->standing[i]);
-        sa->standing[i] = NULL;
-    }
+    if (has_room(sa))
+        forget_proof(sa->later);
     sa->next = ike->dead;
     ike->dead = sa;
     ike->reaper.fire = free_dead;
@@ -438,10 +510,10 @@ static void keepalive(struct ike_sa *sa)
 static void ask_whether_alive(struct ike_sa *sa)
 {
     uint64_t every = (uint64_t)sa->conn->cfg.dpd_delay * 1000, now = loop_now(sa->ike->loop);
-    sa->liveness_at = sa->last_in + every;
-    if (sa->liveness_at > now)
+    sa->later->liveness_at = sa->last_in + every;
+    if (sa->later->liveness_at > now)
         return;
-    sa->liveness_at = now + every;
+    sa->later->liveness_at = now + every;
     if (sa->active) // a request on its way asks the same question
         return;
     log_set_context(sa->conn->cfg.name, sa->id);
@@ -457,7 +529,7 @@ static void watch(struct timer *t)
     uint64_t now = loop_now(sa->ike->loop), keep = keepalive_at(sa);
     if (keep && keep <= now)
         keepalive(sa);
-    if (sa->liveness_at && sa->liveness_at <= now)
+    if (sa->later->liveness_at && sa->later->liveness_at <= now)
         ask_whether_alive(sa);
     if (sa->state != SA_DEAD)
         sa_watch(sa);
@@ -466,14 +538,14 @@ static void watch(struct timer *t)
 void sa_watch(struct ike_sa *sa)
 {
     uint64_t at = keepalive_at(sa);
-    if (sa->liveness_at && (!at || sa->liveness_at < at))
-        at = sa->liveness_at;
-    sa->watch.fire = watch;
-    sa->watch.ctx = sa;
+    if (sa->later->liveness_at && (!at || sa->later->liveness_at < at))
+        at = sa->later->liveness_at;
+    sa->later->watch.fire = watch;
+    sa->later->watch.ctx = sa;
     if (at)
-        timer_set(sa->ike->loop, &sa->watch, at);
+        timer_set(sa->ike->loop, &sa->later->watch, at);
     else
-        timer_stop(sa->ike->loop, &sa->watch);
+        timer_stop(sa->ike->loop, &sa->later->watch);
 }
 
 void sa_alive(struct ike_sa *sa)
@@ -519,15 +591,15 @@ void sa_up(struct ike_sa *sa)
     settle_id(&sa->remote_id);
     sa->state = SA_ESTABLISHED;
     counts_sa_up(sa, true);
-    if (!table_add(&ike->by_ends, &sa->by_ends, ends_key(sa)) ||
-        !table_add(&ike->by_host, &sa->by_host, peer_key(ike, 0, &sa->path.remote)))
+    if (!table_add(&ike->by_ends, &sa->later->by_ends, ends_key(sa)) ||
+        !table_add(&ike->by_host, &sa->later->by_host, peer_key(ike, 0, &sa->path.remote)))
         LOGF(IKE, 0, "no memory to find IKE_SA %s by its identities", sa_label(sa));
     sa->established_at = loop_now(ike->loop) ? loop_now(ike->loop) : 1;
-    if (!sa->line_at) {
-        sa->line_at = sa->established_at;
+    if (!sa->later->line_at) {
+        sa->later->line_at = sa->established_at;
         sa->line_ours = sa->initiator;
     }
-    sa->liveness_at =
+    sa->later->liveness_at =
         sa->conn->cfg.dpd_delay ? loop_now(ike->loop) + (uint64_t)sa->conn->cfg.dpd_delay * 1000 : 0;
     sa_watch(sa);
     lifetime_ike(sa);
@@ -537,11 +609,11 @@ void sa_stop_work(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
     counts_sa_up(sa, false);
-    table_del(&ike->by_ends, &sa->by_ends);
-    table_del(&ike->by_host, &sa->by_host);
+    table_del(&ike->by_ends, &sa->later->by_ends);
+    table_del(&ike->by_host, &sa->later->by_host);
     timer_stop(ike->loop, &sa->life);
-    timer_stop(ike->loop, &sa->watch);
-    timer_stop(ike->loop, &sa->aging);
+    timer_stop(ike->loop, &sa->later->watch);
+    timer_stop(ike->loop, &sa->later->aging);
 }
 
 void sa_established(struct ike_sa *sa)
@@ -551,7 +623,7 @@ void sa_established(struct ike_sa *sa)
     sa_set_half_open(sa, false);
     timer_stop(ike->loop, &sa->life);
     sa_up(sa);
-    sa->handshake_us = (uint32_t)(loop_now_us(sa->ike->loop) - sa->hs->began_us);
+    sa->later->handshake_us = (uint32_t)(loop_now_us(sa->ike->loop) - sa->hs->began_us);
     COUNT(ike, established);
     counts_sa_established(sa);
     LOGF(IKE, 0, "IKE_SA %s established between %s[%s]...%s[%s]", sa_label(sa),
@@ -567,8 +639,8 @@ void sa_set_path(struct ike_sa *sa, const struct net_path *path)
     struct ike *ike = sa->ike;
     sa->path = *path;
     if (sa->state == SA_ESTABLISHED) {
-        table_del(&ike->by_host, &sa->by_host);
-        table_add(&ike->by_host, &sa->by_host, peer_key(ike, 0, &sa->path.remote));
+        table_del(&ike->by_host, &sa->later->by_host);
+        table_add(&ike->by_host, &sa->later->by_host, peer_key(ike, 0, &sa->path.remote));
     }
     for (struct child_sa *c = sa->children; c; c = c->next)
         child_moved(c);
@@ -597,9 +669,11 @@ bool sa_moved(struct ike_sa *sa, const struct net_path *path)
 
 struct ike_sa *sa_twin_in(enum sa_state state, const struct ike_sa *sa, struct ike_sa *after)
 {
-    struct table_node *n = after ? table_next(&after->by_ends) : table_find(&sa->ike->by_ends, ends_key(sa));
+    struct table_node *n =
+        after ? table_next(&after->later->by_ends) : table_find(&sa->ike->by_ends, ends_key(sa));
     for (; n; n = table_next(n)) {
-        struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_ends));
+        struct ike_sa *o =
+            ((struct ike_sa_later *)(void *)((char *)n - offsetof(struct ike_sa_later, by_ends)))->sa;
         if (o != sa && o->state == state && identity_eq(o->local_id, sa->local_id) &&
             identity_eq(o->remote_id, sa->remote_id))
             return o;
@@ -615,9 +689,10 @@ struct ike_sa *sa_twin(const struct ike_sa *sa, struct ike_sa *after)
 struct ike_sa *sa_at_host(struct ike *ike, const struct addr *remote, struct ike_sa *after)
 {
     struct table_node *n =
-        after ? table_next(&after->by_host) : table_find(&ike->by_host, peer_key(ike, 0, remote));
+        after ? table_next(&after->later->by_host) : table_find(&ike->by_host, peer_key(ike, 0, remote));
     for (; n; n = table_next(n)) {
-        struct ike_sa *o = of_node(n, offsetof(struct ike_sa, by_host));
+        struct ike_sa *o =
+            ((struct ike_sa_later *)(void *)((char *)n - offsetof(struct ike_sa_later, by_host)))->sa;
         if (o->state == SA_ESTABLISHED && addr_eq(&o->path.remote, remote))
             return o;
     }

@@ -25,46 +25,53 @@ struct early { // a datagram that nobody can open yet
     size_t len;
     uint8_t data[];
 };
-struct handshake { // until the SA is established
-    struct kex kex;
-    uint8_t *cookie;            // as the initiator: that the peer wants back; NULL: none
-    uint8_t cookie_len, number; // number: of the peer's proposal that was chosen
+// What a stranger's IKE_SA_INIT request needs nothing of: with the responder there from IKE_AUTH on
+// (sa_room).
+struct handshake_later {
+    uint8_t *cookie; // as the initiator: that the peer wants back; NULL: none
+    uint8_t cookie_len;
+    uint8_t refused_count;
     unsigned restarts;
-    bool peer_natd, initial_contact, names_room;
     const struct child_config *child; // what the initiator wants
     struct child_sa *pending;         // what IKE_AUTH creates
-    uint8_t *own_init, *peer_init;    // whole IKE_SA_INIT messages, for AUTH
-    size_t own_init_len, peer_init_len;
-    struct early *early;           // the IKE_AUTH request that waits for its keys: its datagrams
-    size_t early_len;              // of all of them
-    struct inmsg *answer;          // the IKE_AUTH response that is being checked
-    uint64_t began_us;             // by the real clock: only shown
-    bool peer_signs;               // it sent SIGNATURE_HASH_ALGORITHMS:
-    uint32_t peer_schemes;         // what it takes (enum cr_scheme_bit)
-    bool peer_asks_cert;           // by a CERTREQ
-    struct peer_cas *peer_cas;     // and of whom; NULL: of anybody
-    bool peer_asks_address;        // by a CFG_REQUEST
-    bool peer_childless;           // it takes an IKE SA without a CHILD SA
-    struct eap_session *eap;       // as the server; NULL: no EAP
-    struct eap_client *eap_client; // likewise
-    struct eap_tls *eap_tls;       // of either, with EAP-TLS
-    bool eap_over;                 // it made a key, which both AUTHs are made with
-    bool eap_only;                 // of the initiator: that is proof enough for it (RFC 5998)
-    bool peer_rounds;              // it takes several rounds of authentication (RFC 4739)
-    bool peer_another;             // as initiator it has another one
-    struct rounds *rounds;         // at the second one; NULL: at the first
-    bool use_ppk;                  // both ends said USE_PPK
-    bool use_ppk_int;        // both ends said USE_PPK_INT: it goes into the last IKE_INTERMEDIATE (RFC 9867)
-    unsigned intermediates;  // of these exchanges, that are done
-    struct ppk_int *ppk_int; // its PPK
-    bool ppk_needed;         // a PPK: there is no way without it
+    struct inmsg *answer;             // the IKE_AUTH response that is being checked
+    struct eap_session *eap;          // as the server; NULL: no EAP
+    struct eap_client *eap_client;    // likewise
+    struct eap_tls *eap_tls;          // of either, with EAP-TLS
+    struct rounds *rounds;            // at the second one; NULL: at the first
+    struct ppk_int *ppk_int;          // the PPK of the last IKE_INTERMEDIATE
     void (*ppk_next)(struct task *t, bool good, const char *why); // when keys has answered
     struct own_auth *own;                                         // how we prove ourselves
     struct session *resumption;   // it goes on from there (RFC 5723); NULL: it begins in full
     struct ticket_answer *ticket; // that the peer asked for
     struct proof_state *proof;    // how the peer does, as long as that takes
     struct conn *refused[4];      // connections whose rules its certificates did not meet, only compared
-    unsigned refused_count;
+};
+
+struct handshake { // until the SA is established
+    struct kex kex;
+    uint8_t *own_init, *peer_init; // whole IKE_SA_INIT messages, for AUTH
+    uint32_t own_init_len, peer_init_len;
+    struct early *early;   // the IKE_AUTH request that waits for its keys: its datagrams
+    uint32_t early_len;    // of all of them
+    uint32_t peer_schemes; // what it signs with (enum cr_scheme_bit), where peer_signs
+    uint64_t began_us;     // by the real clock: only shown
+    uint8_t number;        // of the peer's proposal that was chosen
+    uint8_t intermediates; // of these exchanges, that are done
+    bool peer_natd, initial_contact;
+    bool peer_signs;        // it sent SIGNATURE_HASH_ALGORITHMS
+    bool peer_asks_cert;    // by a CERTREQ ...
+    bool peer_asks_address; // by a CFG_REQUEST
+    bool peer_childless;    // it takes an IKE SA without a CHILD SA
+    bool eap_over;          // it made a key, which both AUTHs are made with
+    bool eap_only;          // of the initiator: that is proof enough for it (RFC 5998)
+    bool peer_rounds;       // it takes several rounds of authentication (RFC 4739)
+    bool peer_another;      // as initiator it has another one
+    bool use_ppk;           // both ends said USE_PPK
+    bool use_ppk_int;       // both ends said USE_PPK_INT: it goes into the last IKE_INTERMEDIATE (RFC 9867)
+    bool ppk_needed;        // a PPK: there is no way without it
+    struct peer_cas *peer_cas;     // ... and of whom; NULL: of anybody
+    struct handshake_later *later; // never NULL
 };
 
 struct vip { // a virtual address
@@ -87,15 +94,41 @@ struct nats {
     bool behind;        // there is one
 };
 
+// What it has from IKE_AUTH on: a stranger's request takes none of it (sa_room).
+struct ike_sa_later {
+    struct ike_sa *sa;
+    struct table_node by_ends; // established: both identities mixed
+    struct table_node by_host; // established: the peer's address mixed
+    struct mobike mobike;
+    struct redirection redirection;
+    struct session *session; // as the client: the gateway's ticket; NULL: none
+    struct net_path in_path; // where the last request came from: the answer goes there
+    uint8_t in_hash[32];     // of that as it came: only its like is answered from the cache
+    struct timer retransmit; // of a request of ours
+    unsigned tries;
+    unsigned hurried;           // tries + 1 when the request went out once more between two repetitions
+    struct fragments *parts[2]; // of the peer's request, of its response: what has come of it; or NULL
+    struct timer watch, aging;
+    struct pki_standing
+        *standing[2];   // what proved the peer in either round and may be revoked; NULL: nothing can
+    uint32_t heir;      // of one that was replaced: what waits for its end or for the peer's first request
+    uint32_t waits_for; // likewise, and the peer has it already: the old one's number
+    uint32_t handshake_us;
+    uint64_t liveness_at; // of watch, which sends keepalives too; 0: the peer is not asked
+    uint64_t line_at;     // when the first of its line was up, before any rekeying
+    uint64_t hinted_at;   // somebody said in clear that the peer has forgotten its SAs; 0: nobody
+    uint64_t rekey_at, reauth_at, over_at; // 0: never
+    uint64_t proof_over_at; // of over_at, what the end of the peer's proof makes of it; 0: nothing
+    int64_t proven_until; // seconds since 1970: the peer's certificates, or what is known of them; 0: no end
+};
+
 // A hundred thousand of them may be there: what is there for long lies close together, and what few have is
 // pointed to.
 struct ike_sa {
     struct ike *ike;
     struct table_one by_id, by_spi;
     struct table_node by_peer; // as responder: initiator SPI and address mixed
-    struct table_node by_ends; // established: both identities mixed
     struct table_node by_conn; // the connection's name mixed
-    struct table_node by_host; // established: the peer's address mixed
     struct ike_sa *next, *prev;
     struct conn *conn;
     uint8_t state; // enum sa_state
@@ -125,56 +158,42 @@ struct ike_sa {
     // not be built, which was told.
     bool without_memory, ends_soon;
     uint8_t remote_vip_count, local_vip_count, dns_count; // of vips
-    unsigned tries;
-    unsigned hurried; // tries + 1 when the request went out once more between two repetitions
     struct nats nat;
     uint32_t id, job;
     uint32_t out_mid, in_mid;
     uint32_t request_len, reply_len;
-    uint32_t heir;      // of one that was replaced: what waits for its end or for the peer's first request
-    uint32_t waits_for; // likewise, and the peer has it already: the old one's number
-    uint32_t handshake_us, attempt;
+    uint32_t attempt;
     uint32_t replaces; // the IKE SA that goes when this one's CHILD SAs are up
-    struct mobike mobike;
-    struct redirection redirection;
-    struct session *session; // as the client: the gateway's ticket; NULL: none
     uint64_t spi_i, spi_r;
     struct net_path path;
-    struct net_path in_path; // where the last request came from: the answer goes there
-    uint8_t in_hash[32];     // of that as it came: only its like is answered from the cache
-    // Both are empty at first, have room for any from sa_names_room on, and once it is up only for these; our
-    // own, which thousands have, is there once then (own_shared).
+    // Both are empty at first, have room for any from sa_room on, and once it is up only for these; our own,
+    // which thousands have, is there once then (own_shared).
     struct identity *local_id, *remote_id;
     const struct suite *suite; // suite_keep
     struct cr_sk *sk_in, *sk_out;
     struct handshake *hs;
+    struct ike_sa_later *later; // never NULL
     struct child_sa *children;
     struct vips *vips; // NULL: none
     // requests of ours: one at a time, and those that wait
     struct task *active, *queue;
     uint8_t *request;
-    struct timer retransmit;
     // requests of the peer: one at a time, with its last answer
-    struct task *passive, *parked;   // parked: answered, and go on with an IKE_FOLLOWUP_KE
-    uint8_t *reply;                  // its datagrams one behind the other, as those of request
-    struct fragments *parts[2];      // of the peer's request, of its response: what has come of it; or NULL
-    struct timer life, watch, aging; // life: half-open, childless or replaced for too long
-    struct pki_standing
-        *standing[2]; // what proved the peer in either round and may be revoked; NULL: nothing can
+    struct task *passive, *parked; // parked: answered, and go on with an IKE_FOLLOWUP_KE
+    uint8_t *reply;                // its datagrams one behind the other, as those of request
+    struct timer life;             // half-open, childless or replaced for too long
     uint64_t last_in, last_out, established_at;
-    uint64_t liveness_at; // of watch, which sends keepalives too; 0: the peer is not asked
-    uint64_t line_at;     // when the first of its line was up, before any rekeying
-    uint64_t hinted_at;   // somebody said in clear that the peer has forgotten its SAs; 0: nobody
-    uint64_t rekey_at, reauth_at, over_at; // 0: never
-    uint64_t proof_over_at; // of over_at, what the end of the peer's proof makes of it; 0: nothing
-    int64_t proven_until; // seconds since 1970: the peer's certificates, or what is known of them; 0: no end
     uint64_t began_at;
     char *why; // what went wrong last, for whoever waits: sa_reason
 };
 
 struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const struct net_path *path);
-// A stranger's request takes none: its names come with IKE_AUTH. False: no memory.
-bool sa_names_room(struct ike_sa *sa);
+// For what IKE_AUTH brings and what is to be kept from then on: names, both `later`s. Until then what is
+// there of them is empty and cannot be written. False: no memory.
+bool sa_room(struct ike_sa *sa);
+// The handshake begins again, and what is left of the one before is what it is for; false: no memory, and it
+// is as it was.
+bool handshake_anew(struct ike_sa *sa);
 void sa_destroy(struct ike_sa *sa); // CHILD SAs leave path with it
 // An exchange of it could not begin, or would wait for an answer for ever: it ends, when whoever is at work
 // on it is done.

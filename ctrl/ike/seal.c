@@ -131,7 +131,7 @@ int seal(struct ike_sa *sa, uint8_t exchange, bool response, uint32_t mid, const
                                .exchange = exchange,
                                .mid = mid},
                          .inner = wr_written(&b->w)};
-    size_t most = room(sa, response ? &sa->in_path : &sa->path);
+    size_t most = room(sa, response ? &sa->later->in_path : &sa->path);
     bool split = sa->fragmentation && sa->conn->cfg.fragmentation == FRAGMENTATION_YES;
     if (b->w.bad)
         return -EMSGSIZE;

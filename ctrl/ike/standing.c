@@ -31,7 +31,7 @@ static int judge(const struct ike_sa *sa, struct esp_error *err)
 {
     int all = 0;
     for (unsigned i = 0; i < 2 && all != -EACCES; i++) {
-        int rc = pki_standing_judge(sa->ike->creds->pki, sa->standing[i], creds_now(sa->ike), err);
+        int rc = pki_standing_judge(sa->ike->creds->pki, sa->later->standing[i], creds_now(sa->ike), err);
         all = rc ? rc : all;
     }
     return all;

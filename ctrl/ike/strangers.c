@@ -22,13 +22,13 @@ uint64_t peer_key(const struct ike *ike, uint64_t spi_i, const struct addr *a)
 
 // --- half-open SAs, counted per peer address ---
 struct half_open {
-    struct table_node node; // key: peer_key of SPI 0
+    struct table_one node; // key: peer_key of SPI 0
     unsigned count;
 };
 
 static struct half_open *half_open_find(struct ike *ike, const struct addr *a)
 {
-    return (struct half_open *)(void *)table_find(&ike->half_open, peer_key(ike, 0, a));
+    return (struct half_open *)(void *)table_get(&ike->half_open, peer_key(ike, 0, a));
 }
 
 unsigned half_open_from(struct ike *ike, const struct addr *a)
@@ -45,7 +45,7 @@ void sa_set_half_open(struct ike_sa *sa, bool on)
         return;
     if (on && !h) {
         h = calloc(1, sizeof(*h));
-        if (!h || !table_add(&ike->half_open, &h->node, peer_key(ike, 0, &sa->path.remote))) {
+        if (!h || !table_put(&ike->half_open, &h->node, peer_key(ike, 0, &sa->path.remote))) {
             free(h);
             return;
         }
@@ -55,7 +55,7 @@ void sa_set_half_open(struct ike_sa *sa, bool on)
     if (h)
         h->count += on ? 1u : -1u;
     if (h && !h->count) {
-        table_del(&ike->half_open, &h->node);
+        table_take(&ike->half_open, &h->node);
         free(h);
     }
 }

@@ -48,14 +48,14 @@ struct child_sa *sa_served_already(const struct child_sa *of)
 // has rekeyed the earlier one meanwhile, and when, has initiated nothing.
 static bool crossing(const struct ike_sa *sa, const struct ike_sa *earlier)
 {
-    return sa->initiator != earlier->line_ours && sa->began_at <= earlier->line_at;
+    return sa->initiator != earlier->line_ours && sa->began_at <= earlier->later->line_at;
 }
 
 // The peer began so soon after our own was up that its request may have been lost once on its way.
 enum { CLOSE_MS = 2000 };
 static bool perhaps_crossing(const struct ike_sa *sa, const struct ike_sa *earlier)
 {
-    return !sa->initiator && earlier->line_ours && sa->began_at <= earlier->line_at + CLOSE_MS;
+    return !sa->initiator && earlier->line_ours && sa->began_at <= earlier->later->line_at + CLOSE_MS;
 }
 
 static bool survives(const struct ike_sa *a, const struct ike_sa *b)

@@ -12,7 +12,7 @@
 bool way_again(const struct ike_sa *sa, struct net_path *path)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
-    bool redirected = sa->redirection.count && sa->active->kind == TASK_INIT;
+    bool redirected = sa->later->redirection.count && sa->active->kind == TASK_INIT;
     int rc = redirected ? conn_path_to(sa->ike, cfg, &sa->path.remote, path, NULL)
                         : conn_path(sa->ike, cfg, path, NULL);
     return rc == 0;

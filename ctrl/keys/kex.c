@@ -12,9 +12,12 @@
 
 struct entry {
     struct table_one node; // key: the exchange's number
-    struct cr_dh *dh;      // NULL once the secret is known
-    uint8_t *secret;       // in the vault
-    size_t len;
+    union {
+        struct cr_dh *dh;
+        uint8_t *secret; // once it is known, in the vault
+    };
+    bool known;
+    uint16_t len;
 };
 
 static struct entry *find(struct kex_store *k, uint32_t id)
@@ -26,8 +29,10 @@ static void free_entry(struct entry *e)
 {
     if (!e)
         return;
-    cr_dh_free(e->dh);
-    vault_put(e->secret);
+    if (e->known)
+        vault_put(e->secret);
+    else
+        cr_dh_free(e->dh);
     free(e);
 }
 
@@ -48,11 +53,13 @@ void kex_forget_all(struct kex_store *k)
 }
 
 // In a cell of its own length: half-open IKE SAs have one each. *secret goes.
-static int keep_secret(struct kex_store *k, struct entry *e, uint8_t *secret)
+static int keep_secret(struct kex_store *k, struct entry *e, uint8_t *secret, size_t len)
 {
-    e->secret = vault_get(k->vault, e->len);
+    e->known = true;
+    e->len = (uint16_t)len;
+    e->secret = vault_get(k->vault, len);
     if (e->secret)
-        memcpy(e->secret, secret, e->len);
+        memcpy(e->secret, secret, len);
     vault_put(secret);
     return e->secret ? 0 : -ENOMEM;
 }
@@ -61,12 +68,12 @@ static int make_secret(struct kex_store *k, struct entry *e, struct slice peer)
 {
     _Static_assert((int)CR_SHARED_MAX <= (int)VAULT_CELL, "a secret fits into a cell");
     uint8_t *secret = vault_get(k->vault, CR_SHARED_MAX);
-    int rc =
-        secret ? cr_dh_shared(k->algs, e->dh, peer.p, peer.len, secret, CR_SHARED_MAX, &e->len) : -ENOMEM;
+    size_t len = 0;
+    int rc = secret ? cr_dh_shared(k->algs, e->dh, peer.p, peer.len, secret, CR_SHARED_MAX, &len) : -ENOMEM;
     cr_dh_free(e->dh);
     e->dh = NULL;
     if (!rc)
-        return keep_secret(k, e, secret);
+        return keep_secret(k, e, secret, len);
     vault_put(secret);
     return rc;
 }
@@ -76,9 +83,10 @@ static int answer(struct kex_store *k, struct entry *e, uint16_t group, struct s
                   size_t *len)
 {
     uint8_t *secret = vault_get(k->vault, CR_SHARED_MAX);
-    int rc = secret ? cr_dh_respond(k->algs, group, peer.p, peer.len, value, len, secret, &e->len) : -ENOMEM;
+    size_t n = 0;
+    int rc = secret ? cr_dh_respond(k->algs, group, peer.p, peer.len, value, len, secret, &n) : -ENOMEM;
     if (!rc)
-        return keep_secret(k, e, secret);
+        return keep_secret(k, e, secret, n);
     vault_put(secret);
     return rc;
 }
@@ -119,7 +127,7 @@ int kex_take(struct kex_store *k, uint32_t id, struct slice peer, struct kex_sec
 {
     struct entry *e = find(k, id);
     int rc = !id ? 0 : !e ? -ENOENT : out->count == KEX_LIST ? -E2BIG : 0;
-    if (!rc && e && e->dh)
+    if (!rc && e && !e->known)
         rc = make_secret(k, e, peer);
     else if (!rc && e && peer.len)
         rc = -EINVAL; // it was answered already, and not to this value

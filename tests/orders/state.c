@@ -87,16 +87,16 @@ static uint64_t sa_of(uint64_t h, const struct trial *t, int side, const struct 
 {
     h = number(number(h, sa->state), sa->job);
     h = number(number(number(h, sa->spi_i), sa->spi_r), sa->initiator);
-    h = number(number(number(h, sa->in_mid), sa->out_mid), sa_named(sa->ike, sa->waits_for));
+    h = number(number(number(h, sa->in_mid), sa->out_mid), sa_named(sa->ike, sa->later->waits_for));
     h = number(h, sa->replaced | sa->successor << 1 | sa->wanted_new << 2 | sa->retired << 3 |
-                      sa->alone << 4 | sa->mobike.untold << 5 | sa->mobike.check << 6 |
-                      sa->mobike.moved << 7);
-    h = number(number(h, sa_named(sa->ike, sa->replaces)), sa->rekey_at);
+                      sa->alone << 4 | sa->later->mobike.untold << 5 | sa->later->mobike.check << 6 |
+                      sa->later->mobike.moved << 7);
+    h = number(number(h, sa_named(sa->ike, sa->replaces)), sa->later->rekey_at);
     h = address(address(h, &sa->path.local), &sa->path.remote);
     h = number(h, sa->request ? trial_opened(t, sa->request, sa->request_len) : 0);
     h = number(h, sa->reply && comes_again(t, side, sa) ? trial_opened(t, sa->reply, sa->reply_len) : 0);
     h = task_of(task_of(task_of(task_of(h, sa->active), sa->passive), sa->parked), sa->queue);
-    h = number(timer_of(timer_of(h, &sa->life), &sa->aging), sa->without_memory);
+    h = number(timer_of(timer_of(h, &sa->life), &sa->later->aging), sa->without_memory);
     for (const struct child_sa *c = sa->children; c; c = c->next)
         h = child_of(h, c);
     return number(h, 0);

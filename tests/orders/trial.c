@@ -369,7 +369,7 @@ static bool may_happen(const struct trial *t, const struct event_of *e)
     switch (e->kind) {
     case EV_BEGIN: return t->sc->acts[e->side][t->begun[e->side]];
     case EV_PAST: return e->at < t->past_count;
-    case EV_AGAIN: return sa && sa->request && sa->retransmit.armed;
+    case EV_AGAIN: return sa && sa->request && sa->later->retransmit.armed;
     case EV_LOSE: return e->at < t->in_flight && t->losses;
     case EV_KEEP: return e->at < t->in_flight && t->copies;
     default: return e->at < t->in_flight;
@@ -414,10 +414,10 @@ static void send_again(struct trial *t, int side, uint32_t id)
 {
     struct ike_sa *sa = sa_by_id(t->p->s[side].ike, id);
     use(t, side, id);
-    if (!sa || !sa->request || !sa->retransmit.armed)
+    if (!sa || !sa->request || !sa->later->retransmit.armed)
         return;
-    timer_stop(t->p->loop, &sa->retransmit);
-    sa->retransmit.fire(&sa->retransmit);
+    timer_stop(t->p->loop, &sa->later->retransmit);
+    sa->later->retransmit.fire(&sa->later->retransmit);
 }
 
 static void lose(struct trial *t, uint32_t at)

@@ -177,11 +177,11 @@ bool certs_initiate_with(struct pair *p, const char *cert)
     ike_receive(p->s[0].ike, &g->path, slice_of(g->data, g->len));
     free(g);
     struct handshake *hs = p->s[0].ike->sas->hs;
-    for (int i = 0; i < 20 && !hs->own; i++)
+    for (int i = 0; i < 20 && !hs->later->own; i++)
         loop_once(p->loop, 0);
-    assert_non_null(hs->own); // the message is not built yet
-    blobs_clear(&hs->own->chain);
-    assert_int_equal(blobs_add(&hs->own->chain, certs_file(cert, "der")), 0);
+    assert_non_null(hs->later->own); // the message is not built yet
+    blobs_clear(&hs->later->own->chain);
+    assert_int_equal(blobs_add(&hs->later->own->chain, certs_file(cert, "der")), 0);
     pair_run(p);
     return p->s[0].last_req == first && p->s[0].last_ok;
 }

@@ -174,7 +174,7 @@ static void test_an_ike_sa_without_a_child_is_refused_where_childless_is_never(v
         }
         struct conn *own = p->s[0].ike->conns;
         assert_int_equal(initiate_anew(p->s[0].ike, own, &own->cfg.children[0], NULL), 0);
-        p->s[0].ike->sas->hs->child = NULL;
+        p->s[0].ike->sas->hs->later->child = NULL;
         pair_run(p);
         assert_int_equal(p->s[0].ike_up, !never);
         assert_int_equal(p->s[1].ike_up, !never);

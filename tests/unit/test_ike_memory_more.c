@@ -281,14 +281,14 @@ static void test_another_address_that_finds_no_memory_is_told_later(void **state
     (void)state;
     struct pair *p = pair_established(UNIQUE_REPLACE, tune_mobike);
     struct ike_sa *sa = sa_of(p, 0);
-    assert_true(sa->mobike.on && sa->mobike.decides);
-    sa->mobike.untold = true;
+    assert_true(sa->later->mobike.on && sa->later->mobike.decides);
+    sa->later->mobike.untold = true;
     no_memory_from(1);
     mobike_ask(sa);
     assert_true(no_memory_end());
-    assert_true(sa->mobike.untold);
+    assert_true(sa->later->mobike.untold);
     pair_wait(p, 3000);
-    assert_false(sa->mobike.untold);
+    assert_false(sa->later->mobike.untold);
     pair_free(p);
 }
 

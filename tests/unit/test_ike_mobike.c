@@ -60,15 +60,15 @@ static void test_a_move_takes_both_ends_and_their_child_sas_along(void **state)
 {
     (void)state;
     struct pair *p = pair_established(UNIQUE_REPLACE, mobile);
-    assert_true(only(p, 0)->mobike.on && only(p, 1)->mobike.on);
-    assert_true(only(p, 0)->mobike.decides && !only(p, 1)->mobike.decides);
+    assert_true(only(p, 0)->later->mobike.on && only(p, 1)->later->mobike.on);
+    assert_true(only(p, 0)->later->mobike.decides && !only(p, 1)->later->mobike.decides);
     assert_int_equal(only(p, 0)->path.remote_port, 4500);
     move_to(p, "10.0.0.9");
     assert_true(we_are_at(p, "10.0.0.9") && peer_is_at(p, "10.0.0.9"));
     assert_false(p->s[1].endpoint.udp_encap);
     assert_int_equal(p->s[1].ike->counters[CNT_info_in_req], 1);
     assert_int_equal(p->s[0].ike->counters[CNT_info_in_req], 1); // COOKIE2: is it there?
-    assert_false(only(p, 0)->mobike.untold || only(p, 1)->mobike.check);
+    assert_false(only(p, 0)->later->mobike.untold || only(p, 1)->later->mobike.check);
     pair_assert_one(p);
     move_to(p, "10.0.0.9"); // nothing has changed
     assert_int_equal(p->s[1].ike->counters[CNT_info_in_req], 1);
@@ -89,7 +89,7 @@ static void test_without_mobike_at_either_end_nothing_moves(void **state)
             pair_load(p, i, &c);
         }
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        assert_false(only(p, 0)->mobike.on || only(p, 1)->mobike.on);
+        assert_false(only(p, 0)->later->mobike.on || only(p, 1)->later->mobike.on);
         move_to(p, "10.0.0.9");
         assert_int_equal(p->s[0].endpoints + p->s[1].endpoints, 0);
         pair_free(p);
@@ -118,7 +118,7 @@ static void test_only_an_update_moves_a_peer_behind_a_nat(void **state)
 {
     (void)state;
     struct pair *p = up_behind_a_nat();
-    assert_true(only(p, 0)->mobike.on && only(p, 0)->nat.local);
+    assert_true(only(p, 0)->later->mobike.on && only(p, 0)->nat.local);
     pair_wait(p, 11000); // what the peer sees of us is known
     assert_int_equal(only(p, 1)->path.remote_port, 14500);
     p->nat_shift = 20000;
@@ -171,7 +171,7 @@ static void test_our_own_move_is_not_taken_for_a_new_mapping_of_the_nat(void **s
     (void)state;
     struct pair *p = up_behind_a_nat();
     pair_wait(p, 11000);
-    assert_true(only(p, 0)->mobike.mapped);
+    assert_true(only(p, 0)->later->mobike.mapped);
     log_set_all(1);
     log_set_sink(count_mappings, NULL);
     mappings = 0;
@@ -234,7 +234,7 @@ static struct pair *up_with_two(bool second)
     second_there = second;
     p->s[1].ike->net.can_send = is_there;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_int_equal(only(p, 0)->mobike.count, second);
+    assert_int_equal(only(p, 0)->later->mobike.count, second);
     return p;
 }
 
@@ -265,7 +265,7 @@ static void test_a_peer_that_does_not_answer_is_tried_at_its_other_address(void 
     pair_wait(p, 60000);
     assert_true(addr_eq(&only(p, 0)->path.remote, &other));
     assert_true(addr_eq(&p->s[0].endpoint.remote, &other) && addr_eq(&p->s[1].endpoint.local, &other));
-    assert_false(only(p, 0)->mobike.untold);
+    assert_false(only(p, 0)->later->mobike.untold);
     pair_assert_one(p);
     pair_free(p);
 }
@@ -300,13 +300,13 @@ static void test_further_addresses_are_told_when_they_come_and_go(void **state)
     (void)state;
     struct pair *p = up_with_two(false);
     addresses_change(p, true, true);
-    assert_int_equal(only(p, 0)->mobike.count, 1);
-    assert_int_equal(only(p, 0)->mobike.others[0].a[3], 22);
+    assert_int_equal(only(p, 0)->later->mobike.count, 1);
+    assert_int_equal(only(p, 0)->later->mobike.others[0].a[3], 22);
     assert_int_equal(heard(p, 0), 1);
     addresses_change(p, true, true);
     assert_int_equal(heard(p, 0), 1);
     addresses_change(p, true, false);
-    assert_int_equal(only(p, 0)->mobike.count, 0);
+    assert_int_equal(only(p, 0)->later->mobike.count, 0);
     assert_int_equal(heard(p, 0), 2);
     assert_int_equal(heard(p, 1), 0);
     assert_int_equal(p->s[0].endpoints + p->s[1].endpoints, 0); // nobody has moved by that
@@ -331,14 +331,14 @@ static void test_a_gateway_whose_address_goes_is_followed_to_its_other_one(void 
     dead = "10.0.0.2";
     addresses_change(p, false, true);
     assert_true(both_use(p, "10.0.0.22"));
-    assert_int_equal(only(p, 0)->mobike.count, 0);
+    assert_int_equal(only(p, 0)->later->mobike.count, 0);
     assert_int_equal(heard(p, 1), 1); // the update
     assert_int_equal(heard(p, 0), 1);
     addresses_change(p, false, true);
     assert_int_equal(heard(p, 0), 1);
     addresses_change(p, true, true); // there, and not in use
     assert_true(both_use(p, "10.0.0.22"));
-    assert_int_equal(only(p, 0)->mobike.count, 1);
+    assert_int_equal(only(p, 0)->later->mobike.count, 1);
     dead = "10.0.0.22";
     addresses_change(p, true, false);
     assert_true(both_use(p, "10.0.0.2"));
@@ -385,10 +385,10 @@ static void test_a_list_that_is_not_told_yet_goes_over_to_the_rekeyed_sa(void **
     p->filter = lose_some;
     lost = 1;
     addresses_change(p, true, false);
-    assert_int_equal(only(p, 0)->mobike.count, 1);
+    assert_int_equal(only(p, 0)->later->mobike.count, 1);
     exchange_queue(only(p, 0), TASK_REKEY_IKE, 0);
     pair_wait(p, 5000);
-    assert_int_equal(only(p, 0)->mobike.count, 0);
+    assert_int_equal(only(p, 0)->later->mobike.count, 0);
     pair_assert_one(p);
     pair_free(p);
 }
@@ -439,8 +439,8 @@ static void test_a_list_from_an_unknown_address_does_not_lead_there(void **state
     addr_parse("203.0.113.1", &from);
     p->filter = from_elsewhere;
     addresses_change(p, true, false);
-    assert_int_equal(only(p, 0)->mobike.count, 1);
-    assert_true(addr_eq(&only(p, 0)->mobike.others[0], &from));
+    assert_int_equal(only(p, 0)->later->mobike.count, 1);
+    assert_true(addr_eq(&only(p, 0)->later->mobike.others[0], &from));
     assert_int_equal(p->s[0].endpoints, 0);
     pair_free(p);
 }
@@ -525,7 +525,7 @@ static void test_a_move_while_a_rekeying_is_under_way(void **state)
         pair_wait(p, 120000);
         assert_true(we_are_at(p, "10.0.0.9") && peer_is_at(p, "10.0.0.9"));
         pair_assert_one(p);
-        assert_false(only(p, 0)->mobike.untold);
+        assert_false(only(p, 0)->later->mobike.untold);
         pair_free(p);
     }
 }
@@ -542,7 +542,7 @@ static void test_a_move_that_is_not_told_yet_goes_over_to_the_rekeyed_sa(void **
     exchange_queue(only(p, 1), TASK_REKEY_IKE, 0);
     pair_wait(p, 5000); // the peer may not have the new keys yet when it comes first
     assert_true(peer_is_at(p, "10.0.0.9"));
-    assert_false(only(p, 0)->mobike.untold);
+    assert_false(only(p, 0)->later->mobike.untold);
     pair_wait(p, 120000);
     pair_assert_one(p);
     pair_free(p);
@@ -633,20 +633,20 @@ static void test_the_peers_list_of_addresses_is_bounded_and_replaced_whole(void 
     assert_true(watch_said(
         "20 further addresses of the peer left out: not of 4 or 16 octets, no memory, or more than 8\n"));
     log_set_sink(NULL, NULL);
-    assert_int_equal(only(p, 1)->mobike.count, MOBIKE_ADDRS);
-    assert_int_equal(only(p, 1)->mobike.others[0].a[3], 1);
+    assert_int_equal(only(p, 1)->later->mobike.count, MOBIKE_ADDRS);
+    assert_int_equal(only(p, 1)->later->mobike.others[0].a[3], 1);
     b = pb_of(buf, sizeof(buf));
     notify(&b, N_ADDITIONAL_IP6_ADDRESS, addr, 16);
     say(p, &b);
-    assert_int_equal(only(p, 1)->mobike.count, 1);
-    assert_int_equal(only(p, 1)->mobike.others[0].family, 6);
+    assert_int_equal(only(p, 1)->later->mobike.count, 1);
+    assert_int_equal(only(p, 1)->later->mobike.others[0].family, 6);
     b = pb_of(buf, sizeof(buf));
     say(p, &b); // no list: it stays
-    assert_int_equal(only(p, 1)->mobike.count, 1);
+    assert_int_equal(only(p, 1)->later->mobike.count, 1);
     b = pb_of(buf, sizeof(buf));
     notify(&b, N_NO_ADDITIONAL_ADDRESSES, NULL, 0);
     say(p, &b);
-    assert_int_equal(only(p, 1)->mobike.count, 0);
+    assert_int_equal(only(p, 1)->later->mobike.count, 0);
     assert_int_equal(p->s[1].endpoints, 0);
     pair_free(p);
 }
@@ -674,7 +674,7 @@ static void test_transport_mode_stays_where_its_selectors_are(void **state)
     struct pair *p = pair_established(UNIQUE_REPLACE, transport);
     uint8_t buf[200];
     struct pb b = pb_of(buf, sizeof(buf));
-    assert_true(only(p, 1)->mobike.on);
+    assert_true(only(p, 1)->later->mobike.on);
     move_to(p, "10.0.0.9");
     assert_int_equal(p->s[0].endpoints, 0);
     addr_parse("10.0.0.8", &only(p, 0)->path.local);

@@ -62,7 +62,7 @@ static void test_a_client_is_sent_to_another_gateway_whatever_is_lost(void **sta
         pair_wait(p, REST);
         pair_assert_one(p);
         assert_true(is_at(p, "10.0.0.3"));
-        assert_int_equal(p->s[0].ike->sas->redirection.count, 1);
+        assert_int_equal(p->s[0].ike->sas->later->redirection.count, 1);
         pair_free(p);
     }
 }

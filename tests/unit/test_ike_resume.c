@@ -21,8 +21,8 @@ static void test_a_lost_ike_sa_is_resumed_without_a_key_exchange(void **state)
     struct pair *p = resume_up(NULL);
     struct path_sa before = *pair_sa(&p->s[0], 0);
     uint64_t spi = p->s[0].ike->sas->spi_i;
-    assert_non_null(p->s[0].ike->sas->session);
-    assert_null(p->s[1].ike->sas->session);
+    assert_non_null(p->s[0].ike->sas->later->session);
+    assert_null(p->s[1].ike->sas->later->session);
     resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     resume_assert(p);
@@ -381,15 +381,15 @@ static void test_another_ticket_is_asked_for_in_time_and_behind_a_rekeying(void 
     struct pair *p = resume_pair(NULL);
     p->s[1].ike->set.ticket_lifetime = 600;
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    uint32_t first = p->s[0].ike->sas->session->id;
+    uint32_t first = p->s[0].ike->sas->later->session->id;
     pair_wait(p, 500000);
-    assert_true(p->s[0].ike->sas->session->id != first);
+    assert_true(p->s[0].ike->sas->later->session->id != first);
     for (int side = 0; side < 2; side++) { // of either end
-        first = p->s[0].ike->sas->session->id;
+        first = p->s[0].ike->sas->later->session->id;
         rekey_ike(p->s[side].ike->sas);
         pair_wait(p, 20000);
         pair_assert_one(p);
-        assert_true(p->s[0].ike->sas->session && p->s[0].ike->sas->session->id != first);
+        assert_true(p->s[0].ike->sas->later->session && p->s[0].ike->sas->later->session->id != first);
         resume_silent(p);
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
         resume_assert(p);
@@ -426,7 +426,7 @@ static void test_responder_of_a_rekeying_asks_nothing_before_the_old_one_is_dele
     struct pair *p = resume_pair(NULL);
     struct handed_over o = {.early = 0};
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    uint32_t first = p->s[0].ike->sas->session->id;
+    uint32_t first = p->s[0].ike->sas->later->session->id;
     p->ctx = &o;
     p->filter = watch_order;
     rekey_ike(p->s[1].ike->sas);
@@ -434,7 +434,7 @@ static void test_responder_of_a_rekeying_asks_nothing_before_the_old_one_is_dele
     assert_true(o.deleted);
     assert_int_equal(o.early, 0);
     assert_int_equal(o.late, 1);
-    assert_true(p->s[0].ike->sas->session && p->s[0].ike->sas->session->id != first);
+    assert_true(p->s[0].ike->sas->later->session && p->s[0].ike->sas->later->session->id != first);
     p->filter = NULL;
     pair_free(p);
 }
@@ -448,7 +448,7 @@ static void test_one_end_alone_changes_nothing(void **state)
         struct pair *p = resume_pair(NULL);
         p->s[off].ike->set.session_resumption = false;
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-        assert_null(p->s[0].ike->sas->session);
+        assert_null(p->s[0].ike->sas->later->session);
         resume_silent(p);
         pair_result(p, 0, pair_initiate(p, 0, "c"), true);
         assert_int_equal(resume_seen.of[EX_SESSION_RESUME], 0);
@@ -571,20 +571,20 @@ static void test_it_ends_when_the_one_before_would_have(void **state)
     struct pair *p = resume_up(NULL);
     struct ike_sa *gw = p->s[1].ike->sas;
     int64_t until = creds_now(p->s[1].ike) + 3000;
-    gw->proven_until = until;
+    gw->later->proven_until = until;
     exchange_queue(p->s[0].ike->sas, TASK_TICKET, 0);
     pair_run(p);
-    assert_in_range(p->s[0].ike->sas->session->until - loop_now(p->loop), 2999000, 3000000);
+    assert_in_range(p->s[0].ike->sas->later->session->until - loop_now(p->loop), 2999000, 3000000);
     resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     resume_assert(p);
-    assert_int_equal(p->s[1].ike->sas->proven_until, until);
+    assert_int_equal(p->s[1].ike->sas->later->proven_until, until);
     // and where that is soon there is no other ticket
-    p->s[1].ike->sas->proven_until = creds_now(p->s[1].ike) + 30;
+    p->s[1].ike->sas->later->proven_until = creds_now(p->s[1].ike) + 30;
     exchange_queue(p->s[0].ike->sas, TASK_TICKET, 0);
-    uint32_t id = p->s[0].ike->sas->session->id;
+    uint32_t id = p->s[0].ike->sas->later->session->id;
     pair_run(p);
-    assert_int_equal(p->s[0].ike->sas->session->id, id);
+    assert_int_equal(p->s[0].ike->sas->later->session->id, id);
     pair_free(p);
 }
 
@@ -598,12 +598,12 @@ static void test_another_proof_is_due_when_it_was(void **state)
 {
     (void)state;
     struct pair *p = resume_up(tune_reauth);
-    uint64_t due = p->s[1].ike->sas->reauth_at;
-    assert_in_range(p->s[0].ike->sas->session->until, 1, due);
+    uint64_t due = p->s[1].ike->sas->later->reauth_at;
+    assert_in_range(p->s[0].ike->sas->later->session->until, 1, due);
     resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
     resume_assert(p);
-    assert_in_range(p->s[1].ike->sas->reauth_at, 1, due);
+    assert_in_range(p->s[1].ike->sas->later->reauth_at, 1, due);
     pair_free(p);
 }
 
@@ -612,11 +612,11 @@ static void test_no_ticket_is_given_when_another_proof_is_overdue(void **state)
 {
     (void)state;
     struct pair *p = resume_up(tune_reauth);
-    uint32_t id = p->s[0].ike->sas->session->id;
-    p->s[1].ike->sas->reauth_at = 0; // as when it was asked for
+    uint32_t id = p->s[0].ike->sas->later->session->id;
+    p->s[1].ike->sas->later->reauth_at = 0; // as when it was asked for
     exchange_queue(p->s[0].ike->sas, TASK_TICKET, 0);
     pair_run(p);
-    const struct session *s = p->s[0].ike->sas->session;
+    const struct session *s = p->s[0].ike->sas->later->session;
     assert_true(!s || s->id == id);
     pair_free(p);
 }
@@ -625,14 +625,14 @@ static void test_rekeying_puts_off_no_other_proof(void **state)
 {
     (void)state;
     struct pair *p = resume_up(tune_reauth);
-    uint64_t due = p->s[1].ike->sas->reauth_at;
+    uint64_t due = p->s[1].ike->sas->later->reauth_at;
     pair_wait(p, 100000);
     rekey_ike(p->s[0].ike->sas);
     pair_run(p);
-    assert_in_range(p->s[1].ike->sas->reauth_at, 1, due);
+    assert_in_range(p->s[1].ike->sas->later->reauth_at, 1, due);
     resume_silent(p);
     pair_result(p, 0, pair_initiate(p, 0, "c"), true);
-    assert_in_range(p->s[1].ike->sas->reauth_at, 1, due);
+    assert_in_range(p->s[1].ike->sas->later->reauth_at, 1, due);
     pair_free(p);
 }
 

@@ -51,7 +51,7 @@ static struct pair *eap_up(unsigned way)
     for (int side = 0; side < 2; side++)
         eap_password(p, side, user_of(way), "geheim");
     begin(p);
-    assert_non_null(p->s[0].ike->sas->session);
+    assert_non_null(p->s[0].ike->sas->later->session);
     return p;
 }
 
@@ -95,7 +95,7 @@ static void test_a_ticket_is_the_user_s_and_of_the_name_that_was_said(void **sta
         resume_silent(p);
         begin(p);
         resume_assert(p);
-        const struct session *s = p->s[0].ike->sas->session;
+        const struct session *s = p->s[0].ike->sas->later->session;
         assert_non_null(s);
         assert_string_equal(name_of(s->local), "a.test");
         assert_string_equal(name_of(p->s[0].ike->sas->local_id), "a.test");
@@ -136,7 +136,7 @@ static void test_behind_a_rekeying_eap_begins_in_full(void **state)
     struct pair *p = eap_up(1);
     rekey_ike(p->s[0].ike->sas);
     pair_wait(p, 20000);
-    assert_null(p->s[0].ike->sas->session);
+    assert_null(p->s[0].ike->sas->later->session);
     resume_silent(p);
     begin(p);
     resume_assert_anew(p);

@@ -407,7 +407,7 @@ static int meddle_ts(struct pair *p, unsigned number, struct datagram *d)
 {
     (void)d;
     if (number == 3) // as if less had been asked for than the answer gives
-        only(p, 0)->hs->pending->local_ts->t[0].hi[2] = 1;
+        only(p, 0)->hs->later->pending->local_ts->t[0].hi[2] = 1;
     return 1;
 }
 

@@ -13,6 +13,6 @@ uint64_t standing_newest(const struct ike *ike)
 void standing_each(const struct ike *ike, void (*fn)(void *ctx, const void *proof), void *ctx)
 {
     for (const struct ike_sa *sa = ike->sas; sa; sa = sa->next)
-        if (sa->state == SA_ESTABLISHED && sa->standing[0])
-            fn(ctx, sa->standing[0]);
+        if (sa->state == SA_ESTABLISHED && sa->later->standing[0])
+            fn(ctx, sa->later->standing[0]);
 }
