@@ -270,6 +270,7 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     struct ike_sa *sa = t->sa;
     struct child_sa *c = child_by_id(sa->ike, t->child_id);
     char why[200], name[NAME_MAX_LEN];
+    bool unwanted = sa->hs->later->unwanted;
     snprintf(name, sizeof(name), "%s", sa->hs->later->child ? sa->hs->later->child->name : "");
     handshake_free(sa);
     if (!c) {
@@ -281,6 +282,8 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     }
     if (answer_ok(type, m)) {
         child_installed(c, 0);
+        if (unwanted)
+            exchange_queue(sa, TASK_DELETE_CHILD, t->child_id);
         exchange_done(sa);
         return;
     }

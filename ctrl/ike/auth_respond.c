@@ -77,8 +77,11 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
         return;
     }
     handshake_free(sa);
+    uint32_t made = c ? c->id : 0;
     if (c)
         child_installed(c, 0);
+    if (made && (c = child_by_id(sa->ike, made)) != NULL)
+        unique_child_made(c);
     sa->ike->events->sa_at_rest(sa);
     if (sa->state == SA_ESTABLISHED) // one that lost to another meanwhile ends nobody
         sa_unique(sa, contact);      // make before break: the old one goes when the new one is there

@@ -41,10 +41,13 @@ void childless_up(struct task *t)
 {
     struct ike_sa *sa = t->sa;
     const struct child_config *child = sa->hs->later->child;
+    bool unwanted = sa->hs->later->unwanted;
     handshake_free(sa);
     sa->alone = !child;
     if (!child)
         sa->ike->events->sa_alone(sa);
+    else if (unwanted)
+        sa->ike->events->child_failed(sa, child->name, "it was closed meanwhile");
     else if (!create_child_begin(sa, sa->conn, child))
         sa->ike->events->child_failed(sa, child->name, "no memory");
     exchange_done(sa);

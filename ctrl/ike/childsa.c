@@ -369,6 +369,7 @@ static void close_instead(struct child_sa *old, struct child_sa *next)
     if (!old->job || !next || next->job)
         return;
     next->job = old->job;
+    next->unwanted = true;
     old->job = 0;
     exchange_queue(next->sa, TASK_DELETE_CHILD, next->id);
 }

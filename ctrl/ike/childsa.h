@@ -52,6 +52,7 @@ struct child_sa {
     bool moved;         // its ends, while it was being installed
     bool refused;       // on the IKE SA that is to replace this one's: it has no successor there
     bool undeleted;     // it is to be deleted, and there was no memory to ask for that yet
+    bool unwanted;      // it is to go for good, whatever comes in its place too
     uint32_t successor; // what replaced it, 0: nothing
     uint32_t out_after; // the peer takes it up first: our packets go on in that one for now; 0: they do not
 };

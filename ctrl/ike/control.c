@@ -138,6 +138,8 @@ static void initiate(struct ike *ike, const struct msg_INITIATE *m)
     job_limit(j, m->timeout_ms);
     struct ike_sa *on = sa ? sa : initiate_on(ike, c, child);
     j->sa_id = on ? on->id : ike->next_id + 1;
+    if (sa)
+        revive_wanted(sa, child->name);
     if (!sa && initiate_child(ike, c, child, &err) != 0)
         job_end(j, false, err.text);
 }
@@ -177,6 +179,8 @@ static bool begin_elsewhere(struct ike_sa *sa, const char *child)
         j->sa_id = id;
         j->anew = any = true;
     }
+    if (any && there)
+        revive_wanted(there, child);
     if (!any)
         return up;
     LOGF(IKE, 1, "%s/%s begins anew: there is another IKE_SA in the place of this one", c->cfg.name, child);
@@ -209,6 +213,21 @@ void control_child_failed(struct ike_sa *sa, const char *child, const char *why)
     revive_step(sa, child);
 }
 
+// What is being made in its place. A peer that knows who makes it may have deleted the old one for its sake;
+// one that does not wants an end of both.
+static void end_heir(struct ike_sa *old)
+{
+    for (struct ike_sa *sa = old->wanted_new ? old->ike->sas : NULL; sa; sa = sa->next) {
+        bool unknown = task_is(sa->active, TASK_INIT) || task_is(sa->active, TASK_INTERMEDIATE);
+        if (sa->replaces != old->id || sa->state != SA_CONNECTING || !unknown || job_waits(sa->ike, sa->id) ||
+            !addr_eq(&sa->path.remote, &old->path.remote) || revive_comes_back(sa, sa->hs->later->child))
+            continue;
+        sa_why(sa, "the peer deleted the IKE_SA that it was to replace");
+        sa_destroy(sa);
+        return;
+    }
+}
+
 // The peer has deleted the IKE SA while an operator waited for a CHILD SA on it: nobody has refused that, the
 // two have crossed (RFC 7296 2.25.2). It begins anew, once.
 void control_sa_deleted(struct ike_sa *sa)
@@ -216,6 +235,7 @@ void control_sa_deleted(struct ike_sa *sa)
     struct ike *ike = sa->ike;
     struct conn *c = conn_find(ike, sa->conn->cfg.name);
     revive_sa_deleted(sa);
+    end_heir(sa);
     for (struct job *j = c ? ike->jobs : NULL; j; j = j->next) {
         const struct child_config *child = conn_child(c, j->child);
         struct esp_error err = {0};
@@ -332,6 +352,7 @@ static void remember(struct task *t, const struct child_sa *c)
 {
     t->spi = c->spi_in;
     t->peer_spi = c->spi_out;
+    t->reqid = c->reqid;
     t->protocol = child_protocol(c);
 }
 
@@ -364,6 +385,20 @@ static void close_child(struct child_sa *c, struct job *j, bool force)
         revive_watch(sa);
     }
     log_set_context("", 0);
+}
+
+// What is being made in the place of an IKE SA that is closed by its number goes, too.
+static void close_heirs(struct ike *ike, const struct msg_TERMINATE *m)
+{
+    for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
+        const struct ike_sa *old = sa->replaces ? sa_by_id(ike, sa->replaces) : NULL;
+        next = sa->next;
+        if (!old || !sa_matches(old, m) || sa_matches(sa, m))
+            continue;
+        sa_why(sa, "the IKE_SA that it was to replace was terminated");
+        delete_ike_unfinished(sa);
+        sa_delete(sa);
+    }
 }
 
 static void close_sa(struct ike_sa *sa, struct job *j, bool force)
@@ -411,6 +446,8 @@ static void terminate(struct ike *ike, const struct msg_TERMINATE *m)
     }
     j->remaining = 1; // until all are found
     forget_attempts(ike, m);
+    if (!m->child[0] && !m->child_id)
+        close_heirs(ike, m);
     for (struct ike_sa *sa = ike->sas; sa; sa = next_sa) {
         struct child_sa *next;
         next_sa = sa->next;

@@ -47,7 +47,7 @@ struct create {
     struct rekey_race race;  // as initiator: what the peer's own rekeying made meanwhile
     uint32_t gone[GONE_MAX]; // likewise: what the peer has deleted meanwhile and we never had
     unsigned gone_count;
-    bool unwanted; // as initiator: what is rekeyed is to go, and so is what comes in its place
+    bool unwanted; // as initiator: what it is made in the place of is to go, and so is what is made
 };
 
 void create_child_gone(struct ike_sa *sa, uint32_t spi_out)
@@ -86,6 +86,7 @@ static void succeeded(struct ike *ike, uint32_t id, bool unwanted)
     struct child_sa *c = id ? child_by_id(ike, id) : NULL;
     if (!c || !child_is_up(c) || child_is_to_go(c))
         return;
+    c->unwanted = unwanted;
     if (unwanted)
         exchange_queue(c->sa, TASK_DELETE_CHILD, id);
     else
@@ -100,6 +101,16 @@ void create_child_unwanted(struct ike_sa *sa, uint32_t old)
         return;
     x->unwanted = true;
     succeeded(sa->ike, x->race.child_id, true); // by the peer's own rekeying
+}
+
+void create_child_want(struct ike_sa *sa, const char *child, bool wanted)
+{
+    struct task *const all[] = {sa->active, sa->queue};
+    for (unsigned i = 0; i < 2; i++)
+        for (struct task *t = all[i]; t; t = t->next)
+            if (t->kind == TASK_CREATE_CHILD && t->data &&
+                strcmp(((struct create *)t->data)->cfg->name, child) == 0)
+                ((struct create *)t->data)->unwanted = !wanted;
 }
 
 static struct create *data_new(struct task *t)
@@ -278,6 +289,10 @@ static void create_start(struct task *t)
         gave_up(t, "it is a policy that does not protect by now");
         return;
     }
+    if (x->unwanted) {
+        gave_up(t, "it was closed meanwhile");
+        return;
+    }
     LOGF(CHD, 1, "establishing CHILD_SA %s", x->cfg->name);
     if (!begin_child(t, x->conn, x->cfg, NULL))
         gave_up(t, "no memory");
@@ -378,6 +393,8 @@ static void installed(struct task *t, enum msg_type type, const union msg *m)
         child_rekeyed(c, old, &lowest, &x->race);
         succeeded(sa->ike, made, x->unwanted);
         succeeded(sa->ike, x->race.child_id, x->unwanted);
+    } else if (x->unwanted) {
+        succeeded(sa->ike, made, true);
     } else {
         edition_child_up(c);
     }
@@ -435,7 +452,7 @@ static void on_error(struct task *t, const struct notify *n, bool followup)
         return;
     }
     bool again = n->type == N_TEMPORARY_FAILURE || n->type == N_STATE_NOT_FOUND; // RFC 9370 2.2.4
-    if (again && !is_rekey(t)) { // 2.25: it is asked again, by whoever wanted it
+    if (again && !is_rekey(t) && !x->unwanted) { // 2.25: it is asked again, by whoever wanted it
         sa->ike->events->child_later(sa, x->cfg);
         exchange_done(sa);
         return;
@@ -567,7 +584,7 @@ static void decline_plain(struct task *t, uint16_t type, const char *why)
 // 2.25: what cannot be answered well while another exchange is at work.
 static const char *busy(const struct ike_sa *sa, const struct child_sa *old)
 {
-    if (sa->state != SA_ESTABLISHED)
+    if (sa->state != SA_ESTABLISHED || sa->retired)
         return "the IKE_SA is being replaced or deleted";
     if (task_is(sa->active, TASK_REKEY_IKE))
         return "the IKE_SA is being rekeyed";
@@ -643,6 +660,8 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         child_rekeyed_by_peer(old, c);
     if (!race && old)
         succeeded(sa->ike, made.child_id, false);
+    if (!old_id && c)
+        unique_child_made(c);
 }
 
 // The answer asks for the next additional key exchange; nothing is installed before the last.

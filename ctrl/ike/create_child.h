@@ -23,6 +23,8 @@ void create_child_gone(struct ike_sa *sa, uint32_t spi_out);
 // The peer closes what its own rekeying made beside ours: ours stays, whichever nonce is the lowest.
 void create_child_taken_back(struct ike_sa *sa, uint32_t id);
 struct rekey_race *create_child_race(const struct ike_sa *sa, uint32_t old); // NULL: we are not rekeying it
+// Of that name, which are being made or wait for their turn: whether it is to stay, or goes when it is there.
+void create_child_want(struct ike_sa *sa, const char *child, bool wanted);
 // The old one is to go: where we are rekeying it, what comes in its place goes as soon as it is there.
 void create_child_unwanted(struct ike_sa *sa, uint32_t old);
 

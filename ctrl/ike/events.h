@@ -43,6 +43,7 @@ struct ike_events {
     // Of one that is not there: by the names of the connection and the child.
     void (*child_failed)(struct ike_sa *sa, const char *child, const char *why);
     void (*child_later)(struct ike_sa *sa, const struct child_config *cfg); // the peer is busy
+    void (*child_closed)(struct child_sa *c);                               // by the peer, and by itself
     void (*child_lost)(struct ike *ike, const struct conn *was, const char *child, enum lost_why why);
 };
 

@@ -22,7 +22,9 @@
 void expiry_unwanted(struct child_sa *c)
 {
     struct ike_sa *sa = c->sa;
+    c->unwanted = true;
     create_child_unwanted(sa, c->id);
+    revive_unwanted(c);
     for (struct child_sa *k = sa->children; k; k = k->next)
         if (k->state == CHILD_REKEYED && k->successor == c->id &&
             !task_is_asked(sa, TASK_DELETE_CHILD, k->id))

@@ -68,10 +68,13 @@ static void close_children(struct ike_sa *sa, const struct delete_payload *d, ui
         const struct rekey_race *race = create_child_race(sa, c->id);
         if (race && (race->child_id || race->taken_back))
             c->replaced = true; // by the peer's own rekeying, whose answer to ours is still on its way
-        if (!c->job && child_is_up(c))
+        if (!c->job && child_is_up(c)) {
             sa->ike->events->child_lost(sa->ike, sa->conn, c->cfg->name, LOST_CLOSED);
+            sa->ike->events->child_closed(c);
+        }
         if (!c->replaced)
             create_child_taken_back(sa, c->id);
+        unique_child_closes(c);
         child_closed(c);
     }
     if (unknown > UNKNOWN_LINES)
@@ -267,6 +270,7 @@ static bool delete_child_response(struct task *t, struct inmsg *m)
     (void)m;
     if (c) {
         LOGF(IKE, 1, "CHILD_SA closed");
+        unique_child_closes(c);
         child_closed(c);
     }
     struct ike_sa *sa = t->sa;

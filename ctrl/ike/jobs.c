@@ -18,6 +18,14 @@ struct job *job_find(struct ike *ike, uint32_t id)
     return id ? j : NULL;
 }
 
+bool job_waits(const struct ike *ike, uint32_t sa_id)
+{
+    const struct job *j = ike->jobs;
+    while (j && (j->kind != JOB_INITIATE || j->sa_id != sa_id))
+        j = j->next;
+    return j;
+}
+
 void job_end(struct job *j, bool ok, const char *text)
 {
     struct ike *ike = j->ike;

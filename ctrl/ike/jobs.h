@@ -22,6 +22,7 @@ struct job { // a request of ctl that takes time
 
 struct job *job_new(struct ike *ike, enum job_kind kind, uint32_t req);
 struct job *job_find(struct ike *ike, uint32_t id);
+bool job_waits(const struct ike *ike, uint32_t sa_id); // for what is initiated by that IKE SA
 void job_step(struct ike *ike, uint32_t id, bool ok,
               const char *why); // one of those that it waits for is done
 void job_limit(struct job *j, uint32_t ms);

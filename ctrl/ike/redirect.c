@@ -166,6 +166,7 @@ bool redirect_auth(struct ike_sa *sa, const struct payloads *pl)
     struct ike_sa *next = begin(sa, sa->hs->later->child, &to);
     if (!next)
         return false;
+    next->hs->later->unwanted = sa->hs->later->unwanted;
     if (sa->replaces) // what it was to replace the next one does
         next->replaces = sa->replaces;
     sa->ike->events->sa_redirected(sa, next);

@@ -19,6 +19,7 @@
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/initiate.h"
+#include "ctrl/ike/jobs.h"
 #include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/load.h"
 #include "ctrl/ike/sa.h"
@@ -227,14 +228,47 @@ static void end_childless(struct ike *ike, const struct conn *c)
     }
 }
 
+// It has it, or is about to; not where that is to go.
+static bool has(const struct ike_sa *sa, const char *child)
+{
+    for (const struct child_sa *k = sa->children; k; k = k->next)
+        if (((child_is_up(k) && !child_is_to_go(k)) || k->state == CHILD_CREATED ||
+             k->state == CHILD_INSTALLING) &&
+            strcmp(k->cfg->name, child) == 0)
+            return true;
+    return false;
+}
+
+// What is to have a successor by c; NULL: nothing.
+static const struct child_config *to_succeed(const struct child_sa *k, const struct conn *c)
+{
+    bool stays = child_is_up(k) && !child_is_to_go(k);
+    const struct child_config *child = stays ? edition_child(c, k) : NULL;
+    return child && child->action == POLICY_PROTECT ? child : NULL;
+}
+
+// The first of these, other than that one.
+static const struct child_config *another(const struct ike_sa *old, const struct conn *c,
+                                          const struct child_sa *but)
+{
+    const struct child_config *child = NULL;
+    for (const struct child_sa *k = old->children; k && !child; k = k->next)
+        child = k == but ? NULL : to_succeed(k, c);
+    return child;
+}
+
 static void replace(struct revive *r, struct conn *c, const struct child_config *child)
 {
     struct ike_sa *old = sa_by_id(r->ike, r->replaces), *sa;
     struct ike *ike = r->ike;
     uint32_t id = r->replaces;
     drop(r);
+    if (!old || old->state != SA_ESTABLISHED)
+        return;
+    if (!has(old, child->name)) // it was closed meanwhile
+        child = another(old, c, NULL);
     uint32_t next = ike->next_id + 1;
-    if (!old || old->state != SA_ESTABLISHED || initiate_anew(ike, c, child, NULL) != 0)
+    if (!child || initiate_anew(ike, c, child, NULL) != 0)
         return;
     sa = sa_by_id(ike, next);
     if (!sa)
@@ -262,9 +296,8 @@ static bool has_successor(const struct ike_sa *sa, const struct child_config *ch
 // True: k, of the SA that is replaced, is waited for.
 static bool step(struct ike_sa *sa, struct child_sa *k, const char *failed)
 {
-    bool stays = child_is_up(k) && !child_is_to_go(k);
-    const struct child_config *child = stays ? edition_child(sa->conn, k) : NULL;
-    if (!child || child->action != POLICY_PROTECT || has_successor(sa, child))
+    const struct child_config *child = to_succeed(k, sa->conn);
+    if (!child || has_successor(sa, child))
         return false;
     if (create_child_on_its_way(sa, child->name))
         return true;
@@ -296,6 +329,20 @@ static bool is_being_renamed(struct revive *r, const struct conn *c, const struc
            ++r->beside;
 }
 
+// Where that is on an IKE SA that another one is to replace, and the peer was busy when it was asked for
+// there: it is asked again.
+static void up_already(struct revive *r, const struct conn *c)
+{
+    struct ike *ike = r->ike;
+    struct ike_sa *next, *sa = r->put_off ? sa_of_conn(ike, c->cfg.name, NULL) : NULL;
+    drop(r);
+    for (; sa; sa = next) {
+        next = sa_of_conn(ike, c->cfg.name, sa);
+        if (sa->replaces && sa->state == SA_ESTABLISHED && !sa->hs)
+            revive_step(sa, NULL);
+    }
+}
+
 static void attempt(struct timer *t)
 {
     struct revive *r = t->ctx;
@@ -315,7 +362,7 @@ static void attempt(struct timer *t)
         if (r->why == REVIVE_LIMIT)
             arm(r, BASE_MS); // the one at its limit, whose DELETE waits for another exchange
         else if (is_up(ike, c, child))
-            drop(r);
+            up_already(r, c);
         else if (on_its_way(ike, c, child))
             r->trying = true; // with whoever began it
         else
@@ -403,15 +450,6 @@ void revive_loaded(struct ike *ike, struct conn *c)
     }
 }
 
-static bool has(const struct ike_sa *sa, const char *child)
-{
-    for (const struct child_sa *k = sa->children; k; k = k->next)
-        if ((child_is_up(k) || k->state == CHILD_CREATED || k->state == CHILD_INSTALLING) &&
-            strcmp(k->cfg->name, child) == 0)
-            return true;
-    return false;
-}
-
 static bool another_of_conn(const struct ike_sa *sa)
 {
     for (struct ike_sa *o = NULL; (o = sa_of_conn(sa->ike, sa->conn->cfg.name, o));)
@@ -489,6 +527,65 @@ void revive_lost(struct ike *ike, const struct conn *was, const char *child, enu
         conn_trap(ike, c, k);
     if (closed ? k->close_action & ACTION_START : k->dpd_action == DPD_START)
         want(ike, c, k, closed ? REVIVE_CLOSED : REVIVE_DEAD, 0);
+}
+
+// The successor of c, on an IKE SA that is made in the place of its own.
+static void forgo(struct ike_sa *sa, struct child_sa *c)
+{
+    const struct child_config *child = edition_child(sa->conn, c), *other;
+    bool by_auth =
+        child && sa->hs && sa->hs->later->child && strcmp(sa->hs->later->child->name, child->name) == 0;
+    if (!child)
+        return;
+    create_child_want(sa, child->name, false);
+    if (!by_auth)
+        return;
+    // Where IKE_AUTH has not named it yet that names another one.
+    if (sa->state == SA_CONNECTING && !sa->hs->later->pending && !job_waits(sa->ike, sa->id) &&
+        (other = another(c->sa, sa->conn, c)) != NULL)
+        sa->hs->later->child = other;
+    else
+        sa->hs->later->unwanted = true;
+}
+
+// by: the peer who closes it, NULL: we do.
+static void forgo_successors(struct child_sa *c, const struct addr *by)
+{
+    struct ike *ike = c->sa->ike;
+    struct ike_sa *old = c->sa->replaces ? sa_by_id(ike, c->sa->replaces) : NULL;
+    for (struct ike_sa *sa = c->sa->wanted_new ? ike->sas : NULL; sa; sa = sa->next)
+        if (sa->replaces == c->sa->id && sa->state != SA_DELETING && sa->state != SA_REFUSED &&
+            (!by || addr_eq(by, &sa->path.remote)))
+            forgo(sa, c);
+    // The other way round: what it came in the place of gets no other one, and ends with its IKE SA.
+    for (struct child_sa *k = old ? old->children : NULL; k; k = k->next)
+        k->refused = k->refused || edition_child(c->sa->conn, k) == c->cfg;
+}
+
+void revive_unwanted(struct child_sa *c)
+{
+    forgo_successors(c, NULL);
+}
+
+bool revive_comes_back(const struct ike_sa *sa, const struct child_config *child)
+{
+    const struct conn *live = child ? conn_find(sa->ike, sa->conn->cfg.name) : NULL;
+    const struct child_config *k = live ? conn_child(live, child->name) : NULL;
+    return k && k->close_action & ACTION_START;
+}
+
+// Another gateway, to which this one has sent us, is to have it all the same (RFC 5685).
+void revive_closed(struct child_sa *c)
+{
+    if (!revive_comes_back(c->sa, c->cfg))
+        forgo_successors(c, &c->sa->path.remote);
+}
+
+void revive_wanted(struct ike_sa *sa, const char *child)
+{
+    create_child_want(sa, child, true);
+    if (sa->hs && sa->hs->later->child && strcmp(sa->hs->later->child->name, child) == 0)
+        sa->hs->later->unwanted = false;
 }
 
 void revive_limit(struct child_sa *c)
@@ -671,8 +768,11 @@ void revive_renamed(struct ike_sa *sa, const struct conn *was, struct ike_sa *ot
 void revive_forget(struct ike *ike, const char *conn, const char *child)
 {
     struct revive *r = find(ike, conn, child);
+    struct ike_sa *replaced = r && r->why == REVIVE_REPLACE && waits(r) ? sa_by_id(ike, r->replaces) : NULL;
     if (r)
         drop(r);
+    if (replaced && replaced->state == SA_ESTABLISHED && !replaced->job)
+        revive_reauthenticate(replaced); // by what else it has
 }
 
 void revive_free(struct ike *ike)

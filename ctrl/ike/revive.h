@@ -11,7 +11,13 @@ void revive_loaded(struct ike *ike, struct conn *c); // start_action
 void revive_replaced(struct ike_sa *sa);             // what it had and is to be up, and its successor has not
 void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child);
 void revive_lost(struct ike *ike, const struct conn *was, const char *child, enum lost_why why);
-void revive_limit(struct child_sa *c);                    // it ends now
+// It is to go, for good: nor does it come up again on the IKE SA that is made in the place of its own.
+void revive_unwanted(struct child_sa *c);
+void revive_closed(struct child_sa *c); // by the peer: likewise, where it is not to come back
+bool revive_comes_back(const struct ike_sa *sa, const struct child_config *child); // when the peer closes it
+void revive_wanted(struct ike_sa *sa,
+                   const char *child); // what is being made there: an operator waits for it
+void revive_limit(struct child_sa *c); // it ends now
 void revive_replace(struct child_sa *c, uint64_t within); // ms: another one takes its place, then it ends
 void revive_reauthenticate(struct ike_sa *sa);            // a new IKE SA from scratch, then this one ends
 void revive_failed(struct ike_sa *sa, const char *child);

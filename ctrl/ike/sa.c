@@ -317,7 +317,7 @@ void handshake_free(struct ike_sa *sa)
 
 bool handshake_anew(struct ike_sa *sa)
 {
-    const struct child_config *child = sa->hs->later->child;
+    const struct handshake_later *was = sa->hs->later;
     uint64_t began_us = sa->hs->began_us;
     struct handshake *hs = handshake_new();
     struct handshake_later *later = hs ? calloc(1, sizeof(*later)) : NULL;
@@ -326,7 +326,8 @@ bool handshake_anew(struct ike_sa *sa)
         return false;
     }
     hs->later = later;
-    hs->later->child = child;
+    later->child = was->child;
+    later->unwanted = was->unwanted;
     hs->began_us = began_us;
     handshake_free(sa);
     sa->hs = hs;

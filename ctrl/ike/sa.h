@@ -33,6 +33,7 @@ struct handshake_later {
     uint8_t refused_count;
     unsigned restarts;
     const struct child_config *child; // what the initiator wants
+    bool unwanted;                    // it has been closed meanwhile: it goes as soon as it is there
     struct child_sa *pending;         // what IKE_AUTH creates
     struct inmsg *answer;             // the IKE_AUTH response that is being checked
     struct eap_session *eap;          // as the server; NULL: no EAP

@@ -76,8 +76,9 @@ struct task {
     const struct task_ops *ops;
     struct ike_sa *sa;
     uint32_t number, child_id; // the CHILD SA that it is about, 0: none
-    // Of one that does not wait for its DELETE; 0: it does. spi: inbound, peer_spi: outbound
-    uint32_t spi, peer_spi;
+    // Of one that does not wait for its DELETE; 0: it does. spi: inbound, peer_spi: outbound; reqid: its
+    // child
+    uint32_t spi, peer_spi, reqid;
     uint8_t protocol;
     struct inmsg *msg; // as responder: the request
     struct timer over; // as responder, waiting for an IKE_FOLLOWUP_KE: in vain

@@ -8,9 +8,11 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/events.h"
+#include "ctrl/ike/exchange.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/sa.h"
+#include "ctrl/ike/task.h"
 #include "ctrl/lib/log.h"
 
 // An established one with the same name of ours at that address: it may be with the same peer.
@@ -29,17 +31,25 @@ bool sa_first_to_peer(const struct ike_sa *sa)
     return sa->conn->cfg.unique != UNIQUE_NEVER && !sa_twin(sa, NULL);
 }
 
-struct child_sa *sa_served_already(const struct child_sa *of)
+static struct child_sa *served_by(const struct child_sa *of, const struct child_sa *but)
 {
     const struct ike_sa *sa = of->sa;
     for (struct ike_sa *o = NULL; (o = sa_twin(sa, o)) != NULL;) {
         if (o->replaced || !addr_eq(&o->path.remote, &sa->path.remote))
             continue;
+        struct child_sa *newest = NULL; // of two: an earlier one goes, and the other takes over from that
         for (struct child_sa *c = o->children; c; c = c->next)
-            if (child_is_up(c) && conn_same_child(c->conn, c->cfg, of->conn, of->cfg))
-                return c;
+            if (c != but && child_is_up(c) && conn_same_child(c->conn, c->cfg, of->conn, of->cfg))
+                newest = c;
+        if (newest)
+            return newest;
     }
     return NULL;
+}
+
+struct child_sa *sa_served_already(const struct child_sa *of)
+{
+    return served_by(of, NULL);
 }
 
 // Both ends initiated before either was done: each would take its own for the newer one (2.8.1 has the like
@@ -221,6 +231,44 @@ void unique_child_up(struct child_sa *c)
         for (struct child_sa *k = o->children; k; k = k->next)
             if (child_is_up(k) && conn_same_child(k->conn, k->cfg, c->conn, c->cfg))
                 child_step_aside(k, c);
+}
+
+// What the peer has made anew on another IKE SA waits for it to take that up, and goes on in what has c's
+// place.
+void unique_child_closes(struct child_sa *c)
+{
+    for (struct ike_sa *o = NULL; (o = sa_twin(c->sa, o)) != NULL;)
+        for (struct child_sa *k = o->children; k; k = k->next) {
+            struct child_sa *other = child_is_up(k) && k->out_after == c->id ? served_by(k, c) : NULL;
+            if (other)
+                child_step_aside(k, other);
+        }
+}
+
+static bool closes(const struct ike_sa *sa, const struct child_sa *like)
+{
+    for (const struct child_sa *k = sa->children; k; k = k->next)
+        if (k->unwanted && !k->replaced && conn_same_child(k->conn, k->cfg, like->conn, like->cfg))
+            return true;
+    const struct task *all[] = {sa->active, sa->queue}; // by force
+    for (unsigned i = 0; i < 2; i++)
+        for (const struct task *t = all[i]; t; t = t->next)
+            if (t->kind == TASK_DELETE_CHILD && t->spi && t->reqid == like->reqid)
+                return true;
+    return false;
+}
+
+// The peer reauthenticates, and what it has made anew is being closed here: it had not heard of that yet.
+void unique_child_made(struct child_sa *c)
+{
+    struct ike_sa *o = NULL;
+    while ((o = sa_twin(c->sa, o)) != NULL && !closes(o, c))
+        ;
+    if (!o)
+        return;
+    LOGF(IKE, 1, "CHILD_SA %s{%u} is made by the peer as that of IKE_SA %s is being closed: it goes, too",
+         c->cfg->name, c->id, sa_label(o));
+    exchange_queue(c->sa, TASK_DELETE_CHILD, c->id);
 }
 
 static bool is_served(const struct ike_sa *sa)

@@ -14,7 +14,9 @@ bool sa_first_to_peer(const struct ike_sa *sa);
 struct child_sa *sa_served_already(const struct child_sa *of);
 void unique_step_aside(struct ike_sa *sa); // it goes: nothing goes out by what another IKE SA has too
 void unique_child_up(struct child_sa *c);  // likewise, for the sake of this one
-bool unique_goes(const struct ike_sa *sa); // another one replaces it, and it waits for its end
-void unique_deleted(struct ike_sa *sa);    // the peer has answered our DELETE
+void unique_child_closes(struct child_sa *c);
+void unique_child_made(struct child_sa *c); // by a request of the peer, which has been answered
+bool unique_goes(const struct ike_sa *sa);  // another one replaces it, and it waits for its end
+void unique_deleted(struct ike_sa *sa);     // the peer has answered our DELETE
 
 #endif

@@ -116,5 +116,6 @@ const struct ike_events ike_events = {
     .child_cannot_rekey = on_child_cannot_rekey,
     .child_failed = control_child_failed,
     .child_later = control_child_later,
+    .child_closed = revive_closed,
     .child_lost = revive_lost,
 };

@@ -18,11 +18,12 @@ enum { ACTS_MAX = 4, FLIGHT_MAX = 64, SEEN_MAX = 512, DEPTH_MAX = 400, LOSSES_MA
 // ---- what the ends do, a letter each
 #define ACT_LETTERS "cidDlmn"
 // ... and only where they are named: path refuses the next CHILD SA; an operator ends one by force; it has
-// been idle
+// been idle; the IKE SA reauthenticates
 #define ACT_REFUSE 'x'
 #define ACT_FORCE  'f'
 #define ACT_IDLE   'z'
-#define ACT_NAMED  "xfz"
+#define ACT_REAUTH 'r'
+#define ACT_NAMED  "xfzr"
 #define ACT_ENDS   "dfzD" // after these there need not be any
 const char *act_name(char act);
 struct trial;

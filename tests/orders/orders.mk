@@ -14,7 +14,7 @@ check-orders-short: $(ORDERS)
 	@$(ORDERS) --acts 1 --losses 0 --copies 0
 	@$(ORDERS) --acts 1 --stride 4 --slice $(or $(ORDERS_SEED),1) $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
 	@$(ORDERS) --kept tests/orders/KEPT
-	@for lists in cc/cd cc/dd ic/nd lc/cc xc/c xc/i c/z cf/c f/c cd/cx cz/cx; do $(ORDERS) $$lists --losses 0 --copies 0 || exit 1; done
+	@for lists in cc/cd cc/dd ic/nd lc/cc xc/c xc/i c/z cf/c f/c cd/cx cz/cx rd/ r/d r/f r/i r/n r/r r/cd; do $(ORDERS) $$lists --losses 0 --copies 0 || exit 1; done
 	@$(ORDERS) --acts 3 --losses 2 --copies 2 --walks 1000 $(if $(ORDERS_SEED),--seed $(ORDERS_SEED))
 # What is done of it is written down, and the next run of the same program goes on from there; several machines: a slice each.
 ORDERS_SLICES ?= 1

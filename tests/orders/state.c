@@ -60,10 +60,21 @@ static uint64_t child_of(uint64_t h, const struct child_sa *c)
     h = number(h, c->state);
     h = number(number(number(h, c->spi_in), c->spi_out), c->job);
     h = number(number(number(h, child_named(ike, c->successor)), child_named(ike, c->out_after)),
-               c->announced | c->replaced << 1 | c->moved << 2);
+               c->announced | c->replaced << 1 | c->moved << 2 | c->refused << 3 | c->unwanted << 4);
     h = number(number(number(h, c->rekey_at), c->life_at), c->out_at);
     h = number(h, race ? child_named(ike, race->child_id) + race->taken_back : 0);
     return timer_of(h, &c->timer);
+}
+
+// What an IKE SA is being made for.
+static uint64_t made_for(uint64_t h, const struct ike_sa *sa)
+{
+    for (const char *name = "cde"; *name; name++)
+        h = number(h, create_child_on_its_way(sa, (char[]){*name, 0}));
+    if (!sa->hs || !sa->hs->later->child)
+        return number(h, 0);
+    return number(hash_more(h, sa->hs->later->child->name, strlen(sa->hs->later->child->name)),
+                  1 + sa->hs->later->unwanted);
 }
 
 // A request of the peer may come again: it is on its way, or may be sent again.
@@ -96,6 +107,7 @@ static uint64_t sa_of(uint64_t h, const struct trial *t, int side, const struct 
     h = number(h, sa->request ? trial_opened(t, sa->request, sa->request_len) : 0);
     h = number(h, sa->reply && comes_again(t, side, sa) ? trial_opened(t, sa->reply, sa->reply_len) : 0);
     h = task_of(task_of(task_of(task_of(h, sa->active), sa->passive), sa->parked), sa->queue);
+    h = made_for(h, sa);
     h = number(timer_of(timer_of(h, &sa->life), &sa->later->aging), sa->without_memory);
     for (const struct child_sa *c = sa->children; c; c = c->next)
         h = child_of(h, c);

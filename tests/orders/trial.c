@@ -8,6 +8,7 @@
 
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/expiry.h"
+#include "ctrl/ike/revive.h"
 #include "tests/orders/orders.h"
 
 enum { REST_MS = 600000, REST_STEP_MS = 20000 };
@@ -228,14 +229,15 @@ static void configure_watched(struct conn_config *c, int side)
 
 bool trial_begins_anew(const struct scenario *sc)
 {
-    bool ends = false, begins = false;
+    bool ends = false, begins = false, reauth = false;
     for (int s = 0; s < 2; s++) {
         for (const char *a = sc->acts[s]; *a; a++) {
             ends = ends || *a == 'D';
             begins = begins || *a == 'n';
+            reauth = reauth || *a == ACT_REAUTH;
         }
     }
-    return ends && begins;
+    return reauth || (ends && begins);
 }
 
 bool trial_new(struct trial *t, const struct scenario *sc)
@@ -558,6 +560,7 @@ const char *act_name(char act)
     case ACT_REFUSE: return "path refuses the next CHILD SA";
     case ACT_FORCE: return "delete CHILD by force";
     case ACT_IDLE: return "CHILD has been idle";
+    case ACT_REAUTH: return "reauthenticate";
     default: return NULL;
     }
 }
@@ -621,4 +624,6 @@ void act_begin(struct trial *t, int side, char act)
         idle(s, "c");
     else if (act == ACT_REFUSE)
         s->refuse_next = true;
+    else if (act == ACT_REAUTH && sa)
+        revive_reauthenticate(sa);
 }

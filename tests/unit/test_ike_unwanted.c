@@ -13,6 +13,7 @@
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/revive.h"
 #include "ctrl/ike/sa.h"
 #include "tests/unit/ike_editions_rig.h"
 
@@ -243,6 +244,202 @@ static void test_one_of_a_former_edition_that_is_rekeyed_goes_all_the_same(void 
     }
 }
 
+// --- an IKE SA that is made in the place of the one that has it ---
+
+// Which of the two the new IKE SA begins with; and what is under way there when `c` is closed on the old one.
+struct crossing {
+    const char *what;
+    uint8_t exchange;
+    bool response;
+};
+static const struct crossing crossings[] = {
+    {"nothing is", 0, false},
+    {"IKE_SA_INIT is asked for", EX_SA_INIT, false},
+    {"IKE_SA_INIT is answered", EX_SA_INIT, true},
+    {"IKE_AUTH is asked for", EX_AUTH, false},
+    {"IKE_AUTH is answered", EX_AUTH, true},
+    {"CREATE_CHILD_SA is asked for", EX_CREATE_CHILD, false},
+    {"CREATE_CHILD_SA is answered", EX_CREATE_CHILD, true},
+};
+enum { CROSSINGS = sizeof(crossings) / sizeof(crossings[0]) };
+
+// Until it is sent again.
+static int lose_crossing(struct pair *p, unsigned number, struct datagram *d)
+{
+    const struct crossing *x = p->ctx;
+    (void)number;
+    return d->data[18] != x->exchange || !(d->data[19] & 0x20) != !x->response;
+}
+
+static void begun_without_a_child(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->childless = CHILDLESS_PREFER;
+}
+
+// Reauthentication begins with `first`.
+static struct pair *with_first(pair_tune tune, const char *first)
+{
+    struct pair *p = pair_loaded(UNIQUE_NO, tune);
+    pair_result(p, 0, pair_initiate(p, 0, first), true);
+    pair_result(p, 0, pair_initiate(p, 0, *first == 'c' ? "d" : "c"), true);
+    return p;
+}
+
+// The old IKE SA is number 1 at either end.
+static void close_on_the_old_one(struct pair *p, unsigned way, int side)
+{
+    struct msg_CHILD_EVENT m = {.event = CHILD_EVENT_IDLE};
+    struct child_sa *c = sa_by_id(p->s[side].ike, 1)->children;
+    while (strcmp(c->cfg->name, "c") != 0)
+        c = c->next;
+    m.child_id = c->id;
+    if (way < 2)
+        pair_terminate(p, side, "c", way);
+    else
+        ipc_send(p->s[side].path_ike, MSG_CHILD_EVENT, &m);
+    pair_run(p);
+}
+
+static void reauthenticate_until(struct pair *p, const struct crossing *x)
+{
+    p->ctx = (void *)x;
+    p->filter = lose_crossing;
+    revive_reauthenticate(sa_by_id(p->s[0].ike, 1));
+    if (x->exchange)
+        pair_wait(p, 1);
+}
+
+static bool has_moved(struct pair *p, int side)
+{
+    const struct ike_sa *next = sa_by_id(p->s[side].ike, 2);
+    for (const struct child_sa *c = next ? next->children : NULL; c; c = c->next)
+        if (child_is_up(c) && strcmp(c->cfg->name, "c") == 0)
+            return true;
+    return false;
+}
+
+static void assert_anew(struct pair *p, const char *name)
+{
+    assert_only(p, name);
+    assert_true(p->s[0].ike->sas->id != 1);
+}
+
+static void test_one_that_is_closed_while_its_ike_sa_reauthenticates_does_not_come_up_again(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 8 * WAYS * CROSSINGS; n++) {
+        const struct crossing *x = &crossings[n / 8 / WAYS];
+        struct pair *p = with_first(n & 4 ? begun_without_a_child : pair_two_children, n & 2 ? "d" : "c");
+        reauthenticate_until(p, x);
+        bool moved = n / 8 % WAYS == 2 && has_moved(p, 0) && has_moved(p, 1);
+        close_on_the_old_one(p, n / 8 % WAYS, n & 1);
+        let_go(p);
+        if (moved) { // it has been idle as its packets go by the other one
+            assert_has(p, 1, 2);
+            pair_free(p);
+            continue;
+        }
+        // Where the new one had `c` alone for longer than an IKE SA is without a CHILD SA, the old one stays.
+        bool anew = p->s[0].ike->sas && (p->s[0].ike->sas->id != 1 || x->exchange == EX_CREATE_CHILD);
+        if (p->s[0].ike->sa_count != 1 || pair_live(&p->s[0]) != 1 || !anew)
+            fail_msg("%u: closed by end %u in way %u as %s: %u IKE SAs, %u CHILD SAs", n, n & 1, n / 8 % WAYS,
+                     x->what, p->s[0].ike->sa_count, pair_live(&p->s[0]));
+        assert_only(p, "d");
+        pair_free(p);
+    }
+}
+
+// The end that answers has closed it before the request came, and the DELETE is late.
+static void test_one_whose_delete_is_slower_than_a_reauthentication_does_not_stay(void **state)
+{
+    static const struct crossing its_delete = {"its DELETE is late", EX_INFORMATIONAL, false};
+    (void)state;
+    for (unsigned n = 0; n < 4 * WAYS; n++) {
+        struct pair *p = with_first(n & 1 ? begun_without_a_child : pair_two_children, n & 2 ? "d" : "c");
+        p->ctx = (void *)&its_delete;
+        p->filter = lose_crossing;
+        close_on_the_old_one(p, n / 4, 1);
+        revive_reauthenticate(p->s[0].ike->sas);
+        pair_wait(p, 1);
+        let_go(p);
+        assert_anew(p, "d");
+        pair_free(p);
+    }
+}
+
+static void test_all_that_are_closed_while_their_ike_sa_reauthenticates_leave_none(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 2 * CROSSINGS; n++) {
+        struct pair *p = with_first(pair_two_children, "c");
+        reauthenticate_until(p, &crossings[n / 2]);
+        pair_terminate(p, n & 1, "d", false);
+        close_on_the_old_one(p, 0, n & 1);
+        let_go(p);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(p->s[i].ike->sa_count, 0);
+            assert_int_equal(pair_live(&p->s[i]), 0);
+        }
+        pair_free(p);
+    }
+}
+
+static void comes_back(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->children[0].close_action = ACTION_START;
+}
+
+// It is up there, or asked for again, by whom it is wanted: once.
+static void test_one_that_is_to_come_back_does_so_where_its_ike_sa_reauthenticates(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 2 * CROSSINGS; n++) {
+        struct pair *p = with_first(n & 1 ? pair_two_children : comes_back, "d");
+        reauthenticate_until(p, &crossings[n / 2]);
+        close_on_the_old_one(p, 0, !(n & 1));
+        if (n & 1)
+            pair_initiate(p, 0, "c");
+        let_go(p);
+        assert_has(p, 1, 2);
+        pair_free(p);
+    }
+}
+
+// By its number; what is made in its place has another one.
+static void test_ike_sa_that_is_terminated_while_it_reauthenticates_has_no_successor(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 2 * CROSSINGS; n++) {
+        struct pair *p = with_first(pair_two_children, "c");
+        struct msg_TERMINATE m = {.req = 77, .ike_id = 1, .force = n & 1, .timeout_ms = 5000};
+        reauthenticate_until(p, &crossings[n / 2]);
+        ipc_send(p->s[0].ctl_ike, MSG_TERMINATE, &m);
+        pair_run(p);
+        let_go(p);
+        assert_int_equal(p->s[0].ike->sa_count, 0);
+        assert_int_equal(pair_live(&p->s[0]), 0);
+        pair_free(p);
+    }
+}
+
+// Only a peer that has heard from whom the new one is may have ended the old one for its sake.
+static void test_ike_sa_that_the_peer_deletes_before_it_knows_of_a_successor_has_none(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 2 * CROSSINGS; n++) {
+        const struct crossing *x = &crossings[n / 2];
+        struct pair *p = with_first(n & 1 ? comes_back : pair_two_children, "c");
+        reauthenticate_until(p, x);
+        sa_delete(sa_by_id(p->s[1].ike, 1));
+        let_go(p);
+        assert_int_equal(p->s[0].ike->sa_count,
+                         n & 1 || x->exchange == EX_AUTH || x->exchange == EX_CREATE_CHILD);
+        pair_free(p);
+    }
+}
+
 // --- IKE SAs ---
 
 static void test_ike_sa_that_is_to_go_while_both_rekey_it_leaves_none_that_waits(void **state)
@@ -274,6 +471,12 @@ int main(void)
         cmocka_unit_test(test_one_that_is_to_go_and_that_the_peer_cannot_rekey_needs_no_new_ike_sa),
         cmocka_unit_test(test_one_that_reaches_its_limit_while_it_is_rekeyed_has_its_successor),
         cmocka_unit_test(test_one_of_a_former_edition_that_is_rekeyed_goes_all_the_same),
+        cmocka_unit_test(test_one_that_is_closed_while_its_ike_sa_reauthenticates_does_not_come_up_again),
+        cmocka_unit_test(test_one_whose_delete_is_slower_than_a_reauthentication_does_not_stay),
+        cmocka_unit_test(test_all_that_are_closed_while_their_ike_sa_reauthenticates_leave_none),
+        cmocka_unit_test(test_one_that_is_to_come_back_does_so_where_its_ike_sa_reauthenticates),
+        cmocka_unit_test(test_ike_sa_that_is_terminated_while_it_reauthenticates_has_no_successor),
+        cmocka_unit_test(test_ike_sa_that_the_peer_deletes_before_it_knows_of_a_successor_has_none),
         cmocka_unit_test(test_ike_sa_that_is_to_go_while_both_rekey_it_leaves_none_that_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
