@@ -37,7 +37,7 @@ WB_PARSER_SRCS := $(addprefix sim/workbench/,util.c sad.c sad_words.c sad_state.
 WB_SRCS := $(WB_PARSER_SRCS) $(addprefix sim/workbench/,main.c gcm_check.c vectors.c esp_vectors.c ike_vectors.c replay.c stats.c summary.c progress.c explain.c explain_run.c explain_shrink.c explain_words.c \
     engine_soft.c engine_card.c)
 # what ike-vectors runs: the daemon's messages and key schedule, from an archive so that only those are linked
-WB_IKE_SRCS := $(addprefix ctrl/ike/,message.c) $(addprefix ctrl/keys/,derive.c) $(addprefix ctrl/crypto/,prf.c sk.c) \
+WB_IKE_SRCS := $(addprefix ctrl/ike/,message.c) $(addprefix ctrl/keys/,derive.c) $(addprefix ctrl/crypto/,key.c prf.c signature.c sk.c) \
     $(wildcard ctrl/lib/*.c)
 $(BUILD)/lib/libike_parts.a: $(WB_IKE_SRCS:%.c=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)

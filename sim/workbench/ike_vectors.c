@@ -2,16 +2,20 @@
 // `espalier-sim ike-vectors`: recorded IKEv2 exchanges (JSON: algorithms, IKE SAs with shared secret and
 // keys, messages with their decrypted payloads, CHILD SA keys, AUTH) through the daemon's own message and key
 // code, which is the one part of ctrl that the workbench links. An IKE SA, a message, a CHILD SA and an AUTH
-// value are a vector each. RFC 7296 sections 2.14, 2.15, 2.17, 2.18 and 3.
+// value are a vector each. RFC 7296 sections 2.14, 2.15, 2.17, 2.18 and 3; RFC 7427. What a certificate is
+// worth is none of it: AUTH is by its key.
 #include "sim/workbench/vectors.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctrl/crypto/signature.h"
+#include "ctrl/ike/cert_payload.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/keys/derive.h"
 #include "sim/workbench/util.h"
@@ -239,13 +243,64 @@ struct auth_side {
     struct slice nonce; // its own
 };
 
+static const char *check_secret(const struct ike_file *f, const struct auth_side side[2], int me,
+                                const char *psk, struct slice id, const struct auth *auth)
+{
+    uint8_t out[CR_PRF_MAX];
+
+    if (derive_psk_auth(&f->keys[0], me == 0, slice_str(psk), side[me].first, side[1 - me].nonce, id, out) !=
+        0)
+        return "no AUTH can be made";
+    return slice_eq(slice_of(out, f->keys[0].prf_len), auth->value) ? NULL : "another AUTH";
+}
+
+// The key of the first certificate that the message has; NULL: there is none that can be read.
+static struct cr_key *key_of(const struct payloads *pl)
+{
+    const struct payload *cert = payload_find(pl, PL_CERT);
+    bool x509 = cert && cert->body.len > 1 && cert->body.p[0] == CERT_X509;
+    const uint8_t *der = x509 ? cert->body.p + 1 : NULL;
+    X509 *x = der ? d2i_X509(NULL, &der, (long)cert->body.len - 1) : NULL;
+    uint8_t *spki = NULL;
+    int len = x ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki) : 0;
+    struct cr_key *key = NULL;
+    struct esp_error err = {0};
+
+    if (len > 0 && cr_key_public(spki, (size_t)len, &key, &err) != 0)
+        key = NULL;
+    OPENSSL_free(spki);
+    X509_free(x);
+    return key;
+}
+
+static const char *check_signature(const struct ike_file *f, const struct auth_side side[2], int me,
+                                   const struct payloads *pl, struct slice id, const struct auth *auth)
+{
+    struct cr_key *key = key_of(pl);
+    uint8_t maced_id[CR_PRF_MAX];
+    struct esp_error err = {0};
+    const char *wrong = NULL;
+
+    if (!key)
+        return "no certificate whose key can be read";
+    if (derive_maced_id(&f->keys[0], me == 0, id, maced_id) != 0)
+        wrong = "no AUTH can be made";
+    struct cr_slice covered[] = {{side[me].first.p, side[me].first.len},
+                                 {side[1 - me].nonce.p, side[1 - me].nonce.len},
+                                 {maced_id, f->keys[0].prf_len}};
+    if (!wrong && cr_verify(key, cr_schemes_default(), auth->method, auth->value.p, auth->value.len, covered,
+                            3, &err) != 0)
+        wrong = "not signed by its certificate's key";
+    cr_key_free(key);
+    return wrong;
+}
+
 static const char *check_auth(struct ike_file *f, const json_t *o, size_t i, const struct auth_side side[2],
-                              int me, const char *psk)
+                              int me, const char *how)
 {
     const json_t *first = json_object_get(o, "first_payload");
     struct slice plain = octets(f, o, "plaintext", "message", i);
     const struct payload *id, *ap;
-    uint8_t out[CR_PRF_MAX];
     struct refusal r = {0};
     struct payloads pl;
     struct auth auth;
@@ -256,10 +311,10 @@ static const char *check_auth(struct ike_file *f, const json_t *o, size_t i, con
     ap = payload_find(&pl, PL_AUTH);
     if (!id || !ap || !auth_read(ap->body, &auth))
         return "has no ID or no AUTH";
-    if (!f->known[0] || derive_psk_auth(&f->keys[0], me == 0, slice_str(psk), side[me].first,
-                                        side[1 - me].nonce, id->body, out) != 0)
+    if (!f->known[0])
         return "no AUTH can be made";
-    return slice_eq(slice_of(out, f->keys[0].prf_len), auth.value) ? NULL : "another AUTH";
+    return strncmp(how, "psk:", 4) == 0 ? check_secret(f, side, me, how + 4, id->body, &auth)
+                                        : check_signature(f, side, me, &pl, id->body, &auth);
 }
 
 static void check_auths(struct ike_file *f)
@@ -281,10 +336,10 @@ static void check_auths(struct ike_file *f)
             continue;
         how = json_string_value(
             json_object_get(json_array_get(json_object_get(f->root, "auth"), seen++), "verified"));
-        if (how && strncmp(how, "psk:", 4) == 0)
-            judge(f, "AUTH in message", i, check_auth(f, o, i, side, me, how + 4));
+        if (how)
+            judge(f, "AUTH in message", i, check_auth(f, o, i, side, me, how));
         else
-            wb_skip(f->tally, "AUTH by %.60s: only shared secrets are checked", how ? how : "nothing named");
+            wb_skip(f->tally, "AUTH: \"verified\" does not say by what");
     }
 }
 

@@ -12,6 +12,8 @@
 
 #define VECTORS "tests/rtl/replay_vectors"
 #define SHARED  "tests/vectors"
+#define PSK     "psk-gcm256-ecp256"
+#define SIGNED  "ecdsa-gcm256-ecp384"
 #define CAVP    "/usr/lib/python3/dist-packages/cryptography_vectors/vectors/ciphers/AES/GCM"
 #define CAVP_11 "/usr/lib/python3/dist-packages/cryptography_vectors/ciphers/AES/GCM"
 
@@ -104,8 +106,7 @@ static void test_ike_vectors_recorded_exchanges_pass(void **state)
 {
     (void)state;
     must_exit(run(ESPALIER_SIM " ike-vectors " SHARED "/ikev2/*.json"), 0);
-    must_say("skipped      2: AUTH by ECPublicKey/sha256: only shared secrets are checked");
-    must_say("\n70 passed, 0 failed, 2 skipped\n");
+    must_say("72 passed, 0 failed, 0 skipped\n");
 }
 
 // What is changed in the record of one exchange, and what is then wrong with it.
@@ -114,26 +115,37 @@ static void test_ike_vectors_changed_exchanges_fail_where_they_were_changed(void
     static const struct {
         const char *python, *says;
         int code;
+        const char *file;
     } cases[] = {
-        {"j['ike_sas'][0]['sk_pr']='00'+j['ike_sas'][0]['sk_pr'][2:]", "IKE SA 0: another SK_pr", 1},
-        {"j['ike_sas'][0]['gir']='00'+j['ike_sas'][0]['gir'][2:]", "IKE SA 0: another SK_d", 1},
-        {"j['child_sas'][0]['encr_r']='00'+j['child_sas'][0]['encr_r'][2:]", "CHILD SA 0: another key", 1},
+        {"j['ike_sas'][0]['sk_pr']='00'+j['ike_sas'][0]['sk_pr'][2:]", "IKE SA 0: another SK_pr", 1, PSK},
+        {"j['ike_sas'][0]['gir']='00'+j['ike_sas'][0]['gir'][2:]", "IKE SA 0: another SK_d", 1, PSK},
+        {"j['child_sas'][0]['encr_r']='00'+j['child_sas'][0]['encr_r'][2:]", "CHILD SA 0: another key", 1,
+         PSK},
         {"j['messages'][2]['plaintext']='00'+j['messages'][2]['plaintext'][2:]",
-         "message 2: other payloads inside", 1},
-        {"j['messages'][3]['msg']=j['messages'][3]['msg'][:-2]+'00'", "message 3: cannot be opened", 1},
-        {"j['messages'][0]['msg']=j['messages'][0]['msg'][:-2]", "message 0: its header is refused", 1},
-        {"j['auth'][0]['verified']='psk:another'", "AUTH in message 2: another AUTH", 1},
-        {"j['messages'][1]['msg']='xyz'", "message 1: \"msg\" is missing or malformed", 2},
-        {"j['ike_sas'][0]['spi_i']='00'", "IKE SA 0: \"spi_i\" is missing or malformed", 2},
-        {"j['algs']['1'][1]=999", "algorithm 1: \"algs\" is missing or malformed", 2},
-        {"del j['ike_sas']", "no \"ike_sas\", expected a recorded IKEv2 exchange", 2},
+         "message 2: other payloads inside", 1, PSK},
+        {"j['messages'][3]['msg']=j['messages'][3]['msg'][:-2]+'00'", "message 3: cannot be opened", 1, PSK},
+        {"j['messages'][0]['msg']=j['messages'][0]['msg'][:-2]", "message 0: its header is refused", 1, PSK},
+        {"j['auth'][0]['verified']='psk:another'", "AUTH in message 2: another AUTH", 1, PSK},
+        {"j['auth'][0]['verified']='ECPublicKey/sha256'",
+         "AUTH in message 2: no certificate whose key can be read", 1, PSK},
+        {"j['auth'][0]['verified']='psk:another'", "AUTH in message 2: another AUTH", 1, SIGNED},
+        {"j['messages'][0]['msg']=j['messages'][0]['msg'][:-2]+'00'",
+         "AUTH in message 2: not signed by its certificate's key", 1, SIGNED},
+        {"j['messages'][1]['msg']=j['messages'][1]['msg'][:-2]+'00'",
+         "AUTH in message 3: not signed by its certificate's key", 1, SIGNED},
+        {"j['ike_sas'][0]['nr']='00'+j['ike_sas'][0]['nr'][2:]", "AUTH in message 2: no AUTH can be made", 1,
+         SIGNED},
+        {"j['messages'][1]['msg']='xyz'", "message 1: \"msg\" is missing or malformed", 2, PSK},
+        {"j['ike_sas'][0]['spi_i']='00'", "IKE SA 0: \"spi_i\" is missing or malformed", 2, PSK},
+        {"j['algs']['1'][1]=999", "algorithm 1: \"algs\" is missing or malformed", 2, PSK},
+        {"del j['ike_sas']", "no \"ike_sas\", expected a recorded IKEv2 exchange", 2, PSK},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         must_exit(run("/usr/bin/python3 -c \"import json; j=json.load(open('" SHARED
-                      "/ikev2/psk-gcm256-ecp256.json')); %s; json.dump(j, open('%s/ike.json', 'w'))\"",
-                      cases[i].python, folder),
+                      "/ikev2/%s.json')); %s; json.dump(j, open('%s/ike.json', 'w'))\"",
+                      cases[i].file, cases[i].python, folder),
                   0);
         must_exit(run(ESPALIER_SIM " ike-vectors %s/ike.json", folder), cases[i].code);
         must_say(cases[i].says);
