@@ -10,7 +10,7 @@ least=80
 files="ctrl/ike/message.c ctrl/ike/proposal.c ctrl/ike/selectors.c ctrl/ike/identity.c ctrl/ike/child_payloads.c ctrl/ike/cert_payload.c
     ctrl/ike/fragments.c ctrl/ike/datagram.c ctrl/ike/exchange.c ctrl/ike/exchange_receive.c ctrl/ike/exchange_send.c
     ctrl/ike/seal.c ctrl/ike/cookie.c ctrl/ike/strangers.c ctrl/ike/first_request.c ctrl/ike/init.c ctrl/ike/init_respond.c ctrl/ike/auth.c ctrl/ike/auth_respond.c
-    ctrl/ike/proof.c ctrl/ike/create_child.c ctrl/ike/childsa.c ctrl/ike/rekey_ike.c ctrl/ike/info.c ctrl/ike/sa.c ctrl/ike/task.c
+    ctrl/ike/proof.c ctrl/ike/eap.c ctrl/ike/eap_client.c ctrl/ike/eap_packet.c ctrl/ike/eap_tls.c ctrl/crypto/mschapv2.c ctrl/ike/create_child.c ctrl/ike/childsa.c ctrl/ike/rekey_ike.c ctrl/ike/info.c ctrl/ike/sa.c ctrl/ike/task.c
     ctrl/ipc/ipc.c ctrl/lib/conn.c ctrl/lib/policy_wire.c ctrl/ctl/vici_msg.c ctrl/ctl/server.c ctrl/ctl/client.c
     ctrl/pki/cert.c ctrl/pki/crl.c ctrl/pki/ocsp.c ctrl/crypto/dn.c"
 version=$(${FUZZ_CC:-clang} -dumpversion | cut -d. -f1)

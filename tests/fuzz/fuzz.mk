@@ -40,6 +40,7 @@ FUZZ_PAIR := tests/fuzz/keyed.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS)
 $(eval $(call fuzz_target,payloads,tests/fuzz/fuzz_payloads.c tests/fuzz/ca.c $(FUZZ_PAIR),-lcmocka -lssl -lcrypto -lm))
 $(eval $(call fuzz_target,datagram,tests/fuzz/fuzz_datagram.c $(FUZZ_PAIR),-lcmocka -lssl -lcrypto -lm))
 $(eval $(call fuzz_target,fragments,tests/fuzz/fuzz_fragments.c $(FUZZ_PAIR),-lcmocka -lssl -lcrypto -lm))
+$(eval $(call fuzz_target,eap,tests/fuzz/fuzz_eap.c tests/fuzz/ca.c $(FUZZ_PAIR),-lcmocka -lssl -lcrypto -lm))
 $(eval $(call fuzz_target,ipc,tests/fuzz/fuzz_ipc.c tests/fuzz/rooms.c $(IKE_ROOM_SRCS),-lssl -lcrypto -lm))
 $(eval $(call fuzz_target,vici,tests/fuzz/fuzz_vici.c tests/fuzz/rooms.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call fuzz_target,certs,tests/fuzz/fuzz_certs.c tests/fuzz/ca.c $(PKI_SRCS) $(CRYPTO_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
@@ -54,12 +55,12 @@ $(FUZZ)/seeds/.done: tests/fuzz/seeds.py $(wildcard tests/vectors/ikev2/*.json) 
 fuzz-programs: $(FUZZ_BINS) $(FUZZ)/seeds/.done
 fuzz: fuzz-programs ## hostile input, SECONDS=600 for each target (tests/fuzz); what breaks one stays in build/fuzz/found
 	@tests/fuzz/run.sh $(FUZZ) $(SECONDS) $(FUZZ_TARGETS)
-check-fuzz: fuzz-programs ## the same from its seeds, for a few seconds each
+check-fuzz: fuzz-programs ## the same from its seeds, for four seconds each
 	@tests/fuzz/run.sh $(FUZZ) 4 $(FUZZ_TARGETS)
 
 .PHONY: fuzz-mutants fuzz-coverage
 fuzz-coverage: $(patsubst %,$(FUZZ)/cov/bin/fuzz_%,$(FUZZ_TARGETS)) $(FUZZ)/seeds/.done ## lines that seeds and what earlier runs kept reach; 80 % at least
 	@mkdir -p $(FUZZ)/log $(patsubst %,$(FUZZ)/corpus/%,$(FUZZ_TARGETS))
 	@FUZZ_CC="$(FUZZ_CC)" tests/fuzz/coverage.sh $(FUZZ) $(FUZZ_TARGETS)
-fuzz-mutants: fuzz-needs ## five faults planted behind decryption, and how long it takes to find each
+fuzz-mutants: fuzz-needs ## faults planted behind decryption, and how long it takes to find each
 	@tests/fuzz/mutants.sh

@@ -141,6 +141,32 @@ def resumption(c):
                     c.add("datagram", bytes([scene, fix]) + struct.pack(">H", len(octets)) + octets)
 
 
+def eap(c):
+    """As fuzz_eap.c has it: each way of authentication as it is, and with one of its messages replaced."""
+    server, false, say, raw, touch, without, more = 8, 16, 1, 2, 4, 8, 16
+    identity, mschapv2, tls = 1, 26, 13
+    named, asked, by_tls, alone = range(4)
+    said = {named: [(2, mschapv2, b"\2\1\0\x3a\x31" + bytes(49) + b"a.test"), (2, mschapv2, b"\3"), (2, 3, bytes([mschapv2]))],
+            asked: [(2, identity, b"bob")],
+            by_tls: [(2, tls, b"\0"), (2, tls, b"\x80\0\0\0\7\x16\3\1\0\2\1\0")],
+            named | server: [(1, identity, b""), (1, mschapv2, b"\1\1\0\x1a\x10" + bytes(16) + b"b.test"),
+                             (1, mschapv2, b"\3\1\0\x2eS=" + b"A" * 40 + b" M="), (1, mschapv2, b"\4\1\0\x0eE=691 R=0"), (3, 0, b"")],
+            by_tls | server: [(1, tls, b"\x20"), (1, tls, b"\xc0\0\0\x40\0" + bytes(90)), (3, 0, b"")]}
+    for scene in (named, asked, by_tls, alone):
+        for who in (0, server, false, false | server) if scene == named else (0, server):
+            c.add("eap", bytes([scene | who]))
+    for first, packets in said.items():
+        for passed in range(3):
+            before = bytes([first]) + bytes(passed + (0 if first & server else 1))
+            for code, kind, body in packets:
+                c.add("eap", before + bytes([say, code, kind]) + struct.pack(">H", len(body)) + body)
+            for at in (3, 4, 9):
+                c.add("eap", before + bytes([touch, 1]) + struct.pack(">H", at) + b"\1")
+    c.add("eap", bytes([named, 0, without]))
+    c.add("eap", bytes([server, raw]) + struct.pack(">H", 4) + b"\3\1\0\4")
+    c.add("eap", bytes([named, 0, raw | more]) + struct.pack(">H", 3) + b"\2\1\0" + program([(NOTIFY, b"\0\0\x40\x10")]))
+
+
 # ---- the messages between our processes, from the list that makes their codec
 
 MESSAGES = HERE.parent.parent / "ctrl" / "ipc" / "messages.h"
@@ -283,6 +309,7 @@ def main():
             if message.get("plaintext"):
                 decrypted(c, message)
     resumption(c)
+    eap(c)
     between_processes(c)
     vici(c)
     certificates(c)

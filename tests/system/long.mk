@@ -43,7 +43,7 @@ check-debian12 check-debian13: check-debian%: ## `make demo`, then `make check`,
 	@BUILD=$(BUILD) tests/debian.sh $(if $(AS_USER),--user) $(if $(filter 12,$*),bookworm,trixie) demo
 	@FRESH= BUILD=$(BUILD) tests/debian.sh $(if $(AS_USER),--user) $(if $(filter 12,$*),bookworm,trixie) check
 
-check-long: ## everything: check, the manual's examples, sanitizers, fail-over, policies, the card in C, each RTL block, the cost of a look-up, proofs, what the RTL tests reach, the packages, Debian 13
+check-long: ## everything: check, the manual's examples, sanitizers, hostile input, fail-over, policies, the card in C, each RTL block, the cost of a look-up, proofs, what the RTL tests reach, the packages, Debian 13
 	@$(AGAIN) check
 	@$(AGAIN) check-manual
 	@if command -v lowdown >/dev/null; then $(AGAIN) manual; else echo "check-long: skip: make manual, because lowdown is not installed (apt-get install lowdown)"; fi
@@ -51,6 +51,7 @@ check-long: ## everything: check, the manual's examples, sanitizers, fail-over, 
 	@$(AGAIN) check-failover
 	@$(AGAIN) check-policy
 	@$(AGAIN) check-orders ORDERS_CPU=3600
+	@$(AGAIN) fuzz SECONDS=30
 	@$(AGAIN) check-card-model
 	@$(AGAIN) check-churn
 	@$(AGAIN) -j1 lint-rtl-blocks lint-tests
