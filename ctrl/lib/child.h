@@ -35,6 +35,7 @@ static inline bool room_is_wanted(enum room r, const struct settings *s)
 
 #define ESPALIER_SO_MARK                                                                                     \
     0xe59 // on every socket of ours: the routing rule sends everything else through the tunnel table
+#define ESPALIER_VTI_GROUP 0xe59u // of interfaces: all TUNs of route-based tunnels, of whichever daemon
 
 // Of path, where several carry packets: what each but the first has of its own.
 struct worker_fds {

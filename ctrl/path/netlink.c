@@ -134,8 +134,8 @@ static int found_xfrm(const struct nlmsghdr *h, void *ctx)
     return 0;
 }
 
-static int dump_rules(struct netlink_kernel *n, int family, int (*each)(const struct nlmsghdr *h, void *ctx),
-                      void *ctx)
+int netlink_dump_rules(struct netlink_kernel *n, int family, int (*each)(const struct nlmsghdr *h, void *ctx),
+                       void *ctx)
 {
     _Alignas(struct nlmsghdr) char buf[128];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
@@ -183,7 +183,7 @@ static int dump(struct kernel *k, void (*each)(void *ctx, const struct kobj *o),
     static const int families[] = {AF_INET, AF_INET6};
     int rc = 0;
     for (int i = 0; i < 2 && rc == 0 && n->base.tables; i++) {
-        rc = dump_rules(n, families[i], found, &f);
+        rc = netlink_dump_rules(n, families[i], found, &f);
         if (rc == 0)
             rc = dump_routes(n, families[i], found, &f);
         if (families[i] == AF_INET6 && no_family(rc))
@@ -272,7 +272,7 @@ static int anchor_rule(struct netlink_kernel *n, uint32_t table, unsigned number
 static int look_for_anchors(struct netlink_kernel *n, uint32_t first, struct anchors *a)
 {
     *a = (struct anchors){.first = first, .tag = n->owner_tag, .number = NO_NUMBER};
-    return dump_rules(n, AF_INET, one_anchor, a);
+    return netlink_dump_rules(n, AF_INET, one_anchor, a);
 }
 
 static bool is_taken(const struct anchors *a, uint32_t table, unsigned number)

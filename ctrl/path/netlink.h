@@ -44,6 +44,7 @@ struct netlink_kernel {
     bool asked[2];     // who has asked has been kept: if it is not there, somebody has taken it away
     bool forgotten[2]; // somebody has changed that, or may have
     struct netlink_around *around; // netlink_around.c; NULL: there was no VTI yet
+    bool around_gone;              // somebody has taken away some of its rules, or may have
     bool reflects_for_us[2];       // the kernel reflects marks because we have said so
 };
 
@@ -67,6 +68,9 @@ void netlink_talk(struct netlink_kernel *n, struct mnl_socket *s, const char *bu
 int netlink_one(struct netlink_kernel *n, struct mnl_socket *s, struct nlmsghdr *h); // 0 or -errno
 int netlink_dump(struct netlink_kernel *n, struct mnl_socket *s, struct nlmsghdr *h,
                  int (*each)(const struct nlmsghdr *h, void *ctx), void *ctx);
+// netlink.c: all rules of a family, AF_INET or AF_INET6.
+int netlink_dump_rules(struct netlink_kernel *n, int family, int (*each)(const struct nlmsghdr *h, void *ctx),
+                       void *ctx);
 
 // netlink_link.c: the TUN, addresses, the default source
 // Exempt from the block policies, and up. Its index, or -errno.
@@ -84,8 +88,12 @@ int netlink_vti_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_
 int netlink_vti_remove(struct kernel *k, const char *name);
 void netlink_vti_each(struct kernel *k, void (*each)(void *ctx, const char *name, uint32_t index), void *ctx);
 // netlink_around.c: our own packets go by no route into these.
-#define NETLINK_VTI_GROUP 0xe59u // of interfaces: all VTIs
 void netlink_vti_around(struct kernel *k, const uint32_t *vti, unsigned count);
+bool netlink_is_around(const struct netlink_kernel *n, const struct nlmsghdr *h); // a rule for that
+// What is there of it, and goes with the last VTI.
+struct netlink_around_left {
+    unsigned rules, routes;
+} netlink_around_left(struct kernel *k);
 void netlink_around_free(struct netlink_kernel *n);
 // What the kernel answers has the mark of what it answers; and no more, where nobody else wanted that.
 int netlink_reflect_marks(struct netlink_kernel *n, uint8_t family);

@@ -9,16 +9,22 @@
 // So a peer is reached although a default route, a half of it or a route to the very peer leads into a
 // tunnel, as long as there is another route. The table follows the main one, a moment later. What another
 // rule leads into a tunnel is dropped there (vti_is_own).
+//
+// All instances of a network namespace have one mark and one group, so the first and the last rule are the
+// same for all of them, and go with the last one's. That one needs them the second rule says, which is its
+// own: it names its table. In that stands no route into anybody's tunnel.
 #include <errno.h>
 #include <linux/fib_rules.h>
+#include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "ctrl/lib/child.h"
 #include "ctrl/path/netlink.h"
 
-enum { PROTOCOL = NETLINK_PROTOCOL + 1, FIRST_RULE = 32763, RULES = 3 };
+enum { PROTOCOL = NETLINK_PROTOCOL + 1, FIRST_RULE = 32763, OWN_RULE = 1, RULES = 3 };
 
 struct route {
     struct nlmsghdr *h; // as it is added, allocated; NULL: one that leads into a tunnel
@@ -58,17 +64,143 @@ static int change_rule(struct netlink_kernel *n, uint8_t family, unsigned i, boo
     if (i < 2)
         mnl_attr_put_u32(h, FRA_TABLE, i ? own_table(n) : (uint32_t)RT_TABLE_MAIN);
     if (i == 0)
-        mnl_attr_put_u32(h, FRA_SUPPRESS_IFGROUP, NETLINK_VTI_GROUP);
+        mnl_attr_put_u32(h, FRA_SUPPRESS_IFGROUP, ESPALIER_VTI_GROUP);
     return netlink_one(n, n->route, h);
 }
 
-// What there is no rule for yet goes as before. Of one that was there in part the rest is added.
+struct rule {
+    uint32_t priority, mark, table;
+    uint8_t protocol;
+};
+
+static struct rule read_rule(const struct nlmsghdr *h)
+{
+    struct rule r = {0};
+    const struct nlattr *a;
+    mnl_attr_for_each(a, h, sizeof(struct fib_rule_hdr))
+    {
+        switch (mnl_attr_get_type(a)) {
+        case FRA_PRIORITY: r.priority = mnl_attr_get_u32(a); break;
+        case FRA_FWMARK: r.mark = mnl_attr_get_u32(a); break;
+        case FRA_TABLE: r.table = mnl_attr_get_u32(a); break;
+        case FRA_PROTOCOL: r.protocol = mnl_attr_get_u8(a); break;
+        default: break;
+        }
+    }
+    return r;
+}
+
+bool netlink_is_around(const struct netlink_kernel *n, const struct nlmsghdr *h)
+{
+    struct rule r = read_rule(h);
+    return r.protocol == PROTOCOL && r.mark == n->own_mark && r.priority - FIRST_RULE < RULES;
+}
+
+struct beside {
+    const struct netlink_kernel *n;
+    bool any;
+};
+
+static int one_beside(const struct nlmsghdr *h, void *ctx)
+{
+    struct beside *b = ctx;
+    struct rule r = read_rule(h);
+    b->any |= netlink_is_around(b->n, h) && r.priority == FIRST_RULE + OWN_RULE && r.table != own_table(b->n);
+    return 0;
+}
+
+// Whether another instance needs those that are the same for all. Where that cannot be said, it does.
+static bool others_need(struct netlink_kernel *n, uint8_t family)
+{
+    struct beside b = {.n = n};
+    int rc = netlink_dump_rules(n, family, one_beside, &b);
+    return rc == -EAFNOSUPPORT || rc == -EOPNOTSUPP ? false : rc < 0 || b.any;
+}
+
+// What there is no rule for yet goes as before: the own one first, then that there is no other way. Of those
+// that were there in part, or that somebody has taken away, the rest is added.
+static void add_rules(struct netlink_kernel *n, uint8_t family)
+{
+    for (unsigned i = 0; i < RULES; i++)
+        change_rule(n, family, (i + OWN_RULE) % RULES, true);
+}
+
+// Another instance may have come to need them while they went: so it is asked once more.
+static void remove_rules(struct netlink_kernel *n, uint8_t family)
+{
+    change_rule(n, family, OWN_RULE, false);
+    if (others_need(n, family))
+        return;
+    change_rule(n, family, RULES - 1, false);
+    change_rule(n, family, 0, false);
+    for (unsigned i = 0; i < RULES && others_need(n, family); i += RULES - 1)
+        change_rule(n, family, i, true);
+}
+
 static void change_rules(struct netlink_kernel *n, bool add)
 {
     static const uint8_t families[] = {AF_INET, AF_INET6};
-    for (unsigned f = 0; f < 2; f++)
-        for (unsigned i = 0; i < RULES; i++) // the way first, and last that there is no other
-            change_rule(n, families[f], add ? (i + 1) % RULES : RULES - 1 - i, add);
+    for (unsigned f = 0; f < 2; f++) {
+        if (add)
+            add_rules(n, families[f]);
+        else
+            remove_rules(n, families[f]);
+    }
+}
+
+// ---- all tunnels
+
+struct tunnels { // their indexes: of this instance, and of the others
+    uint32_t *index;
+    unsigned count, room;
+    bool failed;
+};
+
+static void add_tunnel(struct tunnels *t, uint32_t index)
+{
+    if (t->count == t->room) {
+        unsigned room = t->room ? 2 * t->room : 16;
+        uint32_t *more = realloc(t->index, room * sizeof(*more));
+        if (!more) {
+            t->failed = true;
+            return;
+        }
+        t->index = more;
+        t->room = room;
+    }
+    t->index[t->count++] = index;
+}
+
+static int one_tunnel(const struct nlmsghdr *h, void *ctx)
+{
+    const struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
+    const struct nlattr *a;
+    if (h->nlmsg_type != RTM_NEWLINK)
+        return 0;
+    mnl_attr_for_each(a, h, sizeof(*m))
+    {
+        if (mnl_attr_get_type(a) == IFLA_GROUP && mnl_attr_get_u32(a) == ESPALIER_VTI_GROUP)
+            add_tunnel(ctx, (uint32_t)m->ifi_index);
+    }
+    return 0;
+}
+
+// Those of the others are in the group that the first rule passes by.
+static void read_tunnels(struct netlink_kernel *n, const uint32_t *own, unsigned count, struct tunnels *t)
+{
+    _Alignas(struct nlmsghdr) char buf[128];
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = RTM_GETLINK;
+    h->nlmsg_flags = NLM_F_DUMP;
+    mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+    mnl_attr_put_u32(h, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    struct nlattr *info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+    mnl_attr_put_strz(h, IFLA_INFO_KIND, "tun");
+    mnl_attr_nest_end(h, info);
+    for (unsigned i = 0; i < count; i++)
+        add_tunnel(t, own[i]);
+    if (count && netlink_dump(n, n->route, h, one_tunnel, t) < 0)
+        t->failed = true;
 }
 
 // ---- the main table
@@ -76,15 +208,14 @@ static void change_rules(struct netlink_kernel *n, bool add)
 struct reading {
     struct netlink_kernel *n;
     struct routes *to;
-    const uint32_t *vti; // their indexes
-    unsigned vtis;
+    const struct tunnels *tunnels; // NULL: none counts
     uint32_t table;
 };
 
 static bool is_vti(const struct reading *r, uint32_t index)
 {
-    for (unsigned i = 0; i < r->vtis; i++)
-        if (r->vti[i] == index)
+    for (unsigned i = 0; r->tunnels && i < r->tunnels->count; i++)
+        if (r->tunnels->index[i] == index)
             return true;
     return false;
 }
@@ -304,6 +435,7 @@ static bool start(struct netlink_kernel *n)
         return false;
     if (n->around->on)
         return true;
+    routes_free(&n->around->now);
     struct reading r = {.n = n, .to = &n->around->now, .table = own_table(n)};
     if (read_table(&r, AF_INET, PROTOCOL) < 0 || read_table(&r, AF_INET6, PROTOCOL) < 0 || r.to->failed)
         routes_free(r.to);
@@ -314,18 +446,47 @@ void netlink_vti_around(struct kernel *k, const uint32_t *vti, unsigned count)
 {
     struct netlink_kernel *n = (struct netlink_kernel *)k;
     struct routes next = {0};
-    struct reading r = {.n = n, .to = &next, .vti = vti, .vtis = count, .table = RT_TABLE_MAIN};
+    struct tunnels all = {0};
+    struct reading r = {.n = n, .to = &next, .tunnels = &all, .table = RT_TABLE_MAIN};
     if (!n->base.tables || !start(n)) // `install_routes = no`: all of them are others'
         return;
-    bool good = !count || (read_table(&r, AF_INET, 0) == 0 && read_table(&r, AF_INET6, 0) == 0);
+    read_tunnels(n, vti, count, &all);
+    bool good =
+        !all.failed && (!count || (read_table(&r, AF_INET, 0) == 0 && read_table(&r, AF_INET6, 0) == 0));
     if (good && !next.failed) {
         keep_what_is_hidden(&next);
         become(n, &next);
     }
     routes_free(&next);
-    if (!count || !n->around->on)
+    free(all.index);
+    if (!count || !n->around->on || n->around_gone)
         change_rules(n, count > 0);
+    n->around_gone = false;
     n->around->on = count > 0;
+}
+
+static int one_own(const struct nlmsghdr *h, void *ctx)
+{
+    struct beside *b = ctx;
+    struct rule r = read_rule(h);
+    b->any |= netlink_is_around(b->n, h) && r.table == own_table(b->n);
+    return 0;
+}
+
+struct netlink_around_left netlink_around_left(struct kernel *k)
+{
+    static const uint8_t families[] = {AF_INET, AF_INET6};
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    struct netlink_around_left left = {0};
+    if (!n->base.tables || !start(n))
+        return left;
+    left.routes = n->around->now.count;
+    for (unsigned f = 0; f < 2; f++) {
+        struct beside own = {.n = n};
+        if (netlink_dump_rules(n, families[f], one_own, &own) == 0 && own.any)
+            left.rules += others_need(n, families[f]) ? 1 : RULES;
+    }
+    return left;
 }
 
 void netlink_around_free(struct netlink_kernel *n)

@@ -81,6 +81,10 @@ static int route_news(const struct nlmsghdr *h, void *ctx)
             tell_object(t, &o);
         else if ((h->nlmsg_type == RTM_NEWROUTE || h->nlmsg_type == RTM_DELROUTE) && is_machines(h))
             tell(t, KNOTE_ADDRESSES);
+        else if (h->nlmsg_type == RTM_DELRULE && netlink_is_around(t->n, h)) {
+            t->n->around_gone = true;
+            tell(t, KNOTE_ADDRESSES); // which it is put right with
+        }
     }
     return MNL_CB_OK;
 }
@@ -136,6 +140,7 @@ static void take_news(struct telling *t, struct mnl_socket *s, int (*f)(const st
             forget(s);
             if (s == t->n->hook_news)
                 hook_news_lost(t->n);
+            t->n->around_gone = true;
             tell(t, KNOTE_LOST);
         } else if (got <= 0) {
             return;

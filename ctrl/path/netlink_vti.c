@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctrl/lib/child.h"
 #include "ctrl/path/netlink.h"
 
 enum { ALIAS = 64 };
@@ -104,7 +105,7 @@ int netlink_vti_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_
     ((struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_index = index;
     print_alias(n, alias, sizeof(alias));
     mnl_attr_put(h, IFLA_IFALIAS, strlen(alias), alias);
-    mnl_attr_put_u32(h, IFLA_GROUP, NETLINK_VTI_GROUP);
+    mnl_attr_put_u32(h, IFLA_GROUP, ESPALIER_VTI_GROUP);
     int rc = index ? netlink_one(n, n->route, h) : -ENODEV;
     if (rc < 0)
         return esp_fail(err, rc, name, "cannot be marked as this daemon's: %s", strerror(-rc));
