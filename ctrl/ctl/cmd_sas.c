@@ -112,6 +112,16 @@ static void put_engine(struct vici_out *o, const struct msg_PATH_SA *p)
     vici_putf(o, "path-since", "%u", p->path_since_s);
 }
 
+// As charon names them; and the device, which it has none of.
+static void put_interface(struct vici_out *o, const struct msg_PATH_SA *p)
+{
+    if (!p->if_id)
+        return;
+    vici_putf(o, "if-id-in", "%08x", p->if_id);
+    vici_putf(o, "if-id-out", "%08x", p->if_id);
+    vici_put(o, "interface", p->interface);
+}
+
 static void put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)
 {
     const struct msg_PATH_SA unused = {.use_in_s = UINT32_MAX, .use_out_s = UINT32_MAX};
@@ -132,6 +142,8 @@ static void put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, c
     put_transform(o, "integ-alg", TR_INTEG, i->integ, 0);
     if (i->esn)
         vici_put(o, "esn", "1");
+    if (path)
+        put_interface(o, path);
     put_traffic(o, path ? path : &unused);
     if (i->rekey_s)
         vici_putf(o, "rekey-time", "%u", i->rekey_s);

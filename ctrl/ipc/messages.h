@@ -226,7 +226,7 @@
 // ---- path -> ctl
 #define MSG_PATH_SA_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(U32, spi_in, 0) F(U32, spi_out, 0) \
     F(U64, bytes_in, 0) F(U64, packets_in, 0) F(U32, use_in_s, 0) F(U64, bytes_out, 0) F(U64, packets_out, 0) F(U32, use_out_s, 0) /* UINT32_MAX: never used */ \
-    F(STR, offload, 16) F(STR, offload_reason, 200) F(STR, card, 64) F(U64, seq_out, 0) F(U32, path_since_s, 0)
+    F(STR, offload, 16) F(STR, offload_reason, 200) F(STR, card, 64) F(U64, seq_out, 0) F(U32, path_since_s, 0) F(U32, if_id, 0) F(STR, interface, 16) /* of a TUN of its own; 0: none */
 #define MSG_PATH_STATS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, counters, 0)               // "name value\n" lines
 #define MSG_POLICY_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) \
     F(U32, id, 0) F(U8, action, 0) F(U8, mode, 0) F(U64, rank, 0) F(U8, loaded, 0) F(U32, sa_count, 0)

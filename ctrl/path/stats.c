@@ -29,7 +29,9 @@ static void tell_sa(struct path *p, uint32_t req, const struct child *c)
                             .packets_out = c->out.packets,
                             .use_out_s = seconds_since(p, c->out.used_at),
                             .seq_out = c->out.last_seq,
-                            .path_since_s = seconds_since(p, c->path_since)};
+                            .path_since_s = seconds_since(p, c->path_since),
+                            .if_id = vti_if_id(&p->spd.vtis, c->vti)};
+    snprintf(m.interface, sizeof(m.interface), "%s", vti_name(&p->spd.vtis, c->vti));
     snprintf(m.offload, sizeof(m.offload), "%s", child_offload(c));
     snprintf(m.offload_reason, sizeof(m.offload_reason), "%s", child_reason(c));
     if (c->on_card)
