@@ -140,6 +140,8 @@ static int check_line(const struct cli *cli, struct esp_error *err)
         return esp_fail(err, -EINVAL, cli->operand[c->most], "more than `espalier %s` takes", c->name);
     if (cli_given(cli, CLI_INTERVAL) && !cli_given(cli, CLI_WATCH))
         return esp_fail(err, -EINVAL, "--interval", "has a meaning with --watch alone");
+    if (cli_given(cli, CLI_RUN_DIR) && !cli_given(cli, CLI_PURGE))
+        return esp_fail(err, -EINVAL, "--run-dir", "has a meaning with --purge alone");
     return 0;
 }
 
@@ -173,7 +175,8 @@ static int run(struct cli *cli)
         cli_help(cli->out, cli->command);
         return CLI_DONE;
     }
-    bool itself = cli->command->run == cmd_card || cli->command->run == cmd_doctor; // where they have to
+    bool itself = cli->command->run == cmd_card || cli->command->run == cmd_doctor ||
+                  cli_given(cli, CLI_PURGE); // where they have to
     if (cli->command->options & 1u << CLI_URI && !itself) {
         int status = cli_connect(cli);
         if (status)

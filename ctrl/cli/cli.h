@@ -36,6 +36,8 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MISSING = 3 };
     X(CLEAR, "--clear", "", "the credentials that the daemon has go first, also those of other files")          \
     X(RESET, "--reset", "", "set to zero after they are shown")                                                \
     X(PCI_SYSFS, "--pci-sysfs", "DIR", "where PCI devices are looked for (/sys/bus/pci), as of espalierd")       \
+    X(PURGE, "--purge", "", "remove what runs of espalierd have left in the kernel; none may be running")          \
+    X(RUN_DIR, "--run-dir", "DIR", "whose, as of espalierd (/run/espalier)")                                   \
     X(HELP, "--help", "", "this text")                                                                         \
     X(VERSION, "--version", "", "the version")
 // clang-format on
@@ -124,6 +126,7 @@ int cmd_counters(struct cli *cli);
 int cmd_stats(struct cli *cli);
 int cmd_up(struct cli *cli);
 int cmd_down(struct cli *cli);
+int cmd_purge(struct cli *cli); // down --purge
 int cmd_rekey(struct cli *cli);
 int cmd_load(struct cli *cli);
 int cmd_check(struct cli *cli);

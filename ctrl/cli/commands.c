@@ -22,7 +22,7 @@ const struct cli_command cli_commands[] = {
     {"sas", "[CONNECTION]", "IKE and CHILD SAs that there are",
      "Each IKE SA with its CHILD SAs below it, their numbers in brackets. ENGINE is what protects the "
      "packets: card, "
-     "packet, crypto or software; --long says why.",
+     "packet, crypto or software; --long says why. A route-based tunnel's device stands behind its number.",
      SHOWS | O(LONG), 0, 1, cmd_sas},
     {"conns", "[CONNECTION]", "connections that are loaded, also those that are down",
      "Each connection with its children below it, and how many SAs of it are up.", SHOWS | O(LONG) | O(NAMES),
@@ -51,8 +51,12 @@ const struct cli_command cli_commands[] = {
      NAMES "A connection's brings up each of its children. Ends when the SA is there, or with why it is not.",
      ASKS | O(IKE) | O(TIMEOUT) | O(LEVEL), 0, CLI_OPERANDS, cmd_up},
     {"down", "NAME...", "takes a tunnel down",
-     NAMES "A connection's takes down its IKE SAs with all that is in them.",
-     ASKS | O(IKE) | O(ID) | O(CHILD_ID) | O(FORCE) | O(TIMEOUT) | O(LEVEL), 0, CLI_OPERANDS, cmd_down},
+     NAMES
+     "A connection's takes down its IKE SAs with all that is in them. --purge, without NAME, asks no "
+     "daemon: block policies, rules, routes, tables of nf_tables and TUN devices that runs of espalierd "
+     "have left go, and what they protected is in clear from then on; refused while a daemon runs there.",
+     ASKS | O(IKE) | O(ID) | O(CHILD_ID) | O(FORCE) | O(TIMEOUT) | O(LEVEL) | O(PURGE) | O(RUN_DIR), 0,
+     CLI_OPERANDS, cmd_down},
     {"rekey", "NAME...", "gives a tunnel new keys",
      NAMES
      "A connection's rekeys its CHILD SAs and then its IKE SAs, with --reauth these alone, which brings the "
@@ -69,7 +73,8 @@ const struct cli_command cli_commands[] = {
      "The daemon, clock, entropy, rights, ports, policies that are passed over, firewall, rp_filter, "
      "forwarding, own "
      "addresses, routes and MTU to "
-     "the peers, certificates, tunnels that are to be up, cards. With NAME, a child's or CONNECTION/CHILD, "
+     "the peers, route-based tunnels, certificates, tunnels that are to be up, cards. With NAME, a child's "
+     "or CONNECTION/CHILD, "
      "it is brought up, and a "
      "refusal of the peer explained. Exit status 1 where something is wrong.",
      ASKS | O(TIMEOUT) | O(PCI_SYSFS), 0, CLI_OPERANDS, cmd_doctor},

@@ -316,6 +316,8 @@ int cmd_up(struct cli *cli)
 
 int cmd_down(struct cli *cli)
 {
+    if (cli_given(cli, CLI_PURGE))
+        return cmd_purge(cli);
     return control(cli, "terminate");
 }
 

@@ -24,6 +24,7 @@ enum option_id {
     OPT_DEBUG_KEYS,
     OPT_CONFIG,
     OPT_CHECK,
+    OPT_PURGE,
     OPT_SET,
     OPT_LOG_LEVEL,
     OPT_LOG_FORMAT,
@@ -61,6 +62,9 @@ static const struct option_def defs[] = {
      "settings in strongswan.conf's syntax; SIGHUP reads it again"},
     {"--check", OPT_CHECK, 0, 0, true, "FILE...",
      "say every fault of a swanctl.conf or settings file, with what it includes, and start nothing"},
+    {"--purge", OPT_PURGE, 0, 0, true, "",
+     "remove what earlier runs with --run-dir have left in the kernel (blocks, rules, routes, tables, TUNs), "
+     "and start nothing"},
     {"-o", OPT_SET, 0, 0, false, "KEY=VALUE", "one setting, after those of FILE; may be repeated"},
     {"--log-level", OPT_LOG_LEVEL, 0, 0, false, "[SUBSYS=]LEVEL",
      "-1 silent, 0 audit, 1 control (default), 2 detail, 3 raw"},
@@ -78,7 +82,8 @@ const char *options_usage(void)
            "ADDR]...\n"
            "                 [--tun NAME] [--log-level [SUBSYS=]LEVEL]... [--log-format text|json] "
            "[--debug-keys DIR]\n"
-           "       espalierd [--config FILE] --check [FILE]...\n";
+           "       espalierd [--config FILE] --check [FILE]...\n"
+           "       espalierd [--config FILE] [--run-dir DIR] --purge\n";
 }
 
 void options_help(FILE *out)
@@ -201,6 +206,7 @@ static int set_option(struct options *o, const struct option_def *d, const char 
     case OPT_CONFIG: o->config = value; return 0;
     case OPT_HELP: o->help = true; return 0;
     case OPT_CHECK: o->check = true; return 0;
+    case OPT_PURGE: o->purge = true; return 0;
     case OPT_VERSION: o->version = true; return 0;
     case OPT_VICI_INSECURE: o->named.vici_insecure = true; return 0;
     case OPT_LOG_FORMAT:

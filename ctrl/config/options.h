@@ -16,7 +16,7 @@
 enum { LOG_LEVEL_UNSET = -100 };
 
 struct options {
-    bool help, version, check;
+    bool help, version, check, purge;
     char *const *files; // of --check
     unsigned file_count;
     const char *config;    // --config; NULL: none

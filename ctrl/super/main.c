@@ -18,6 +18,7 @@
 #include "ctrl/lib/log.h"
 #include "ctrl/super/children.h"
 #include "ctrl/super/filter.h"
+#include "ctrl/super/purge.h"
 #include "ctrl/super/rundir.h"
 #include "ctrl/super/sockets.h"
 #include "ctrl/super/supervise.h"
@@ -206,6 +207,20 @@ static int start(const struct options *o)
     return status;
 }
 
+static int run_purge(const struct options *o)
+{
+    struct daemon_config config;
+    struct esp_error err = {0};
+    int r = config_build(&config, o, warn, &err);
+    int otherwise = r < 0 ? EXIT_USAGE : EXIT_FAILURE;
+    if (r == 0)
+        r = purge_run(&config.settings, &err);
+    if (r == 0)
+        return 0;
+    complain(STDERR_FILENO, &err);
+    return r == -EPERM || r == -EACCES ? EXIT_MISSING : status_of(r, otherwise);
+}
+
 static int run_room(const char *title)
 {
     struct room_start start;
@@ -243,6 +258,8 @@ int main(int argc, char **argv)
     } else if (o.check) {
         r = config_check(&o);
         status = r == -ENOMEM ? 1 : r ? EXIT_USAGE : 0;
+    } else if (o.purge) {
+        status = run_purge(&o);
     } else {
         log_set_json(o.log_json);
         status = start(&o);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -42,6 +43,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    unsetenv("ESPALIER_WORKERS");
     stop(&hosts[0].keeper, SIGKILL, 1000);
     stop(&hosts[1].keeper, SIGKILL, 1000);
     lab_down(&lab);
@@ -132,12 +134,29 @@ static uint64_t packets_out(struct site *s, const char *child)
     return at ? number_after(at, "packets-out", 0) : 0;
 }
 
-static void test_routes_choose_between_two_tunnels_with_equal_selectors(void **state)
+// Each child's number and device, as charon's client and ours show them.
+static void shows_devices(void)
+{
+    char out[16384];
+    swanctl(&lab.west, out, sizeof(out), "--list-sas --raw");
+    for (int i = 0; i < 2; i++) {
+        char *at = strstr(out, i ? "name=net2 " : "name=net "), text[80];
+        assert_non_null(at);
+        snprintf(text, sizeof(text), "if-id-in=%08x if-id-out=%08x interface=%s ", 5 + i, 5 + i, devices[i]);
+        if (!(at = strstr(at, " if-id-in=")) || strncmp(at + 1, text, strlen(text)) != 0)
+            fail_msg("expected \"%s\" in:\n%s", text, out);
+    }
+    assert_int_equal(
+        sh_read(out, sizeof(out), "%s/espalier sas --uri unix://%s/vici", bin_dir(), lab.west.dir), 0);
+    assert_non_null(strstr(out, "] by ipsec5 "));
+    assert_non_null(strstr(out, "] by ipsec6 "));
+}
+
+static void routes_choose(void)
 {
     char pcap[200];
     struct probe p;
     struct probe_result r;
-    (void)state;
     start();
     for (int i = 0; i < 2; i++) {
         assert_true(has(&lab.west, devices[i]) && has(&lab.east, devices[i])); // before there is an SA
@@ -147,6 +166,7 @@ static void test_routes_choose_between_two_tunnels_with_equal_selectors(void **s
     assert_true(closed(2));
     assert_true(counter(&lab.west, "protected_without_sa") >= 2);
     assert_true(initiate_both());
+    shows_devices();
     enum { PINGS = 20 };
     assert_true(ping(&lab, &hosts[0], &hosts[1], PINGS)); // by the second
     assert_true(packets_out(&lab.west, "name=net2 ") >= PINGS);
@@ -165,6 +185,24 @@ static void test_routes_choose_between_two_tunnels_with_equal_selectors(void **s
     assert_int_equal(r.repeated, 0);
     assert_true(packets_out(&lab.west, "name=net ") >= 500 && packets_out(&lab.west, "name=net2 ") >= 500);
     only_esp(&lab, pcap, 2000);
+}
+
+static void test_routes_choose_between_two_tunnels_with_equal_selectors(void **state)
+{
+    (void)state;
+    routes_choose();
+}
+
+// Each has a queue of either device, and control none.
+static void test_routes_choose_where_several_workers_carry_packets(void **state)
+{
+    char out[200] = "";
+    (void)state;
+    setenv("ESPALIER_WORKERS", "2", 1); // the harness passes it on
+    routes_choose();
+    sh_read(out, sizeof(out), "nsenter --net=%s ip -d link show ipsec6 | grep -o 'numqueues [0-9]*'",
+            lab.west.ns);
+    assert_string_equal(out, "numqueues 2\n");
 }
 
 static bool there_again(void *ctx)
@@ -321,20 +359,211 @@ static void test_a_hidden_route_that_changes_is_followed(void **state)
     assert_true(wait_for(route_is, &second, PATIENCE_MS));
 }
 
+// ---- several daemons
+
+#define AROUND "nsenter --net=%s sh -c 'ip rule; ip -6 rule; ip route show table all proto 90'"
+
+struct third { // a daemon beside the west's, in its namespace
+    struct site s, peer;
+};
+
+static void start_third(struct third *t)
+{
+    static char *const extra[] = {"--card",    "none", "--listen",         "10.10.0.11", "--tun",
+                                  "espalier1", "-o",   "block_on_exit=no", NULL};
+    const struct tunnel_options o = {
+        .name = "two",
+        .child_name = "net2",
+        .conn = "if_id_in = 6\n    if_id_out = 6\n    unique = never"}; // the west's is of the same ends
+    t->s = lab.west;
+    t->peer = lab.east;
+    t->s.daemon = 0;
+    snprintf(t->s.name, sizeof(t->s.name), "third");
+    snprintf(t->s.dir, sizeof(t->s.dir), "%.90s/third", lab.dir);
+    snprintf(t->s.outer, sizeof(t->s.outer), "10.10.0.11");
+    snprintf(t->peer.outer, sizeof(t->peer.outer), "10.10.0.12");
+    assert_int_equal(sh("mkdir -p %s", t->s.dir), 0);
+    assert_true(espalierd_start(&lab, &t->s, &t->peer, &o, extra));
+}
+
+static bool rule_is_back(void *ctx)
+{
+    (void)ctx;
+    return sh("nsenter --net=%s ip rule show pref 32763 | grep -q suppress_ifgroup", lab.west.ns) == 0 &&
+           sh("nsenter --net=%s ip -6 rule show pref 32765 | grep -q unreachable", lab.west.ns) == 0;
+}
+
+static bool no_address_comes(void *ctx)
+{
+    (void)ctx;
+    return sh("nsenter --net=%s ip -6 -o addr show tentative | grep -q .", lab.west.ns) == 1;
+}
+
+// When this is there, nothing is on its way that came before it.
+static bool table_follows(void *ctx)
+{
+    (void)ctx;
+    return sh("nsenter --net=%s ip route show table all proto 90 | grep -q 192.0.2.0/24", lab.west.ns) == 0;
+}
+
+static pid_t watch_rules(char *path, size_t size)
+{
+    char *argv[] = {"ip", "monitor", "rule", NULL};
+    snprintf(path, size, "%s/rules", lab.dir);
+    return spawn(path, lab.west.ns, argv);
+}
+
+static bool no_tunnel_in_table(void *ctx)
+{
+    char out[8192];
+    return sh_read(out, sizeof(out), "nsenter --net=%s ip route show table all proto 90", lab.west.ns) == 0 &&
+           strstr(out, "10.10.0.0/24") && !strstr(out, ctx);
+}
+
+static void test_two_daemons_of_one_namespace_lead_around_each_others_tunnels(void **state)
+{
+    static char *const extra[] = {"--card", "none", "--listen", "10.10.0.1", "-o", "block_on_exit=no", NULL};
+    const struct tunnel_options o = {.conn = "if_id_in = 5\n    if_id_out = 5"};
+    struct third third;
+    char before[8192], after[8192], out[8192], rules[200];
+    (void)state;
+    assert_int_equal(sh_read(before, sizeof(before), AROUND, lab.west.ns), 0);
+    load(&lab.east, true);
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, extra));
+    start_third(&third);
+    assert_true(has(&lab.west, "ipsec5") && has(&lab.west, "ipsec6"));
+    lead(&lab.west, "default", "ipsec6"); // which is the other one's
+    lead(&lab.west, "10.10.0.2/32", "ipsec6");
+    lead(&lab.west, "10.10.0.12/32", "ipsec5");
+    lead_both("ipsec5");
+    assert_true(wait_for(no_tunnel_in_table, "dev ipsec", PATIENCE_MS));
+    assert_true(initiate(&lab.west));
+    assert_int_equal(swanctl(&third.s, out, sizeof(out), "--initiate --child net2 --timeout 20"), 0);
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 3));
+    lead_both("ipsec6");
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 3));
+    lead_both("ipsec5");
+    pid_t watch = watch_rules(rules, sizeof(rules));
+    assert_int_equal(
+        sh("until nsenter --net=%s ip rule add pref 9 lookup 9 && nsenter --net=%s ip rule del pref "
+           "9 && grep -q 'Deleted 9:' %s; do :; done",
+           lab.west.ns, lab.west.ns, rules),
+        0);
+    assert_true(stop(&third.s.daemon, SIGTERM, 5000));
+    assert_false(has(&lab.west, "ipsec6"));
+    assert_true(rule_is_back(NULL));
+    assert_true(stop(&watch, SIGTERM, 1000));
+    assert_int_equal(sh("grep -q 'Deleted 32764:' %s", rules), 0);
+    assert_int_equal(sh("grep 'Deleted 3276[35]:' %s", rules), 1); // with the last one's, and not before
+    lead(&lab.west, "10.10.0.2/32", "ipsec5");
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 3));
+    assert_int_equal(counter(&lab.west, "vti_own_traffic"), 0);
+    assert_true(wait_for(no_address_comes, NULL, PATIENCE_MS));
+    lead(&lab.west, "192.0.2.0/24", "outer");
+    lead(&lab.west, "192.0.2.0/25", "ipsec5");
+    assert_true(wait_for(table_follows, NULL, PATIENCE_MS));
+    assert_int_equal(
+        sh("nsenter --net=%s sh -c 'ip rule del pref 32763; ip -6 rule del pref 32765'", lab.west.ns),
+        0); // others' hands
+    assert_true(wait_for(rule_is_back, NULL, PATIENCE_MS));
+    assert_true(stop(&lab.west.daemon, SIGTERM, 5000));
+    assert_int_equal(sh_read(after, sizeof(after), AROUND, lab.west.ns), 0);
+    assert_string_equal(before, after);
+}
+
+// ---- what stays
+
+#define EVERYTHING                                                                                           \
+    "nsenter --net=%s sh -c 'PATH=$PATH:/usr/sbin:/sbin; ip rule; ip -6 rule; (ip route show table all; ip " \
+    "-6 "                                                                                                    \
+    "route show table all) | grep -v \"proto kernel\"; ip -o link; ip xfrm policy; cat "                     \
+    "/proc/sys/net/ipv4/fwmark_reflect /proc/sys/net/ipv6/fwmark_reflect; ! command -v nft >/dev/null || "   \
+    "nft list tables'"
+
+static int purge(const char *options, char *out, size_t size)
+{
+    return sh_read(out, size, "nsenter --net=%s %s/espalier down --purge --run-dir %s/run %s 2>&1",
+                   lab.west.ns, bin_dir(), lab.west.dir, options);
+}
+
+static void says(const char *text, const char *expected)
+{
+    if (!strstr(text, expected))
+        fail_msg("expected \"%s\" in:\n%s", expected, text);
+}
+
+// Says where they differ.
+static void is_same(const char *before, const char *after)
+{
+    size_t at = 0;
+    while (before[at] && before[at] == after[at])
+        at++;
+    if (before[at] == after[at])
+        return;
+    while (at && before[at - 1] != '\n')
+        at--;
+    fail_msg("it was:\n%.200s\n... and is:\n%.200s", before + at, after + at);
+}
+
+// Of what is somebody else's there is one of each kind.
+static void test_purge_removes_what_runs_have_left_and_nothing_else(void **state)
+{
+    const struct tunnel_options o = {
+        .child = "rekey_time = 0\n        if_id_in = 5\n        if_id_out = 5\n      }\n      more {\n"
+                 "        local_ts = 10.1.0.0/16, fd01::/64\n        remote_ts = 10.2.0.0/16, fd02::/64"};
+    static char before[65536], during[65536], after[65536], out[4096];
+    (void)state;
+    assert_int_equal(
+        sh("nsenter --net=%s sh -c 'PATH=$PATH:/usr/sbin:/sbin; ip tuntap add dev ipsec77 mode tun; ip rule "
+           "add fwmark 7 "
+           "lookup 100 pref 5000; ip route add 192.0.2.0/24 dev outer table 100; ip xfrm policy add src "
+           "10.1.0.9 dst 10.2.0.9 dir out action block; ! command -v nft || nft add table ip "
+           "others'",
+           lab.west.ns),
+        0);
+    assert_int_equal(sh_read(before, sizeof(before), EVERYTHING, lab.west.ns), 0);
+    assert_int_equal(purge("", out, sizeof(out)), 0);
+    says(out, "nothing is left of a run with ");
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card));
+    lead(&lab.west, "203.0.113.0/24", "ipsec5");
+    assert_int_equal(sh_read(during, sizeof(during), EVERYTHING, lab.west.ns), 0);
+    assert_int_equal(purge("", out, sizeof(out)), 1);
+    says(out, ": the run directory is used by process ");
+    assert_int_equal(sh_read(after, sizeof(after), EVERYTHING, lab.west.ns), 0);
+    is_same(during, after);
+    kill(room_pid(&lab.west, "path"), SIGSTOP); // or it begins to put away what it has
+    assert_true(daemon_kill(&lab.west));
+    assert_true(closed(1));
+    assert_int_equal(purge("", out, sizeof(out)), 0);
+    says(out, "TUN device ipsec5 removed\n");
+    says(out, " routing rules removed\n");
+    says(out, " routes removed\n");
+    says(out, " block policies (XFRM) removed\n");
+    says(out, "in clear from now on");
+    assert_int_equal(sh_read(after, sizeof(after), EVERYTHING, lab.west.ns), 0);
+    is_same(before, after);
+    assert_int_equal(purge("--json", out, sizeof(out)), 0);
+    says(out, "nothing is left of a run with ");
+    says(out, "\"success\": true");
+    assert_int_equal(purge("net", out, sizeof(out)), 2);
+    says(out, "--purge: takes no name");
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, no_card)); // and the next run does as ever
+    assert_true(has(&lab.west, "ipsec5"));
+}
+
 static void test_nothing_stays_where_nothing_is_to_stay_closed(void **state)
 {
     static char *const opens[] = {"--card", "none", "-o", "block_on_exit=no", NULL};
     const struct tunnel_options o = {.conn = "if_id_in = 5\n    if_id_out = 5"};
     char before[8192], during[8192], after[8192];
-    const char *rules = "nsenter --net=%s sh -c 'ip rule; ip -6 rule; ip route show table all proto 90'";
     (void)state;
-    assert_int_equal(sh_read(before, sizeof(before), rules, lab.west.ns), 0);
+    assert_int_equal(sh_read(before, sizeof(before), AROUND, lab.west.ns), 0);
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, opens));
-    assert_int_equal(sh_read(during, sizeof(during), rules, lab.west.ns), 0);
+    assert_int_equal(sh_read(during, sizeof(during), AROUND, lab.west.ns), 0);
     assert_non_null(strstr(during, "10.10.0.0/24"));
     assert_true(stop(&lab.west.daemon, SIGTERM, 5000));
     assert_false(has(&lab.west, "ipsec5"));
-    assert_int_equal(sh_read(after, sizeof(after), rules, lab.west.ns), 0);
+    assert_int_equal(sh_read(after, sizeof(after), AROUND, lab.west.ns), 0);
     assert_string_equal(before, after);
 }
 
@@ -365,18 +594,23 @@ static void test_host_to_host_in_transport_mode(void **state)
     only_esp(&lab, pcap, 6);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(test_routes_choose_between_two_tunnels_with_equal_selectors),
+        TEST(test_routes_choose_where_several_workers_carry_packets),
         TEST(test_devices_outlive_a_kill_and_go_with_their_connection),
         TEST(test_routes_stay_when_the_next_run_has_other_workers_or_cannot_load),
         TEST(test_an_interface_of_another_is_refused_by_name),
         TEST(test_our_own_packets_go_around_the_tunnels),
         TEST(test_a_hidden_route_that_changes_is_followed),
+        TEST(test_two_daemons_of_one_namespace_lead_around_each_others_tunnels),
+        TEST(test_purge_removes_what_runs_have_left_and_nothing_else),
         TEST(test_nothing_stays_where_nothing_is_to_stay_closed),
         TEST(test_host_to_host_in_transport_mode),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
