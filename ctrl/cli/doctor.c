@@ -113,6 +113,7 @@ static const struct {
     {"forwarding", doctor_forwarding, true},
     {"addresses", doctor_addresses, true},
     {"way", doctor_ways, true},
+    {"route-based", doctor_vtis, true},
     {"certificates", doctor_certificates, true},
     {"tunnels", doctor_tunnels, true},
     {"card", doctor_card, false},

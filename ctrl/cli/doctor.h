@@ -3,6 +3,7 @@
 #ifndef CTRL_CLI_DOCTOR_H
 #define CTRL_CLI_DOCTOR_H
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <jansson.h>
@@ -42,6 +43,14 @@ void doctor_rp_filter(struct doctor *d);
 void doctor_forwarding(struct doctor *d);
 void doctor_addresses(struct doctor *d);
 void doctor_ways(struct doctor *d); // to the peers: routes and MTU
+void doctor_vtis(struct doctor *d); // doctor_vti.c: route-based tunnels
+// What the network checks share: a switch in /proc/sys/net/FAMILY/conf/IFACE, -1: there is none; rp_filter;
+// each address of the configuration, of which a name or a range is none.
+long doctor_sysctl(const char *family, const char *iface, const char *name);
+bool doctor_is_strict(const char *iface);
+void doctor_each_address(struct doctor *d, const char *key,
+                         void (*look)(struct doctor *d, const char *conn, const char *address,
+                                      struct sockaddr_storage *ss, socklen_t len));
 // doctor_daemon.c
 void doctor_learn(struct doctor *d); // what the checks below and some above want to know of the daemon
 void doctor_certificates(struct doctor *d);

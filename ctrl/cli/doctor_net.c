@@ -16,11 +16,12 @@
 #include <linux/sockios.h>
 
 #include "ctrl/cli/doctor.h"
+#include "ctrl/lib/child.h"
 
 enum { PORT_IKE = 500, PORT_NAT_T = 4500, MTU_LEAST = 1280, MTU_USUAL = 1400 };
 enum { CAP_NET_ADMIN_BIT = 12, CAP_NET_RAW_BIT = 13 };
 
-static long sysctl_value(const char *family, const char *iface, const char *name)
+long doctor_sysctl(const char *family, const char *iface, const char *name)
 {
     char path[300], text[32] = "";
     snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%.60s/%s", family, iface, name);
@@ -207,7 +208,7 @@ static void look_at_policy(struct doctor *d, const char *name)
         is_tun(name)) // the kernel's own; what comes out of a tunnel is judged by the daemon
         return;
     for (size_t i = 0; i < 2; i++) {
-        if (sysctl_value("ipv4", name, keys[i]) != 1)
+        if (doctor_sysctl("ipv4", name, keys[i]) != 1)
             continue;
         snprintf(mend, sizeof(mend), "sysctl -w net.ipv4.conf.%.40s.%s=0", name, keys[i]);
         doctor_find(d, WRONG,
@@ -223,45 +224,66 @@ void doctor_policy(struct doctor *d)
 
 // ---- rp_filter
 
-// The TUN that a process of the daemon has open.
-static bool tun_of(pid_t pid, char name[IFNAMSIZ])
+enum { TUNS = 300 };
+struct tuns { // that the daemon has open, each once
+    char name[TUNS][IFNAMSIZ];
+    unsigned count;
+};
+
+static void add_tun(struct tuns *l, const char *name)
 {
-    char path[400], line[128];
+    for (unsigned i = 0; i < l->count; i++)
+        if (strcmp(l->name[i], name) == 0)
+            return;
+    if (l->count < TUNS)
+        snprintf(l->name[l->count++], sizeof(l->name[0]), "%s", name);
+}
+
+static void tuns_of(pid_t pid, struct tuns *out)
+{
+    char path[400], line[128], name[IFNAMSIZ];
     snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)pid);
     DIR *dir = opendir(path);
-    name[0] = 0;
-    for (struct dirent *e; dir && !name[0] && (e = readdir(dir));) {
+    for (struct dirent *e; dir && (e = readdir(dir));) {
         snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.20s", (int)pid, e->d_name);
         FILE *f = fopen(path, "re");
         while (f && fgets(line, sizeof(line), f))
-            sscanf(line, "iff: %15s", name);
+            if (sscanf(line, "iff: %15s", name) == 1)
+                add_tun(out, name);
         if (f)
             fclose(f);
     }
     if (dir)
         closedir(dir);
-    return name[0] != 0;
+}
+
+// The greater of both holds; 2 is loose.
+bool doctor_is_strict(const char *name)
+{
+    long all = doctor_sysctl("ipv4", "all", "rp_filter"), own = doctor_sysctl("ipv4", name, "rp_filter");
+    return (all == 1 && own != 2) || (own == 1 && all != 2);
 }
 
 void doctor_rp_filter(struct doctor *d)
 {
-    char name[IFNAMSIZ], mend[200];
-    for (unsigned i = 0; i < d->pid_count; i++) {
-        if (!tun_of(d->pids[i], name))
-            continue;
-        bool all = sysctl_value("ipv4", "all", "rp_filter") == 1,
-             own = sysctl_value("ipv4", name, "rp_filter") == 1;
+    struct tuns tuns = {.count = 0};
+    char mend[200];
+    for (unsigned i = 0; i < d->pid_count; i++)
+        tuns_of(d->pids[i], &tuns);
+    for (unsigned i = 0; i < tuns.count; i++) {
+        const char *name = tuns.name[i];
+        bool all = doctor_sysctl("ipv4", "all", "rp_filter") == 1;
         const char *which = all ? "all" : name;
-        // the greater of both holds; 2 is loose
-        if ((!all && !own) || sysctl_value("ipv4", all ? name : "all", "rp_filter") == 2)
-            return;
+        if (!doctor_is_strict(name))
+            continue;
         snprintf(mend, sizeof(mend), "sysctl -w net.ipv4.conf.%s.rp_filter=%s", which, all ? "2" : "0");
         doctor_find(
             d, WRONG,
             "packets out of the tunnel are dropped, without a word, where the way back to their sender leads "
             "elsewhere",
             mend, "net.ipv4.conf.%s.rp_filter is 1, strict, for %s", which, name);
-        return;
+        if (all) // for the others too
+            return;
     }
 }
 
@@ -327,7 +349,7 @@ static bool to_address(const char *text, struct sockaddr_storage *ss, socklen_t 
     return false;
 }
 
-static void each_address(struct doctor *d, const char *key,
+void doctor_each_address(struct doctor *d, const char *key,
                          void (*look)(struct doctor *d, const char *conn, const char *address,
                                       struct sockaddr_storage *ss, socklen_t len))
 {
@@ -362,7 +384,7 @@ static void look_at_own(struct doctor *d, const char *conn, const char *address,
 
 void doctor_addresses(struct doctor *d)
 {
-    each_address(d, "local_addrs", look_at_own);
+    doctor_each_address(d, "local_addrs", look_at_own);
 }
 
 static void judge_mtu(struct doctor *d, const char *conn, const char *address, int mtu)
@@ -387,11 +409,12 @@ static void look_at_way(struct doctor *d, const char *conn, const char *address,
 {
     bool v4 = ss->ss_family == AF_INET;
     char mend[200];
-    int mtu = 0, fd = socket(ss->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int mtu = 0, own = ESPALIER_SO_MARK, fd = socket(ss->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     socklen_t size = sizeof(mtu);
     *(v4 ? &((struct sockaddr_in *)ss)->sin_port : &((struct sockaddr_in6 *)ss)->sin6_port) = htons(PORT_IKE);
     if (fd < 0)
         return;
+    (void)setsockopt(fd, SOL_SOCKET, SO_MARK, &own, sizeof(own)); // the way that the daemon's packets take
     if (connect(fd, (struct sockaddr *)ss, len) < 0 && (errno == ENETUNREACH || errno == EHOSTUNREACH)) {
         snprintf(mend, sizeof(mend), "ip route add %.60s via GATEWAY; ip route get %.60s", address, address);
         doctor_find(d, WRONG, "the peer is never asked", mend, "there is no route to %s, the peer of %.80s",
@@ -404,5 +427,5 @@ static void look_at_way(struct doctor *d, const char *conn, const char *address,
 
 void doctor_ways(struct doctor *d)
 {
-    each_address(d, "remote_addrs", look_at_way);
+    doctor_each_address(d, "remote_addrs", look_at_way);
 }

@@ -106,9 +106,9 @@ static void west(const char *command)
 
 static void test_healthy_gateway_has_nothing_wrong(void **state)
 {
-    static const char *const checks[] = {"daemon",    "entropy",      "rights",    "ports",    "policy",
-                                         "rp-filter", "forwarding",   "addresses", "firewall", "way",
-                                         "tunnels",   "certificates", "peer"};
+    static const char *const checks[] = {"daemon",      "entropy",    "rights",       "ports",    "policy",
+                                         "rp-filter",   "forwarding", "addresses",    "firewall", "way",
+                                         "route-based", "tunnels",    "certificates", "peer"};
     int status;
     (void)state;
     start(&plain);
@@ -189,6 +189,31 @@ static void test_switches_that_void_policies_or_drop_packets(void **state)
     is_fine("rp-filter");
     west("sysctl -qw net.ipv4.ip_forward=0");
     finds("forwarding", "note", "net.ipv4.ip_forward is 0, and 10.1.0.0/16");
+}
+
+static void test_route_based_tunnels(void **state)
+{
+    const struct tunnel_options o = {.conn = "if_id_in = 5\n    if_id_out = 5"};
+    (void)state;
+    start(&o);
+    finds("route-based", "note", "no route leads into ipsec5");
+    west("ip route add 10.10.0.2/32 dev ipsec5");
+    is_fine("route-based");
+    is_fine("way");
+    is_fine("rp-filter");
+    west("sysctl -qw net.ipv4.conf.ipsec5.rp_filter=1");
+    finds("rp-filter", "wrong", "net.ipv4.conf.ipsec5.rp_filter is 1, strict, for ipsec5");
+    west("sysctl -qw net.ipv4.conf.ipsec5.rp_filter=0 net.ipv4.conf.outer.rp_filter=1");
+    finds("route-based", "wrong",
+          "rp_filter is 1, strict, for outer, and 10.10.0.2, the peer of site, is routed into ipsec5");
+    west("sysctl -qw net.ipv4.conf.outer.rp_filter=0");
+    west("ip rule add pref 100 to 10.10.0.2 lookup main");
+    finds("route-based", "wrong",
+          "the daemon's own packets to 10.10.0.2, the peer of site, are led into ipsec5");
+    west("ip rule del pref 100");
+    is_fine("route-based");
+    west("ip route del 10.10.0.0/24 dev outer");
+    finds("way", "wrong", "there is no route to 10.10.0.2, the peer of site"); // but a tunnel's
 }
 
 // ---- the firewall
@@ -423,6 +448,7 @@ int main(void)
         T(test_firewall_of_iptables),
         T(test_firewall_of_old_iptables),
         T(test_switches_that_void_policies_or_drop_packets),
+        T(test_route_based_tunnels),
         T(test_addresses_routes_and_mtu),
         T(test_tunnel_that_is_to_be_up_and_is_not),
         T(test_certificate_that_has_expired_or_will_soon),
