@@ -4,13 +4,13 @@
 // file). The next `ike` gets them again where one dies (replay.h). They are in a memory file of the
 // supervisor's, which that maps nowhere, so that a `ctl` that is started again has them too. No secret is in
 // it, and it holds no more than it can, whoever writes: what a `ctl` that was broken into has put there stays
-// behind that. A process may have died in the middle of writing: a record counts once its head says so.
+// behind that. They are at most so many: whatever was written there, the next ctl has the memory to read it.
 #ifndef CTRL_CTL_CONFIGURED_H
 #define CTRL_CTL_CONFIGURED_H
 
 #include "ctrl/ipc/ipc.h"
 
-enum { CONFIGURED_BYTES_MAX = 256 << 20 };
+enum { CONFIGURED_BYTES_MAX = 256 << 20, CONFIGURED_MOST = 1 << 15 };
 
 int configured_new(void); // the file: a descriptor, or -errno. Close-on-exec
 

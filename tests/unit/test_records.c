@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Records in a memory file: what is there is there for the next one, once and in order; what has gone is
+// overwritten, its place is taken by what fits, and whatever was written there, so many are read and no more.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ctrl/lib/records.h"
+
+enum { BYTES = 8192, MOST = 8, HEAD = 16 };
+
+static int file;
+static struct records *r;
+
+// "NAME" or "NAME:whatever"; what does not begin with a small letter makes no sense.
+static bool key_of(struct slice octets, uint64_t *key)
+{
+    *key = octets.len ? octets.p[0] : 0;
+    return octets.len && octets.p[0] >= 'a' && octets.p[0] <= 'z';
+}
+
+static void open_again(void)
+{
+    records_close(r);
+    r = records_open(dup(file), BYTES, MOST, true, key_of);
+    assert_non_null(r);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    r = NULL;
+    file = records_file("test", BYTES);
+    open_again();
+    return file < 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    records_close(r);
+    return close(file);
+}
+
+static int put(const char *text)
+{
+    return records_put(r, (uint8_t)text[0], slice_str(text));
+}
+
+static void must(const char *text)
+{
+    assert_int_equal(put(text), 0);
+}
+
+static void drop(char name)
+{
+    struct record *of = records_find(r, (uint8_t)name);
+    assert_non_null(of);
+    records_drop(r, of);
+}
+
+static void expect(const char *all)
+{
+    char text[400] = "";
+    size_t n = 0;
+    uint64_t at = 0;
+    for (struct record *of; (of = records_behind(r, at)) != NULL; at = of->number) {
+        struct slice s = records_read(r, of);
+        n += (size_t)snprintf(text + n, sizeof(text) - n, " %.*s", (int)s.len, (const char *)s.p);
+    }
+    assert_string_equal(n ? text + 1 : text, all);
+}
+
+static bool stands_there(const char *text)
+{
+    static uint8_t all[BYTES];
+    assert_int_equal(pread(file, all, sizeof(all), 0), sizeof(all));
+    return memmem(all, sizeof(all), text, strlen(text)) != NULL;
+}
+
+static void test_next_one_has_all_in_order(void **state)
+{
+    (void)state;
+    must("b:one");
+    must("a:two");
+    must("c:three");
+    expect("b:one a:two c:three");
+    must("b:four"); // in the place of another, and behind the rest
+    drop('a');
+    expect("c:three b:four");
+    open_again();
+    expect("c:three b:four");
+    must("a:five");
+    open_again();
+    expect("c:three b:four a:five");
+}
+
+// Which may be asked for the one behind it.
+static void test_one_that_goes_in_the_middle_of_a_walk_harms_nobody(void **state)
+{
+    (void)state;
+    must("a");
+    must("b");
+    must("c");
+    const struct record *b = records_behind(r, records_behind(r, 0)->number);
+    uint64_t number = b->number;
+    drop('b');
+    const struct record *c = records_behind(r, number);
+    assert_true(c && slice_eq(records_read(r, c), slice_str("c")));
+    assert_null(records_behind(r, c->number));
+}
+
+static void test_what_goes_is_overwritten(void **state)
+{
+    (void)state;
+    must("a:first secret");
+    must("b:second secret");
+    must("c:third secret");
+    assert_true(stands_there("first secret") && stands_there("second secret"));
+    drop('a');
+    assert_false(stands_there("first secret"));
+    must("b:replaced");
+    assert_false(stands_there("second secret"));
+    uint64_t none = 0; // one whose writer died in the middle of it
+    assert_int_equal(pwrite(file, &none, sizeof(none), records_find(r, 'c')->at), sizeof(none));
+    open_again();
+    assert_false(stands_there("third secret"));
+    expect("b:replaced");
+}
+
+// Its writer died before it took out the one before.
+static void test_of_two_of_one_name_the_newer_is_there(void **state)
+{
+    (void)state;
+    must("a:old");
+    must("b:new");
+    assert_int_equal(pwrite(file, "a", 1, records_find(r, 'b')->at + HEAD), 1);
+    open_again();
+    expect("a:new");
+    assert_false(stands_there("old"));
+    assert_int_equal(pwrite(file, "A", 1, records_find(r, 'a')->at + HEAD), 1); // and what makes no sense
+    open_again();
+    expect("");
+}
+
+static void test_so_many_are_read_and_no_more(void **state)
+{
+    (void)state;
+    char text[8];
+    for (unsigned i = 0; i < MOST; i++) {
+        snprintf(text, sizeof(text), "%c", 'a' + i);
+        must(text);
+    }
+    assert_int_equal(put("z"), -ENOSPC);
+    const struct {
+        uint64_t number;
+        uint32_t room, len;
+    } more = {100, 64, 1};
+    assert_int_equal(pwrite(file, &more, sizeof(more), r->end), sizeof(more));
+    assert_int_equal(pwrite(file, "x", 1, r->end + HEAD), 1);
+    open_again();
+    assert_int_equal(r->places, MOST);
+    expect("a b c d e f g h");
+    drop('c');
+    must("z"); // its place
+    expect("a b d e f g h z");
+    assert_int_equal(r->places, MOST);
+}
+
+// Where the file is full what fits in takes a larger one; else a new one is made.
+static void test_place_of_another_size_is_taken_where_there_is_no_other(void **state)
+{
+    (void)state;
+    static char large[3000] = "l:", larger[5000] = "m:";
+    memset(large + 2, 'x', sizeof(large) - 3);
+    memset(larger + 2, 'y', sizeof(larger) - 3);
+    must(larger);
+    assert_int_equal(put(large), -ENOSPC);
+    assert_true(slice_eq(records_read(r, r->first), slice_str(larger)) && r->first == r->last);
+    drop('m');
+    must("s"); // there is room behind it
+    assert_int_equal(r->places, 2);
+    must(large);
+    assert_int_equal(r->places, 2);
+    open_again();
+    assert_int_equal(r->places, 2);
+    assert_non_null(records_find(r, 'l'));
+    assert_non_null(records_find(r, 's'));
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        T(test_next_one_has_all_in_order),    T(test_one_that_goes_in_the_middle_of_a_walk_harms_nobody),
+        T(test_what_goes_is_overwritten),     T(test_of_two_of_one_name_the_newer_is_there),
+        T(test_so_many_are_read_and_no_more), T(test_place_of_another_size_is_taken_where_there_is_no_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
