@@ -5,7 +5,7 @@
 # are installed, and plain forwarding. The kinds take turns, round by round; medians. Packets of 1,400 octets inside.
 # CPU is user and system time of the gateways' own processes, both together, per packet inside; what the kernel does in
 # softirqs for them is in nobody's account.
-# usage: gateway.sh [BIN-DIR]       ROUNDS, SECONDS_EACH, KINDS in the environment
+# usage: gateway.sh [BIN-DIR]       ROUNDS, SECONDS_EACH, KINDS in the environment; espalier-udp@2: with two workers
 set -eu
 bin=$(realpath "${1:-build/bin}")
 rounds=${ROUNDS:-3}
@@ -99,7 +99,10 @@ ike_up() { # the daemon's start is the first argument
     ctl 1 --initiate --child net >"$dir/initiate" 2>&1
 }
 # No function in the background: what is killed has to be the daemon, not a shell that waits for it.
-espalier() { ip netns exec "${n}g$1" "$bin/espalierd" --vici "unix://$dir/$1/vici" --run-dir "$dir/$1/run" --card none >"$dir/$1/log" 2>&1 & }
+espalier() {
+    ip netns exec "${n}g$1" "$bin/espalierd" --vici "unix://$dir/$1/vici" --run-dir "$dir/$1/run" --card none -o "workers=$workers" \
+        >"$dir/$1/log" 2>&1 &
+}
 charon() {
     STRONGSWAN_CONF=$dir/$1/strongswan.conf ip netns exec "${n}g$1" unshare -m sh -c 'mount -t tmpfs none /run; exec /usr/lib/ipsec/charon' \
         >"$dir/$1/log" 2>&1 &
@@ -125,7 +128,9 @@ wireguard() {
     done
 }
 up() {
-    case $1 in
+    workers=1
+    case $1 in *@*) workers=${1#*@} ;; esac
+    case ${1%@*} in
     espalier-udp) ike_up espalier yes ;;
     espalier-raw) ike_up espalier no ;;
     libipsec) ike_up charon no ;;

@@ -20,6 +20,7 @@
 static struct lab lab;
 static struct site hosts[2]; // behind west and east
 static char *const no_card[] = {"--card", "none", NULL};
+static const char *workers_given; // for all of them
 static const char *const devices[] = {"ipsec5", "ipsec6"};
 
 static int set_up(void **state)
@@ -43,7 +44,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    unsetenv("ESPALIER_WORKERS");
+    if (workers_given)
+        setenv("ESPALIER_WORKERS", workers_given, 1);
+    else
+        unsetenv("ESPALIER_WORKERS");
     stop(&hosts[0].keeper, SIGKILL, 1000);
     stop(&hosts[1].keeper, SIGKILL, 1000);
     lab_down(&lab);
@@ -610,6 +614,8 @@ int main(int argc, char **argv)
         TEST(test_nothing_stays_where_nothing_is_to_stay_closed),
         TEST(test_host_to_host_in_transport_mode),
     };
+    const char *given = getenv("ESPALIER_WORKERS");
+    workers_given = given ? strdup(given) : NULL;
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
