@@ -70,6 +70,7 @@ static void unlink_child(struct path *p, struct child *c)
     sadb_slot(p, &c->out, false);
     p->of_mode[c->c.hw_offload]--;
     p->survivors -= c->survivor;
+    vti_child_goes(p, c);
     *c->at = c->next;
     if (c->next)
         c->next->at = c->at;

@@ -181,6 +181,7 @@ static int link_child(struct path *p, struct child *c)
     if (c->next)
         c->next->at = &c->next;
     p->children = c;
+    vti_child_comes(p, c);
     p->of_mode[c->c.hw_offload]++;
     return 0;
 }

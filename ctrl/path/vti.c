@@ -212,7 +212,8 @@ int vti_get(struct path *p, uint32_t if_id, uint8_t *index, struct esp_error *er
     if (rc < 0)
         return rc;
     v->users = 1;
-    s->count++;
+    if (!s->count++)
+        vti_own_begin(p);
     vti_addresses(p);
     LOGF(KNL, 1, "%s is the interface of if_id %u", v->name, if_id);
     *index = v->index;
@@ -225,7 +226,8 @@ void vti_put(struct path *p, uint8_t index)
     struct vti *v = s->at[index];
     if (--v->users)
         return;
-    s->count--;
+    if (!--s->count)
+        vti_own_end(s);
     if (s->stay || v->found) {
         close_queues(p, v);
         return;
@@ -256,13 +258,14 @@ void vti_close(struct vtis *s)
         classifier_free(&s->at[i]->classes);
         free(s->at[i]);
     }
+    vti_own_end(s);
     free(s->own);
     *s = (struct vtis){0};
 }
 
 // ---- while it runs
 
-static void lead_around(struct path *p)
+void vti_lead_around(struct path *p)
 {
     struct vtis *s = &p->spd.vtis;
     uint32_t link[VTI_MAX];
@@ -296,7 +299,7 @@ static void make_again(struct path *p, struct vti *v)
     vti_settle(&p->spd.vtis, v->index);
     if (rc == 0)
         atomic_store(&v->lost, false);
-    lead_around(p);
+    vti_lead_around(p);
     if (rc == 0 || !v->told)
         LOGF(KNL, 0, "%s was deleted by somebody else; %s%s%s", v->name,
              rc ? "it cannot be made again: " : "it is there again, without its routes and addresses",
@@ -335,69 +338,7 @@ unsigned vti_sweep(struct path *p)
         p->kernel->ops->vti_each(p->kernel, sweep_one, &s);
     if (!p->spd.vtis.swept || s.count) { // and what led around them, also where somebody has deleted them
         p->spd.vtis.around = p->spd.vtis.swept = true;
-        lead_around(p);
+        vti_lead_around(p);
     }
     return s.count;
-}
-
-// ---- our own
-
-static void one_address(void *ctx, const struct addr *a, uint8_t len)
-{
-    struct vtis *s = ctx;
-    (void)len;
-    if (s->own_count == s->own_room) {
-        unsigned room = s->own_room ? 2 * s->own_room : 16;
-        struct addr *more = realloc(s->own, room * sizeof(*more));
-        if (!more)
-            return;
-        s->own = more;
-        s->own_room = room;
-    }
-    s->own[s->own_count++] = *a;
-}
-
-void vti_addresses(struct path *p)
-{
-    struct vtis *s = &p->spd.vtis;
-    lead_around(p);
-    if (!s->count)
-        return;
-    s->own_count = 0;
-    p->kernel->ops->addresses(p->kernel, one_address, s);
-}
-
-static bool is_from_here(const struct vtis *s, const struct fields *f)
-{
-    for (unsigned i = 0; i < s->own_count; i++)
-        if (s->own[i].family == f->family && !memcmp(s->own[i].a, f->src, f->family == 6 ? 16 : 4))
-            return true;
-    return false;
-}
-
-// Which starts the packet, where it is what `f` says.
-static uint32_t spi_at(const struct packet *pkt, const struct fields *f)
-{
-    uint32_t at = (f->family == 6 ? 40 : 4u * (pkt->job.in[0] & 15)) + (f->proto == IPPROTO_AH ? 4 : 0);
-    return pkt->job.in_len >= at + 4 ? io_be32(pkt->job.in + at) : 0;
-}
-
-// What is sent with an SPI that is nobody's here is of others: the kernel's own IPsec inside of ours.
-static bool is_ours(const struct path *p, uint32_t spi, const struct fields *f)
-{
-    for (const struct child *c = p->children; c; c = c->next)
-        if (c->c.spi_out == spi && c->c.remote.family == f->family &&
-            !memcmp(c->c.remote.a, f->dst, f->family == 6 ? 16 : 4))
-            return true;
-    return false;
-}
-
-bool vti_is_own(const struct worker *w, const struct packet *pkt, const struct fields *f)
-{
-    const struct path *p = w->p;
-    bool udp =
-        f->proto == IPPROTO_UDP && f->ports && (f->sport == p->set.port || f->sport == p->set.port_nat_t);
-    if (!udp && f->proto != IPPROTO_ESP && f->proto != IPPROTO_AH)
-        return false;
-    return is_from_here(&p->spd.vtis, f) && (udp || is_ours(p, spi_at(pkt, f), f));
 }

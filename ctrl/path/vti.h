@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "ctrl/lib/hash.h"
 #include "ctrl/lib/loop.h"
 #include "ctrl/path/classifier.h"
 #include "ctrl/path/net.h"
@@ -14,6 +15,7 @@ enum { VTI_MAX = 255, VTI_NAME = 16 };
 #define VTI_PREFIX "ipsec" // and the if_id in decimal: together as long as a name may be
 
 struct path;
+struct child;
 struct worker;
 struct packet;
 struct vti;
@@ -41,6 +43,8 @@ struct vtis {                     // all zero: none
     unsigned count;               // in use
     struct addr *own;             // this machine's addresses, while there are any
     unsigned own_count, own_room; //
+    struct hash own_spis;         // likewise, of its outbound SPIs (vti_own.c)
+    bool own_spis_lack;           // there was no memory for some
     bool around;                  // our own packets are led around them
     bool swept;                   // what an earlier run has left of that is gone
     bool stay;                    // the process ends, and the devices are left to the next run
@@ -59,6 +63,12 @@ void vti_watch(struct worker *w, bool on); // what comes by them waits while no 
 void vti_addresses(struct path *p);        // this machine's have changed
 void vti_repair(struct path *p);           // now and then: those that somebody has deleted
 unsigned vti_sweep(struct path *p);        // devices of an earlier run that nobody has asked for; how many
+void vti_lead_around(struct path *p);
+// vti_own.c: the first tunnel has come, and the last one gone; a child has come, and goes.
+void vti_own_begin(struct path *p);
+void vti_own_end(struct vtis *s);
+void vti_child_comes(struct path *p, const struct child *c);
+void vti_child_goes(struct path *p, const struct child *c);
 // Our own IKE or ESP, which a route has led into a tunnel.
 bool vti_is_own(const struct worker *w, const struct packet *pkt, const struct fields *f);
 

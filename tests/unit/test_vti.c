@@ -376,6 +376,52 @@ static void test_our_own_ike_and_esp_goes_into_no_tunnel(void **state)
     assert_int_equal(r->sent_count, 2);
 }
 
+// Whether ESP with that SPI from here to 127.0.0.1 is dropped as our own.
+static bool is_own_esp(struct rig *r, uint32_t spi)
+{
+    struct rig_packet k = {.src = "192.0.2.1", .dst = "127.0.0.1", .proto = 50, .number = 1};
+    uint8_t p[200];
+    uint64_t before = r->p->worker->vti_own;
+    uint32_t n = rig_build(p, &k);
+    memcpy(p + 20, (uint8_t[]){(uint8_t)(spi >> 24), (uint8_t)(spi >> 16), (uint8_t)(spi >> 8), (uint8_t)spi},
+           4);
+    assert_int_equal(write(device_of("ipsec5")->end[0], p, n), n);
+    rig_turn(r);
+    return r->p->worker->vti_own > before;
+}
+
+enum { OWN_SPI = 0x2000 }; // and the child's number: the outbound one (spd_rig.c)
+
+// Of whichever policy its SA is, before and behind the first tunnel; and no more when it has gone.
+static void test_esp_of_every_sa_is_our_own_as_long_as_it_is_there(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec plain = rig_spec(3, "net", "10.1.0.0/16", "10.2.0.0/16");
+    own_address = "192.0.2.1";
+    rig_must_apply(r, "plain", &plain, 1);
+    struct msg_CHILD c = sa_of(r, 11, 3, "10.1.0.0/16", "10.2.0.0/16");
+    rig_must_install_child(r, &c);
+    load(r, "five", 5, 5);
+    install(r, 15, 5);
+    install(r, 16, 5);
+    for (uint32_t child = 10; child < 18; child++)
+        assert_int_equal(is_own_esp(r, OWN_SPI + child), child == 11 || child == 15 || child == 16);
+    assert_int_equal(r->p->spd.vtis.own_spis.count, 3);
+    sadb_delete(r->p, 15);
+    rig_turn(r);
+    assert_false(is_own_esp(r, OWN_SPI + 15));
+    assert_true(is_own_esp(r, OWN_SPI + 16));
+    assert_int_equal(r->p->spd.vtis.own_spis.count, 2);
+    r->p->spd.vtis.own_spis_lack = true; // no memory for one: all are asked
+    vti_child_goes(r->p, sadb_by_id(r->p, 16));
+    assert_true(is_own_esp(r, OWN_SPI + 16));
+    assert_false(is_own_esp(r, OWN_SPI + 15));
+    sadb_delete(r->p, 16);
+    unload(r, "five");
+    rig_turn(r);
+    assert_int_equal(r->p->spd.vtis.own_spis.count, 0);
+}
+
 static void test_an_interface_of_another_is_refused_by_name_and_nothing_changes(void **state)
 {
     struct rig *r = *state;
@@ -595,6 +641,7 @@ int main(void)
         TEST(test_what_meets_no_policy_goes_past_us_from_no_tunnel),
         TEST(test_fragments_by_two_tunnels_are_not_one_packet),
         TEST(test_our_own_ike_and_esp_goes_into_no_tunnel),
+        TEST(test_esp_of_every_sa_is_our_own_as_long_as_it_is_there),
         TEST(test_an_interface_of_another_is_refused_by_name_and_nothing_changes),
         TEST(test_a_device_lives_as_long_as_its_policies_and_their_sas),
         TEST(test_another_if_id_is_another_policy),
