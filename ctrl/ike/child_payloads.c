@@ -7,14 +7,16 @@
 #include <string.h>
 
 #include "ctrl/ike/childsa.h"
-#include "ctrl/ike/edition.h"
 #include "ctrl/ike/counts.h"
+#include "ctrl/ike/edition.h"
+#include "ctrl/ike/ike.h"
 #include "ctrl/ike/kex.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/nat_transport.h"
 #include "ctrl/ike/proposal.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/selectors.h"
+#include "ctrl/ipc/ipc.h"
 #include "ctrl/lib/log.h"
 
 // A NAT changes what AH vouches for, and there is no encapsulation of it (RFC 3715 section 2.1): those of the
@@ -75,6 +77,7 @@ void child_put_request(struct pb *b, struct child_sa *c, bool with_ke, const str
     pb_selectors(b, PL_TSI, c->local_ts);
     pb_selectors(b, PL_TSR, c->remote_ts);
     put_mode(b, cfg);
+    ipc_send(c->sa->ike->chan[ROOM_PATH], MSG_CHILD_EXPECT, &(struct msg_CHILD_EXPECT){.spi = c->spi_in});
 }
 
 bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_ke, char *why, size_t size)

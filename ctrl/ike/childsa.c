@@ -114,6 +114,9 @@ void child_destroy(struct child_sa *c)
     if (c->state != CHILD_CREATED)
         ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_DELETE,
                  &(struct msg_CHILD_DELETE){.req = ++ike->next_req, .child_id = c->id});
+    else // packets by it may wait for it
+        ipc_send(ike->chan[ROOM_PATH], MSG_CHILD_EXPECT,
+                 &(struct msg_CHILD_EXPECT){.spi = c->spi_in, .over = 1});
     if (c->announced)
         ike->events->child_down(c);
     counts_child_up(c, false);

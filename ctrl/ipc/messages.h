@@ -153,7 +153,7 @@
 #define MSG_AUTH_OCTETS_FIELDS(F)   F(U32, req, 0) F(U32, ike_id, 0) F(BLOB, id_body, 0)       // -> AUTH_OCTETS_IS or RESULT(not ok)
 #define MSG_AUTH_VERIFIED_FIELDS(F) F(U32, ike_id, 0)                                     // the peer has proven itself by its signature; no answer
 // Another round of authentication (RFC 4739) of that end or those ends, which have proven themselves by the first one; our AUTH_MAKE has announced it.
-#define MSG_AUTH_ROUND_FIELDS(F) F(U32, ike_id, 0) F(U8, own, 0) F(U8, peer, 0)            // no answer
+#define MSG_AUTH_ROUND_FIELDS(F) F(U32, ike_id, 0) F(U8, own, 0) F(U8, peer, 0) F(U8, more, 0) // no answer; more: another one comes behind it
 #define MSG_CHILD_DERIVE_FIELDS(F) F(U32, req, 0) F(U32, ike_id, 0) F(U32, ke_id, 0) F(BLOB, peer_public, 0) F(BLOB, ni, 0) F(BLOB, nr, 0) F(U8, initiator, 0) \
     F(BLOB, child, 0)  /* a CHILD message: forwarded to path with the keys */ F(BLOB, more, 0) /* initiator: of the exchange; ke_id 0: no key exchange; more: as in IKE_DERIVE */ // -> RESULT, after path has answered
 // ---- keys -> ike
@@ -194,6 +194,9 @@
 #define MSG_VIRTUAL_DEL_FIELDS(F) F(ADDR, address, 0)                                 // no answer
 #define MSG_CHILD_ENDPOINT_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(ADDR, local, 0) F(U16, local_port, 0) \
     F(ADDR, remote, 0) F(U16, remote_port, 0) F(U8, udp_encap, 0)                        // the outer addresses from now on (NAT rebinding). -> RESULT
+// A request of ours offers that inbound SPI: the peer has its SA first, and what it sends may be here before CHILD_INSTALL.
+// Packets of it wait for that a while. over: nothing comes of it. No answer.
+#define MSG_CHILD_EXPECT_FIELDS(F) F(U32, spi, 0) F(U8, over, 0)
 // A deleted child takes no new packet at once. What path had already taken for it still leaves: by its successor where
 // there is one, otherwise by itself before its keys go. Inbound it ends at once: ike, who wants it to receive for a while
 // after a rekey, deletes it that much later; a newer child sends meanwhile.
@@ -363,6 +366,7 @@
     X(CHILD, 0) \
     X(POLICY_APPLY, AT(IKE, PATH)) \
     X(POLICY_CLEAR, AT(IKE, PATH)) \
+    X(CHILD_EXPECT, AT(IKE, PATH)) \
     X(CHILD_DELETE, AT(IKE, PATH)) \
     X(CHILD_OUTBOUND, AT(IKE, PATH)) \
     X(CHILD_ENDPOINT, AT(IKE, PATH)) \

@@ -248,6 +248,7 @@ int io_open(struct worker *w, struct esp_error *err)
     if (flows_init(&w->flows, secret()) < 0)
         return esp_fail(err, -ENOMEM, "flows", "out of memory");
     list_init(&w->orphans);
+    list_init(&w->early);
     list_init(&w->backlog[PATH_SOFT]);
     list_init(&w->backlog[PATH_CARD]);
     w->reading = true;

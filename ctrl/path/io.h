@@ -39,6 +39,9 @@ void queue_drain(struct worker *w, struct esp_engine *e);
 void orphan_keep(struct worker *w, struct packet *pkt);
 void orphans_found(struct worker *w, const struct fields *first, bool inbound); // they go on
 
+// early.c
+bool early_keep(struct worker *w, struct packet *pkt); // false: nobody expects an SA of its SPI
+
 // outbound.c
 void tun_gone(struct worker *w);
 void out_burst(struct worker *w, struct packet **pkt, unsigned n); // new ones, out of the TUN

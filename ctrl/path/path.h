@@ -216,6 +216,7 @@ struct worker { // see README.md
     unsigned waiting, on_card;                // packets, see PATH_WAITING and PATH_ON_CARD
     struct packet_list backlog[PATH_ENGINES]; // submit was full
     struct packet_list orphans;
+    struct packet_list early; // of SAs that are expected
     struct packet *send_list[PATH_BURST];
     unsigned send_count;
     struct flows flows;
@@ -253,7 +254,8 @@ struct virtual_ips {
         bool put;       // by us: install_virtual_ip may have changed since
     } ip[PATH_VIRTUAL_MAX];
 };
-#define PATH_WORKERS 16 // at most
+#define PATH_WORKERS  16 // at most
+#define PATH_EXPECTED 1024
 struct path {
     const struct child_env *env;
     struct settings set; // as they are now: what may change while we run comes by MSG_SETTINGS
@@ -278,6 +280,7 @@ struct path {
     bool virtual_held;     // for them
     struct reason *reason; // the last one that was told
     struct hash by_spi, by_id;
+    uint32_t expected[PATH_EXPECTED]; // SPIs of SAs to come, each at its rest; the newest of several with one
     struct spd spd;
     struct hash traffic;    // by the names of connection and child
     uint32_t traffic_lists; // that ctl has asked for
@@ -380,6 +383,13 @@ void sadb_give_up(struct path *p, struct child *c,
 bool sadb_return(struct path *p, struct child *c);                // false: it stays
 bool sadb_must_card(const struct path *p, const struct child *c); // hw_offload is yes or packet
 void sadb_leave(struct path *p, struct half *h, const char *why);
+
+// early.c: a peer may send by that SPI before the SA is there, as ike says; the SA is there, or is being
+// added; there will be none
+void early_expect(struct path *p, uint32_t spi);
+void early_found(struct path *p, uint32_t spi);
+void early_over(struct path *p, uint32_t spi);
+void early_expire(struct worker *w, uint64_t now); // now and then
 
 // limits.c
 void limit_event(struct child *c, uint8_t event);         // told to ike once

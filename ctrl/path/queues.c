@@ -139,6 +139,8 @@ void queue_put(struct worker *w, struct packet *pkt)
         h = &pkt->child->out;
     } else {
         struct child *c = sadb_by_spi(w->p, pkt->spi);
+        if (!c && early_keep(w, pkt))
+            return;
         if (!c) {
             in_unknown(w, pkt);
             io_drop(w, pkt, ESP_STATUS_NO_SA);

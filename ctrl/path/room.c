@@ -48,6 +48,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     struct path *p = ctx;
     switch (t) {
     case MSG_CHILD_INSTALL: sadb_install(p, &m->CHILD_INSTALL); break;
+    case MSG_CHILD_EXPECT: (m->CHILD_EXPECT.over ? early_over : early_expect)(p, m->CHILD_EXPECT.spi); break;
     case MSG_CHILD_DELETE:
         sadb_delete(p, m->CHILD_DELETE.child_id);
         ipc_result(c, m->CHILD_DELETE.req, true, "%s", "");
@@ -129,8 +130,10 @@ static void tick(struct timer *t)
     path_pump(p);
     sadb_retry(p);
     vti_repair(p);
-    for (unsigned i = 0; i < p->workers; i++)
+    for (unsigned i = 0; i < p->workers; i++) {
         orphans_expire(&p->worker[i], loop_now(p->loop));
+        early_expire(&p->worker[i], loop_now(p->loop));
+    }
     timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);
 }
 

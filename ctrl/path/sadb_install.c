@@ -301,5 +301,6 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
         sadb_begin_delete(p, c);
         return;
     }
+    early_found(p, c->c.spi_in);
     debug_keys_write(p, c);
 }

@@ -117,6 +117,7 @@ static void install(struct side *s, struct ipc_chan *c, const struct msg_CHILD_I
     assert_true(s->sa_count < PAIR_SAS);
     struct path_sa *sa = &s->sas[s->sa_count++];
     sa->child = child.CHILD;
+    sa->expected = s->expected == child.CHILD.spi_in;
     sa->key_len = m->key_out.len;
     memcpy(sa->key_out, m->key_out.p, m->key_out.len);
     memcpy(sa->key_in, m->key_in.p, m->key_in.len);
@@ -192,6 +193,8 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
     } else if (t == MSG_POLICY_CLEAR && !holds(s, m->POLICY_CLEAR.req)) {
         s->policy_count = 0;
         ipc_result(c, m->POLICY_CLEAR.req, true, "%s", "");
+    } else if (t == MSG_CHILD_EXPECT) {
+        s->expected = m->CHILD_EXPECT.over ? 0 : m->CHILD_EXPECT.spi;
     } else if (t == MSG_CHILD_ENDPOINT) {
         s->endpoint = m->CHILD_ENDPOINT;
         s->endpoints++;

@@ -27,7 +27,7 @@ struct path_sa { // what the fake path was told
     struct msg_CHILD child;
     uint8_t key_out[128], key_in[128];
     size_t key_len;
-    bool deleted;
+    bool deleted, expected; // expected: packets by it were to wait for it
 };
 
 struct pair;
@@ -55,6 +55,7 @@ struct side {
     void (*on_ctl)(struct side *s, enum msg_type t,
                    const union msg *m); // each of ike's messages to ctl; may be NULL
     struct msg_CHILD_ENDPOINT endpoint; // the last one
+    uint32_t expected;                  // the last SPI that packets were to wait for
     unsigned endpoints, ike_infos, child_infos;
     bool no_way;        // to anybody
     bool hold_policies; // and answer in policies_held

@@ -217,8 +217,10 @@ int rig_down(void **state)
         next = c->next;
         sadb_delete(p, c->c.child_id);
     }
-    for (unsigned i = 0; i < p->workers; i++)
+    for (unsigned i = 0; i < p->workers; i++) {
         orphans_expire(&p->worker[i], UINT64_MAX);
+        early_expire(&p->worker[i], UINT64_MAX);
+    }
     rig_turn(r);
     assert_null(p->children);
     for (unsigned i = 0; i < p->workers; i++)
@@ -262,8 +264,10 @@ void rig_turn(struct rig *r)
         path_pump(r->p);
         sadb_retry(r->p);
     }
-    for (unsigned i = 0; i < r->p->workers; i++)
+    for (unsigned i = 0; i < r->p->workers; i++) {
         orphans_expire(&r->p->worker[i], loop_now(r->p->loop));
+        early_expire(&r->p->worker[i], loop_now(r->p->loop));
+    }
     path_pump(r->p);
     crew_go(r->p);
 }

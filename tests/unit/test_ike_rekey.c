@@ -95,6 +95,22 @@ static void test_child_is_rekeyed_by_either_end(void **state)
     }
 }
 
+// Its peer may send by it as soon as it has answered, before the answer is here.
+static void test_end_that_asks_for_a_child_has_path_wait_for_its_packets(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
+        assert_true(pair_sa(&p->s[0], 0)->expected); // it began
+        assert_false(pair_sa(&p->s[1], 0)->expected);
+        expiry_rekey(child(p, side));
+        pair_run(p);
+        assert_true(pair_sa(&p->s[side], 1)->expected);
+        assert_false(pair_sa(&p->s[!side], 1)->expected);
+        pair_free(p);
+    }
+}
+
 // The end that answers goes on in the old one until the other one has the new one (2.8).
 static void test_rekeyed_child_takes_over_outbound_when_the_peer_has_it(void **state)
 {
@@ -349,6 +365,7 @@ static void test_rekeying_that_is_refused_leaves_the_old_one_and_is_tried_again(
     pair_wait(p, 60000);
     assert_one(p);
     assert_int_equal(child(p, 0)->spi_in, spi);
+    assert_int_equal(p->s[0].expected, 0); // and path waits for no packets of what was refused
     assert_true(counter(p, 0, CNT_create_child_out_req) > 5);
     pair_free(p);
 }
@@ -726,6 +743,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_child_is_rekeyed_by_either_end),
+        cmocka_unit_test(test_end_that_asks_for_a_child_has_path_wait_for_its_packets),
         cmocka_unit_test(test_rekeyed_child_takes_over_outbound_when_the_peer_has_it),
         cmocka_unit_test(test_answering_end_keeps_sending_in_the_old_one_before_the_delete),
         cmocka_unit_test(test_ike_sa_is_rekeyed_by_either_end),

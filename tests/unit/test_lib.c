@@ -391,13 +391,21 @@ static void test_only_the_rooms_that_may_can_send_what_matters(void **state)
         enum msg_type t;
         enum room from, to;
     } only[] = {
-        {MSG_SECRET_LOAD, ROOM_CTL, ROOM_KEYS},    {MSG_SECRETS_CLEAR, ROOM_CTL, ROOM_KEYS},
-        {MSG_CHILD_INSTALL, ROOM_KEYS, ROOM_PATH}, {MSG_POLICY_APPLY, ROOM_IKE, ROOM_PATH},
-        {MSG_POLICY_CLEAR, ROOM_IKE, ROOM_PATH},   {MSG_CHILD_DELETE, ROOM_IKE, ROOM_PATH},
-        {MSG_CHILD_ENDPOINT, ROOM_IKE, ROOM_PATH}, {MSG_CONN_LOAD, ROOM_CTL, ROOM_IKE},
-        {MSG_AUTH_MAKE, ROOM_IKE, ROOM_KEYS},      {MSG_CHILD_DERIVE, ROOM_IKE, ROOM_KEYS},
-        {MSG_IKE_KEYS, ROOM_KEYS, ROOM_IKE},       {MSG_GO, ROOM_SUPER, ROOM_CTL},
-        {MSG_FETCH, ROOM_IKE, ROOM_FETCH},         {MSG_FETCHED, ROOM_FETCH, ROOM_IKE},
+        {MSG_SECRET_LOAD, ROOM_CTL, ROOM_KEYS},
+        {MSG_SECRETS_CLEAR, ROOM_CTL, ROOM_KEYS},
+        {MSG_CHILD_INSTALL, ROOM_KEYS, ROOM_PATH},
+        {MSG_POLICY_APPLY, ROOM_IKE, ROOM_PATH},
+        {MSG_POLICY_CLEAR, ROOM_IKE, ROOM_PATH},
+        {MSG_CHILD_DELETE, ROOM_IKE, ROOM_PATH},
+        {MSG_CHILD_EXPECT, ROOM_IKE, ROOM_PATH},
+        {MSG_CHILD_ENDPOINT, ROOM_IKE, ROOM_PATH},
+        {MSG_CONN_LOAD, ROOM_CTL, ROOM_IKE},
+        {MSG_AUTH_MAKE, ROOM_IKE, ROOM_KEYS},
+        {MSG_CHILD_DERIVE, ROOM_IKE, ROOM_KEYS},
+        {MSG_IKE_KEYS, ROOM_KEYS, ROOM_IKE},
+        {MSG_GO, ROOM_SUPER, ROOM_CTL},
+        {MSG_FETCH, ROOM_IKE, ROOM_FETCH},
+        {MSG_FETCHED, ROOM_FETCH, ROOM_IKE},
     };
     for (size_t i = 0; i < sizeof(only) / sizeof(only[0]); i++) {
         for (int a = 0; a < ROOM_COUNT; a++) {
