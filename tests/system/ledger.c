@@ -230,13 +230,27 @@ static const char *const blame_text[] = {
     "the receiver's end had ended the SA while they were on their way",
 };
 
-// Packets on a new SA are early until the receiver's end has shown, by a packet on an SA just as new or by a
-// DELETE of the old one, that it has it; who makes the rekey's response may not rely on its arrival (RFC
-// 7296 2.8).
+// Who answers an exchange has its SA before the answer is on the wire.
+static bool made_by_receivers_answer(const struct capture_log *at_receiver, const struct ledger_esp *e,
+                                     uint64_t born)
+{
+    bool answered[2] = {false, false}; // by the receiver's end, by the sender's
+    for (size_t i = 0; i < at_receiver->ike_count; i++) {
+        const struct ledger_ike *k = &at_receiver->ike[i];
+        if (k->response && (k->exchange == EXCHANGE_AUTH || k->exchange == EXCHANGE_CREATE_CHILD) &&
+            k->t_us + EARLY_US >= born && k->t_us <= e->t_us)
+            answered[k->from_east == e->from_east] = true;
+    }
+    return answered[0] && !answered[1];
+}
+
+// Packets on a new SA are early until the receiver's end has shown, by its answer to the exchange that made
+// it, by a packet on an SA just as new or by a DELETE of the old one, that it has it; who makes the rekey's
+// response may not rely on its arrival (RFC 7296 2.8).
 static bool too_early(const struct capture_log *at_receiver, const struct ledger_esp *e)
 {
     uint64_t born = first_seen(at_receiver, e->spi);
-    if (e->t_us - born > EARLY_US)
+    if (e->t_us - born > EARLY_US || made_by_receivers_answer(at_receiver, e, born))
         return false;
     for (size_t i = 0; i < at_receiver->ike_count; i++) {
         const struct ledger_ike *k = &at_receiver->ike[i];

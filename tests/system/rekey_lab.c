@@ -290,7 +290,8 @@ bool flow_is_clean(const struct flow_report *f)
     for (int i = 0; i < 2; i++) {
         uint64_t at_charon = rig_is_charon(i) ? f->blame[!i].receiver : 0;
         excused += at_charon < f->full[i] ? at_charon : f->full[i];
-        excused += rig_is_charon(i) ? f->blame[i].early + f->blame[!i].ended : 0;
+        excused += rig_is_charon(i) && rig_is_charon(!i) ? f->blame[i].early : 0;
+        excused += rig_is_charon(i) ? f->blame[!i].ended : 0;
         if (f->full[i])
             printf("  %llu datagrams found %s's socket full\n", (unsigned long long)f->full[i],
                    i == WEST ? "west" : "east");

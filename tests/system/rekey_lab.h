@@ -54,9 +54,9 @@ bool rig_flow_start(struct rig *r, unsigned per_second, unsigned seconds); // at
 bool rig_flow_stop(struct rig *r, struct flow_report *f);
 // No number lost, repeated or wrong, none sent twice, nothing in clear. Three losses are excused, all of them
 // charon's own doing: its socket was full (it reads by the kernel's default buffer, which a busy machine
-// fills); it sent by an SA before the other end could have it (as the responder of IKE_AUTH it does not
-// wait); it ended an SA while packets were on their way (when it reauthenticates, the old IKE SA takes its
-// CHILD SAs with it). They are printed.
+// fills); between two charons, one sent by an SA before the other could have it (as the responder of IKE_AUTH
+// it does not wait; an espalierd keeps such packets until it has the SA); it ended an SA while packets were
+// on their way (when it reauthenticates, the old IKE SA takes its CHILD SAs with it). They are printed.
 bool flow_is_clean(const struct flow_report *f);
 void flow_print(const char *what, const struct flow_report *f);
 
