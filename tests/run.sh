@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs test commands, JOBS of them at a time (one by default): a line for each that passes, the end of its output for each
 # that does not. A command that exits 3 lacks a right, which it has named; one that ran no test at all has failed.
-# Outputs are kept under build/log. usage: [JOBS=N] run.sh COMMAND...
+# Outputs are kept under build/log. With REVIEWED_SKIPS=FILE a test that was skipped has failed unless it stands there.
+# usage: [JOBS=N] [REVIEWED_SKIPS=FILE] run.sh COMMAND...
 # exit status: 0 all passed, 1 one failed, 3 none failed but one lacked a right
 set -u
 logs=${BUILD:-build}/log
@@ -20,6 +21,27 @@ why() {
     grep -aE 'ERROR: (Address|Leak)Sanitizer|runtime error:' "$1" | head -n 5
 }
 
+# Each test that was skipped stands in the list, with the line of its own by which the peer proves why, and that line is in
+# the output between the test's beginning and its end. The list has five lines at most.
+reviewed() {
+    awk -F '\t' -v list="$REVIEWED_SKIPS" '
+        BEGIN { while ((getline < list) > 0) if ($0 !~ /^(#|$)/) { proof[$1] = $2; n++ } }
+        /^\[ RUN/ { split($0, w, " "); test = w[length(w)]; said = "" }
+        /^skip: / { said = $0 }
+        /^\[  SKIPPED \] test_/ && test && !(test in seen) {
+            seen[test] = 1
+            if (!(test in proof) || !index(said, proof[test])) {
+                print "reviewed: " test " was skipped, and that it may be is not shown: " (said ? said : "nothing was said")
+                bad = 1
+            }
+        }
+        END { if (n > 5) { print "reviewed: " list " has more than five lines"; bad = 1 } exit bad }' "$1" >"$1.reviewed"
+    local rc=$?
+    cat "$1.reviewed" >>"$1"
+    rm -f "$1.reviewed"
+    return $rc
+}
+
 one() {
     local name=$1 t=$2 log rc from word
     log=$logs/$name.log
@@ -30,6 +52,8 @@ one() {
     if [ $rc = 3 ] && ! grep -aqF '[  FAILED  ]' "$log"; then # cmocka's own status is the number of tests that failed
         word=skipped
     elif [ $rc != 0 ]; then
+        word=FAILED
+    elif [ -n "${REVIEWED_SKIPS:-}" ] && ! reviewed "$log"; then
         word=FAILED
     elif ! grep -aqE 'PASSED  \] [1-9][0-9]* test|^[1-9][0-9]* passed' "$log"; then
         word=FAILED

@@ -28,6 +28,7 @@ struct cell {
     const char *ike, *conn;      // our proposals, further lines of our connection
     const char *its_ike, *lines; // pluto's
     const char *secrets, *its_secrets;
+    const char *unknown; // in its_ike, to some libreswan
 };
 
 static int tear_down(void **state)
@@ -37,17 +38,27 @@ static int tear_down(void **state)
     return 0;
 }
 
-// What is not in the program it does not know.
-static void needs(const char *word, const char *what)
+// A cell that has failed is excused by what the peer itself says: make check-newest holds the line that is
+// printed here against a list that was reviewed (newest.skips).
+static void excuse(const char *folder, const char *file, const char *words)
 {
-    if (sh("grep -aq '%s' %s/root/usr/libexec/ipsec/pluto", word, peers) == 0)
-        return;
-    print_message("skip: this libreswan has no %s: its program has no word '%s'\n", what, word);
-    skip();
+    char path[300], line[2000];
+    snprintf(path, sizeof(path), "%s/%s", folder, file);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof(line), f)) {
+        if (!strstr(line, words))
+            continue;
+        fclose(f);
+        print_message("skip: libreswan says: %s", line);
+        skip();
+    }
+    if (f)
+        fclose(f);
 }
 
 static void start_pluto(const struct cell *c)
 {
+    bool taken;
     char conn[800], secrets[400];
     struct site *e = &rig.lab.east, *w = &rig.lab.west;
     snprintf(conn, sizeof(conn),
@@ -57,7 +68,10 @@ static void start_pluto(const struct cell *c)
     snprintf(secrets, sizeof(secrets), "@west.example @east.example : PSK \"a shared secret of the lab\"\n%s",
              c->its_secrets ? c->its_secrets : "");
     assert_true(pluto_files(peers, e));
-    assert_true(pluto_start(peers, e, conn, secrets));
+    taken = pluto_start(peers, e, conn, secrets);
+    if (!taken && c->unknown)
+        excuse(rig.lab.dir, "commands.log", c->unknown);
+    assert_true(taken);
 }
 
 static void start(const struct cell *c)
@@ -83,11 +97,16 @@ static void start(const struct cell *c)
     assert_true(rig.vici[WEST] >= 0);
 }
 
+static bool begins(int side, char *out, size_t size)
+{
+    return (side == WEST ? swanctl(&rig.lab.west, out, size, "--initiate --child net --timeout 20")
+                         : pluto_whack(peers, &rig.lab.east, out, size, "--name site --initiate")) == 0;
+}
+
 static void begin(int side)
 {
     char out[16384];
-    if (side == WEST ? swanctl(&rig.lab.west, out, sizeof(out), "--initiate --child net --timeout 20")
-                     : pluto_whack(peers, &rig.lab.east, out, sizeof(out), "--name site --initiate"))
+    if (!begins(side, out, sizeof(out)))
         fail_msg("%s", out);
 }
 
@@ -205,7 +224,8 @@ static void test_libreswan_resumes_by_our_ticket(void **state)
 
 static const struct cell mlkem = {.ike = "aes256gcm16-prfsha384-x25519-ke1_mlkem768",
                                   .conn = "rekey_time = 0",
-                                  .its_ike = "aes_gcm256-sha2_384-dh31-ml_kem_768"};
+                                  .its_ike = "aes_gcm256-sha2_384-dh31-ml_kem_768",
+                                  .unknown = "ml_kem_768"};
 
 static void rekeyed_by(int side, enum rekey what)
 {
@@ -230,7 +250,6 @@ static void rekeyed_by(int side, enum rekey what)
 static void with_ml_kem(int who_begins)
 {
     static struct vici_sas sas;
-    needs("ml_kem_768", "ML-KEM");
     start(&mlkem);
     begin(who_begins);
     same_at_both(&sas);
@@ -269,9 +288,13 @@ static void with_a_ppk(int who_begins)
 {
     static struct vici_sas sas;
     char out[16384];
-    needs("ml_kem_768", "PPK in IKE_INTERMEDIATE by RFC 9867's numbers, which are as old as its ML-KEM");
     start(&ppk);
-    begin(who_begins);
+    // Of RFC 9867's numbers some know those of a draft: by ours they see no PPK in IKE_INTERMEDIATE, and take
+    // that of RFC 8784, which we do not.
+    if (!begins(who_begins, out, sizeof(out))) {
+        excuse(rig.lab.east.dir, "pluto.log", "PPK AUTH calculated as");
+        fail_msg("%s", out);
+    }
     same_at_both(&sas);
     pluto_says("PPK used in IKE_INTERMEDIATE");
     assert_int_equal(swanctl(&rig.lab.west, out, sizeof(out), "--list-sas --raw"), 0);

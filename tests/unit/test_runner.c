@@ -68,6 +68,26 @@ static void test_run_test_that_ran_nothing_is_1(void **state)
     assert_int_equal(run("tests/run.sh"), 1);
 }
 
+// A list of what may be skipped names the peer's own line, which the test itself has to show.
+static void test_run_skip_that_was_not_reviewed_is_1(void **state)
+{
+    (void)state;
+    script("leaves",
+           "echo '[ RUN      ] test_a'; echo \"skip: the peer says: $A\"; echo '[  SKIPPED ] test_a'\n"
+           "echo '[ RUN      ] test_b'; echo '[       OK ] test_b'; echo '[  PASSED  ] 1 test(s).'");
+    put("list", "# what may be skipped\ntest_a\tno such thing\n");
+    assert_int_equal(run("A='there is no such thing here' REVIEWED_SKIPS=$D/list tests/run.sh $D/leaves"), 0);
+    assert_int_equal(run("A='not today' REVIEWED_SKIPS=$D/list tests/run.sh $D/leaves"), 1);
+    must_say("test_a was skipped, and that it may be is not shown: skip: the peer says: not today");
+    put("list", "test_b\tno such thing\n");
+    assert_int_equal(run("A='no such thing' REVIEWED_SKIPS=$D/list tests/run.sh $D/leaves"), 1);
+    must_say("test_a was skipped");
+    put("list", "test_a\tno such thing\n1\tx\n2\tx\n3\tx\n4\tx\n5\tx\n");
+    assert_int_equal(run("A='no such thing' REVIEWED_SKIPS=$D/list tests/run.sh $D/leaves"), 1);
+    must_say("more than five lines");
+    assert_int_equal(run("A='not today' tests/run.sh $D/leaves"), 0);
+}
+
 static void test_planted_defects_that_are_none_are_1(void **state)
 {
     (void)state;
@@ -266,6 +286,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_run_all_good_is_0, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_failure_shows_the_last_lines_and_is_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_test_that_ran_nothing_is_1, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_run_skip_that_was_not_reviewed_is_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_lint_without_git_looks_at_all_files, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_planted_defects_that_are_none_are_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_fuzz_target_that_ran_nothing_is_1, setup, dir_remove),
