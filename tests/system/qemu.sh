@@ -3,33 +3,27 @@
 # The simulated card as a PCI device of a virtual machine: stock QEMU's vfio-user-pci (11.1 or later), a client that
 # this project did not write, and a Linux guest that looks at the card with lspci and /dev/mem, resets it (FLR), runs
 # the driver on it through the kernel's VFIO behind a virtual IOMMU (card_guest.c), and reboots. Not part of `make
-# check`: QEMU, a kernel and a static busybox are named by variables, and where one of them is missing the script says
-# so and ends with 0.
+# check`. QEMU, kernel and busybox are those of guest/get.sh, or what the variables name.
 #
-# usage: qemu.sh BUILD        variables: QEMU (a command, default qemu-system-x86_64), QEMU_KERNEL (a Linux bzImage),
-#                             QEMU_MODULES (the lib/modules/VERSION folder of that kernel; without it no VFIO),
-#                             QEMU_BUSYBOX (a static busybox, default from PATH), QEMU_WAIT (seconds, default 240)
+# usage: qemu.sh BUILD GUEST      variables: QEMU (a command), QEMU_KERNEL (a Linux bzImage), QEMU_MODULES (the
+#                                 lib/modules/VERSION folder of that kernel), QEMU_BUSYBOX (a static busybox),
+#                                 QEMU_WAIT (seconds, default 240)
 set -euo pipefail
 build=$1
-read -ra qemu <<<"${QEMU:-qemu-system-x86_64}"
-kernel=${QEMU_KERNEL:-}
-busybox=${QEMU_BUSYBOX:-$(command -v busybox || true)}
-modules=${QEMU_MODULES:-}
+guest=$2
+read -ra qemu <<<"${QEMU:-$guest/qemu}"
+kernel=${QEMU_KERNEL:-$guest/vmlinuz}
 patience=${QEMU_WAIT:-240}
 
-skip() {
-    echo "check-qemu: skipped: $1"
-    exit 0
+lack() {
+    echo "check-qemu: missing: $1" >&2
+    exit 3
 }
 
-command -v "${qemu[0]}" >/dev/null || skip "${qemu[0]} is not there (QEMU 11.1 or later; set QEMU)"
-devices=$("${qemu[@]}" -device help 2>&1) || skip "${qemu[*]} does not start"
-[[ $devices == *vfio-user-pci* ]] || skip "${qemu[*]} has no vfio-user-pci (QEMU 11.1 has)"
-[[ -r $kernel ]] || skip "no guest kernel (set QEMU_KERNEL to a Linux bzImage)"
-[[ -x $busybox ]] || skip "no static busybox (set QEMU_BUSYBOX)"
-for tool in lspci ldd; do
-    command -v "$tool" >/dev/null || skip "$tool is not there"
-done
+command -v "${qemu[0]}" >/dev/null || lack "${qemu[0]} (QEMU 11.1 or later)"
+devices=$("${qemu[@]}" -device help 2>&1) || lack "${qemu[*]} does not start"
+[[ $devices == *vfio-user-pci* ]] || lack "${qemu[*]} has no vfio-user-pci (QEMU 11.1 has)"
+command -v lspci >/dev/null || lack "lspci (Debian package pciutils)"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/espalier-qemu.XXXXXX")
 card_pid='' qemu_pid=''
@@ -51,48 +45,21 @@ fail() {
 }
 
 # ---- a guest in a file: busybox, lspci and the driver with their libraries, and an init that reports and obeys
-put_program() {
-    local library
-    cp "$1" "$work/root/bin/"
-    while read -r library; do
-        install -D "$library" "$work/root$library"
-    done < <(ldd "$1" | sed -n 's|^[^/]*\(/[^ ]*\) (0x.*|\1|p')
-}
-
-# put_module NAME: plain or packed, as the distribution has it; none where it is built in
-put_module() {
-    local file
-    file=$(find "$modules" -name "$1.ko*" | head -n 1)
-    case $file in
-        *.xz) xz -dc "$file" >"$work/root/modules/$1.ko" ;;
-        *.zst) zstd -dqc "$file" >"$work/root/modules/$1.ko" ;;
-        *.ko) cp "$file" "$work/root/modules/$1.ko" ;;
-    esac
-}
-
 make_initramfs() {
-    local root=$work/root module
-    mkdir -p "$root"/{bin,dev,proc,sys,tmp,modules}
-    cp "$busybox" "$root/bin/busybox"
-    put_program "$(command -v lspci)"
-    if [[ -n $modules ]]; then
-        put_program "$build/tests/card_guest"
-        for module in irqbypass vfio vfio_iommu_type1 vfio-pci-core vfio-pci; do
-            put_module $module
-        done
-    fi
-    cat >"$root/init" <<'INIT'
-#!/bin/busybox sh
-/bin/busybox mkdir -p /usr/bin
-/bin/busybox --install -s /usr/bin
-export PATH=/usr/bin:/bin
+    mkdir "$work/files"
+    ln -s "${QEMU_MODULES:-$(readlink -f "$guest/modules")}" "$work/files/modules"
+    ln -s "${QEMU_BUSYBOX:-$(readlink -f "$guest/busybox")}" "$work/files/busybox"
+    cat >"$work/init" <<'INIT'
+#!/bin/sh
+/bin/busybox --install -s /usr/bin 2>/dev/null
+export PATH=/usr/bin:/usr/sbin
 mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys
 device=; for d in /sys/bus/pci/devices/*; do
     [ "$(cat $d/vendor):$(cat $d/device)" = "$(tr ' ' '\n' </proc/cmdline | sed -n 's/^card=//p')" ] && device=$d
 done
 base=$(sed -n '1s/ .*//p' "$device/resource")
 word() { devmem $((base + $1)) 32 $2; }
-/bin/lspci -nvv -s "${device##*/}"
+lspci -nvv -s "${device##*/}"
 echo 1 >"$device/enable"
 echo "guest: magic $(word 0)"
 echo "guest: epoch at start $(word 0x2c)"
@@ -103,21 +70,19 @@ echo "guest: magic after reset $(word 0)"
 echo "guest: epoch after reset $(word 0x2c)"
 word 0x2c 0x77
 echo "guest: epoch before $(word 0x2c)"
-if [ -e /bin/card_guest ]; then
-    for m in irqbypass vfio vfio_iommu_type1 vfio-pci-core vfio-pci; do
-        [ -e /modules/$m.ko ] && insmod /modules/$m.ko
-    done
-    echo 0 >"$device/enable"
-    echo vfio-pci >"$device/driver_override"
-    echo "${device##*/}" >/sys/bus/pci/drivers_probe
-    /bin/card_guest && echo "guest: driver done"
-fi
+while read -r m; do
+    insmod "/modules/$m.ko"
+done </modules/order
+echo 0 >"$device/enable"
+echo vfio-pci >"$device/driver_override"
+echo "${device##*/}" >/sys/bus/pci/drivers_probe
+card_guest && echo "guest: driver done"
 echo "guest: waits"
 read -r order
 "$order" -f
 INIT
-    chmod +x "$root/init"
-    (cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null) >"$work/initramfs"
+    "${0%/*}/guest/image.sh" "$work/files" "$work/initramfs" "$work/init" --module vfio_iommu_type1 --module vfio_pci \
+        --program lspci --program "$(readlink -f "$build/tests/card_guest")"
 }
 
 # await PATTERN COUNT: until the guest has printed so many lines that match
@@ -137,7 +102,7 @@ says() {
 make_initramfs
 "$build/bin/espalier-card" --dir "$work/card" >"$work/card.log" 2>&1 &
 card_pid=$!
-for ((i = 0; i < 100; i++)); do
+for ((i = 0; i < 300; i++)); do
     grep -q '^ready ' "$work/card.log" && break
     sleep 0.1
 done
@@ -182,7 +147,6 @@ show() {
     says 'FLReset+' "$1"
     says 'MSI-X: Enable. Count=' "$1"
     says 'Power Management' "$1"
-    [[ -n $modules ]] || return 0
     says 'card and software gave the same bytes' "$1"
     says 'packets came back' "$1"
     says 'interrupts came' "$1"
@@ -191,7 +155,7 @@ show() {
 
 # the card has lost its client and answers
 free_card() {
-    for ((i = 0; i < 20; i++)); do
+    for ((i = 0; i < 300; i++)); do
         "$build/bin/espalier-card" ctl --dir "$work/card" counters >"$work/counters" ||
             fail "the card does not answer any more"
         grep -q '"client": false' "$work/counters" && return
@@ -209,21 +173,13 @@ power_off
 show 2
 free_card
 echo "check-qemu: passed: the guest saw the card, wrote EPOCH, reset it and rebooted"
-if [[ -n $modules ]]; then
-    grep -q '"raised": [1-9]' "$work/counters" || fail "the card raised no interrupt"
-    grep -q '"errors": 0' "$work/counters" || fail "the card met a DMA error"
-    echo "check-qemu: passed: the driver ran in the guest by VFIO, with IOMMU and MSI-X"
-else
-    echo "check-qemu: skipped: the driver in the guest (set QEMU_MODULES)"
-fi
+grep -q '"raised": [1-9]' "$work/counters" || fail "the card raised no interrupt"
+grep -q '"errors": 0' "$work/counters" || fail "the card met a DMA error"
+echo "check-qemu: passed: the driver ran in the guest by VFIO, with IOMMU and MSI-X"
 
 # QEMU dies while the guest uses the card; the next one finds the card as new
 start_qemu
-if [[ -n $modules ]]; then
-    await 'guest: driver opened' 1
-else
-    await 'guest: epoch before' 1
-fi
+await 'guest: driver opened' 1
 kill -KILL "$qemu_pid"
 wait "$qemu_pid" 2>/dev/null || true
 qemu_pid=''
@@ -234,3 +190,4 @@ power_off
 show 1
 free_card
 echo "check-qemu: passed: QEMU was killed, and the next one found the card as new"
+echo "3 passed"
