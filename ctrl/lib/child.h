@@ -67,6 +67,7 @@ struct child_env {
     uint32_t life;         // ike: how often it has been started before
     uint64_t conn_salt;    // ike: of the names that it has for peers toward path, in each of its lives
     int run_lock;          // held for as long as it runs; -1: none
+    int log_page;          // ctrl/lib/log_page.h; -1: none
 };
 // Each runs its loop until its supervisor channel closes or says SHUTDOWN; returns the exit status.
 int ctl_main(const struct child_env *env);

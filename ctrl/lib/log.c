@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ctrl/lib/log_page.h"
 #include "ctrl/lib/printable.h"
 
 static const char *const names[] = {
@@ -45,6 +46,7 @@ struct log {
     bool (*gate)(void *ctx);
     void *gate_ctx;
     unsigned long long dropped, told; // lines that the output had no room for; of them reported
+    struct log_page *page;            // NULL: they go out one by one
 };
 static _Thread_local struct {
     struct log own, *used; // used NULL: own
@@ -64,6 +66,7 @@ struct log *log_new(void)
         l->inside = false;
         l->sink = NULL;
         l->gate = NULL;
+        l->page = NULL;
     }
     return l;
 }
@@ -120,6 +123,7 @@ void log_set_process(const char *name)
 
 void log_set_output(int fd)
 {
+    log_flush(); // to where they were written for
     current()->fd = fd;
     current()->output = OUTPUT_UNKNOWN;
 }
@@ -234,33 +238,99 @@ static enum output kind_of(int fd)
     return S_ISREG(st.st_mode) ? OUTPUT_FILE : S_ISSOCK(st.st_mode) ? OUTPUT_SOCKET : OUTPUT_OTHER;
 }
 
-// A line that a full disk has cut ends before the next one begins, and counts as one that is missing.
-static bool put_line(struct log *l, enum log_subsys s, int level, const char *text)
+static size_t make_line(struct log *l, char line[LINE], enum log_subsys s, int level, const char *text)
 {
-    _Static_assert(LINE + 1 <= PIPE_BUF, "a line fits into a ready pipe");
-    char buf[LINE + 1] = "\n", *line = buf + 1;
     int n = l->json ? json_line(l, line, s, level, text) : text_line(l, line, s, level, text);
-    size_t len = n < LINE ? (size_t)n : LINE - 1, before = l->torn;
+    return n < 0 ? 0 : n < LINE ? (size_t)n : LINE - 1;
+}
+
+// Whole lines. A line that a full disk has cut ends before the next one begins, for which there is an octet
+// before them. How many octets of them have been taken.
+static size_t put(struct log *l, char *lines, size_t len)
+{
+    size_t before = l->torn;
+    lines[-1] = '\n';
     if (!l->output)
         l->output = kind_of(l->fd);
-    ssize_t done = n > 0 ? emit(l->fd, l->output, line - before, len + before) : -1;
+    ssize_t done = emit(l->fd, l->output, lines - before, len + before);
+    size_t taken = done > (ssize_t)before ? (size_t)done - before : 0;
     if (done > 0)
-        l->torn = (size_t)done > before && (size_t)done < len + before;
-    return done == (ssize_t)(len + before);
+        l->torn = taken && lines[taken - 1] != '\n';
+    return taken;
 }
 
 // A reader that goes on reading is told what it has missed before it gets anything else.
-static void output(struct log *l, enum log_subsys s, int level, const char *text)
+static void tell_missed(struct log *l)
 {
-    if (l->dropped != l->told) {
-        char missed[96];
-        snprintf(missed, sizeof(missed), "%llu lines are missing here: nobody read them",
-                 l->dropped - l->told);
-        if (put_line(l, LOG_DMN, 0, missed))
-            l->told = l->dropped;
-    }
-    if (l->dropped != l->told || !put_line(l, s, level, text))
-        l->dropped++;
+    char missed[96], buf[LINE + 1];
+    snprintf(missed, sizeof(missed), "%llu lines are missing here: nobody read them", l->dropped - l->told);
+    size_t len = make_line(l, buf + 1, LOG_DMN, 0, missed);
+    if (put(l, buf + 1, len) == len)
+        l->told = l->dropped;
+}
+
+// Of what is not taken a line that was cut counts as one that is missing.
+static void output(struct log *l, char *lines, size_t len)
+{
+    if (l->dropped != l->told)
+        tell_missed(l);
+    for (size_t at = l->dropped == l->told ? put(l, lines, len) : 0; at < len; at++)
+        l->dropped += lines[at] == '\n';
+}
+
+// An octet of it is the one that output wants before them.
+static size_t page_room(const struct log_page *p)
+{
+    return sizeof(p->text) - 1 - p->len;
+}
+
+static void flush(struct log *l)
+{
+    if (l->page->len)
+        output(l, l->page->text + 1, l->page->len);
+    l->page->len = 0;
+}
+
+// The length is last: who finds the page when the process is dead finds whole lines.
+static void gather(struct log *l, const char *line, size_t len)
+{
+    struct log_page *p = l->page;
+    if (len > page_room(p))
+        flush(l);
+    memcpy(p->text + 1 + p->len, line, len);
+    atomic_store_explicit(&p->len, p->len + (uint32_t)len, memory_order_release);
+}
+
+void log_gather(struct log_page *p)
+{
+    log_flush();
+    current()->page = p;
+}
+
+void log_flush(void)
+{
+    struct log *l = current();
+    if (l->page)
+        flush(l);
+}
+
+void log_rest(struct log_page *p)
+{
+    uint32_t len = p->len, most = sizeof(p->text) - 1;
+    if (len)
+        output(current(), p->text + 1, len < most ? len : most);
+    p->len = 0;
+}
+
+static void line_out(struct log *l, enum log_subsys s, int level, const char *text)
+{
+    _Static_assert(LINE + 1 <= sizeof(((struct log_page *)0)->text), "a line fits into a ready pipe");
+    char buf[LINE + 1];
+    size_t len = make_line(l, buf + 1, s, level, text);
+    if (l->page)
+        gather(l, buf + 1, len);
+    else
+        output(l, buf + 1, len);
 }
 
 void log_announce(int fd, const char *text)
@@ -284,7 +354,7 @@ void log_line(enum log_subsys s, int level, const char *fmt, ...)
     va_end(ap);
     printable_make(text);
     if (l->fd >= 0)
-        output(l, s, level, text);
+        line_out(l, s, level, text);
     if (l->sink && !l->inside) {
         l->inside = true;
         l->sink(l->sink_ctx, s, level, l->context_name, l->context_id, text);

@@ -251,6 +251,7 @@ static void deliver(struct loop *l)
 
 void loop_once(struct loop *l, int timeout_ms)
 {
+    log_flush(); // of the last turn, and of what came before
     int n = epoll_wait(l->epfd, l->batch, BATCH, timeout_ms);
     l->batch_len = n > 0 ? n : 0;
     if (l->batch_len)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/log_page.h"
 #include "ctrl/super/files.h"
 #include "ctrl/super/filter.h"
 #include "ctrl/super/rights.h"
@@ -115,7 +116,8 @@ struct child_env children_env(enum room room, const struct channels *c, const st
                             .sock_vici = -1,
                             .kept = -1,
                             .configured = -1,
-                            .run_lock = s->run_lock};
+                            .run_lock = s->run_lock,
+                            .log_page = -1};
     memcpy(env.chan, c->fd[room], sizeof(env.chan));
     for (size_t i = 0; i < SETTINGS_MAX_WORKERS - 1; i++)
         env.more[i] = (struct worker_fds){-1, -1, -1};
@@ -162,7 +164,7 @@ static int close_from_to(unsigned from, unsigned to)
 // What is kept, apart from the program's own descriptor, also outlives the exec.
 static int close_all_but(const struct child_env *env, int program)
 {
-    int keep[ROOM_COUNT + 24 + 3 * SETTINGS_MAX_WORKERS] = {STDIN_FILENO,  STDOUT_FILENO,   STDERR_FILENO,
+    int keep[ROOM_COUNT + 25 + 3 * SETTINGS_MAX_WORKERS] = {STDIN_FILENO,  STDOUT_FILENO,   STDERR_FILENO,
                                                             ROOM_START_FD, FILTER_WORDS_FD, program};
     size_t n = 6;
     for (int i = 0; i < ROOM_COUNT; i++)
@@ -171,7 +173,7 @@ static int close_all_but(const struct child_env *env, int program)
                        env->sock_esp,        env->sock_send,      env->sock_ike6,  env->sock_ike6_nat_t,
                        env->sock_esp6_nat_t, env->sock_esp6,      env->sock_send6, env->sock_ah,
                        env->sock_ah6,        env->sock_metrics,   env->sock_vici,  env->kept,
-                       env->configured,      env->run_lock};
+                       env->configured,      env->run_lock,       env->log_page};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
     for (size_t i = 0; i < SETTINGS_MAX_WORKERS - 1; i++) {
@@ -263,6 +265,15 @@ static void become_room(struct room_start *start, int program, int words)
     _exit(1);
 }
 
+// Without a page each line goes out by itself.
+static void gather_log(const struct child_env *env)
+{
+    if (env->log_page < 0)
+        return;
+    log_gather(log_page_map(env->log_page));
+    close(env->log_page);
+}
+
 int children_run(const struct room_start *start)
 {
     harden(start->parent);
@@ -270,43 +281,64 @@ int children_run(const struct room_start *start)
     prctl(PR_SET_NAME, room_name(start->room));
     log_set_process(room_name(start->room));
     config_apply_log(&start->config);
-    if (confine(start) < 0)
-        return EXIT_FAILURE;
-    return mains[start->room](&start->env);
+    gather_log(&start->env);
+    int rc = confine(start) < 0 ? EXIT_FAILURE : mains[start->room](&start->env);
+    log_flush();
+    return rc;
 }
 
-// words: where its last ones are read.
-static int start_one(struct room_start *start, int program, pid_t *pid, int *words, struct esp_error *err)
+void remains_free(struct remains *r)
 {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
-        return esp_fail(err, -errno, room_name(start->room), "starting the process: %s", strerror(errno));
+    if (r->words >= 0)
+        close(r->words);
+    log_page_unmap(r->log);
+    *r = (struct remains){-1, NULL};
+}
+
+static int fork_room(struct room_start *start, int program, int words, pid_t *pid)
+{
     pid_t p = fork();
     if (p == 0)
-        become_room(start, program, ends[1]);
-    int e = errno;
-    close(ends[1]);
-    if (p < 0) {
-        close(ends[0]);
-        return esp_fail(err, -e, room_name(start->room), "starting the process: %s", strerror(e));
-    }
+        become_room(start, program, words);
+    if (p < 0)
+        return -errno;
     *pid = p;
-    *words = ends[0];
     return 0;
 }
 
-// What it holds, such as the TUN, is free when this returns.
-static void end_at_once(pid_t *pid, int *words)
+static int start_one(struct room_start *start, int program, pid_t *pid, struct remains *left,
+                     struct esp_error *err)
 {
-    close(*words);
-    *words = -1;
+    int ends[2], log = log_page_file();
+    *left = (struct remains){-1, NULL};
+    if (log >= 0)
+        left->log = log_page_map(log);
+    start->env.log_page = left->log ? log : -1;
+    int rc = pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
+    if (!rc) {
+        left->words = ends[0];
+        rc = fork_room(start, program, ends[1], pid);
+        close(ends[1]);
+    }
+    if (log >= 0)
+        close(log);
+    if (!rc)
+        return 0;
+    remains_free(left);
+    return esp_fail(err, rc, room_name(start->room), "starting the process: %s", strerror(-rc));
+}
+
+// What it holds, such as the TUN, is free when this returns.
+static void end_at_once(pid_t *pid, struct remains *left)
+{
+    remains_free(left);
     kill(*pid, SIGKILL);
     while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
         ;
     *pid = 0;
 }
 
-int children_start(pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels *c,
+int children_start(pid_t pid[ROOM_COUNT], struct remains left[ROOM_COUNT], struct channels *c,
                    const struct socket_set *s, const struct daemon_config *config, struct esp_error *err)
 {
     static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_METRICS, ROOM_IKE, ROOM_CTL};
@@ -314,7 +346,8 @@ int children_start(pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels
         .parent = getpid(), .config = *config, .apart = !rights_apart(config->settings.uid_base)};
     int program = room_program(err), rc = program < 0 ? program : 0;
     memset(pid, 0, ROOM_COUNT * sizeof(*pid));
-    memset(words, -1, ROOM_COUNT * sizeof(*words));
+    for (int r = 0; r < ROOM_COUNT; r++)
+        left[r] = (struct remains){-1, NULL};
     pid[ROOM_SUPER] = start.parent;
     for (size_t i = 0; rc == 0 && i < sizeof(order) / sizeof(order[0]); i++) {
         start.room = order[i];
@@ -322,10 +355,10 @@ int children_start(pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels
             continue;
         start.env = children_env(start.room, c, s, &config->settings);
         memcpy(start.env.pid, pid, sizeof(start.env.pid));
-        rc = start_one(&start, program, &pid[start.room], &words[start.room], err);
+        rc = start_one(&start, program, &pid[start.room], &left[start.room], err);
         for (size_t k = 0; rc < 0 && k < i; k++)
             if (pid[order[k]])
-                end_at_once(&pid[order[k]], &words[order[k]]);
+                end_at_once(&pid[order[k]], &left[order[k]]);
     }
     if (program >= 0)
         close(program);
@@ -334,9 +367,9 @@ int children_start(pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels
     return rc;
 }
 
-int children_start_again(enum room room, uint32_t life, pid_t pid[ROOM_COUNT], int words[ROOM_COUNT],
-                         struct channels *c, const struct socket_set *s, const struct daemon_config *config,
-                         struct esp_error *err)
+int children_start_again(enum room room, uint32_t life, pid_t pid[ROOM_COUNT],
+                         struct remains left[ROOM_COUNT], struct channels *c, const struct socket_set *s,
+                         const struct daemon_config *config, struct esp_error *err)
 {
     struct room_start start = {.parent = getpid(),
                                .room = room,
@@ -347,7 +380,7 @@ int children_start_again(enum room room, uint32_t life, pid_t pid[ROOM_COUNT], i
         start.env = children_env(room, c, s, &config->settings);
         start.env.life = life;
         memcpy(start.env.pid, pid, sizeof(start.env.pid));
-        rc = start_one(&start, program, &pid[room], &words[room], err);
+        rc = start_one(&start, program, &pid[room], &left[room], err);
         for (int other = 0; other < ROOM_COUNT; other++) {
             if (c->fd[room][other] >= 0)
                 close(c->fd[room][other]);

@@ -19,16 +19,22 @@ int channels_open_of(struct channels *c, enum room room, struct esp_error *err);
 void channels_without(struct channels *c, enum room room); // closes both ends of those of one room
 void channels_close(struct channels *c, enum room keep);   // all but keep's ends; ROOM_COUNT: all
 
-// Starts every room but the supervisor. pid[] and words[] (where last words are read, filter.h; -1: nowhere)
-// are filled as they start; on failure those already started are killed and gone.
-int children_start(pid_t pid[ROOM_COUNT], int words[ROOM_COUNT], struct channels *c,
+struct remains {          // of a room that has died
+    int words;            // where its last ones are read (filter.h); -1: nowhere
+    struct log_page *log; // lines that it has not written yet (ctrl/lib/log_page.h); NULL: there are none
+};
+void remains_free(struct remains *r); // leaves none
+
+// Starts every room but the supervisor. pid[] and left[] are filled as they start; on failure those already
+// started are killed and gone.
+int children_start(pid_t pid[ROOM_COUNT], struct remains left[ROOM_COUNT], struct channels *c,
                    const struct socket_set *s, const struct daemon_config *config, struct esp_error *err);
 // Starts one of them again, with channels of its own: both ends of each are in *c, and only those to the
 // neighbours are left open here, which they have to be handed. life: how often that was done, this time
 // included.
-int children_start_again(enum room room, uint32_t life, pid_t pid[ROOM_COUNT], int words[ROOM_COUNT],
-                         struct channels *c, const struct socket_set *s, const struct daemon_config *config,
-                         struct esp_error *err);
+int children_start_again(enum room room, uint32_t life, pid_t pid[ROOM_COUNT],
+                         struct remains left[ROOM_COUNT], struct channels *c, const struct socket_set *s,
+                         const struct daemon_config *config, struct esp_error *err);
 // In a process that room_is_one: takes its rights off and runs the room; returns its exit status.
 int children_run(const struct room_start *start);
 

@@ -48,7 +48,7 @@ struct super {
     const struct options *options;
     struct daemon_config *config;
     pid_t pid[ROOM_COUNT];
-    int words[ROOM_COUNT]; // where their last ones are read
+    struct remains left[ROOM_COUNT]; // of those that died
     struct ipc_chan *chan[ROOM_COUNT];
     bool ready[ROOM_COUNT];
     struct socket_set *sockets;
@@ -211,8 +211,7 @@ static void start_again(struct timer *t)
     struct esp_error err = {0};
     int rc = room == ROOM_CTL ? sockets_renew_vici(s->sockets, &s->config->settings, &err) : 0;
     if (rc >= 0)
-        rc =
-            children_start_again(room, s->lives[room] + 1, s->pid, s->words, &c, s->sockets, s->config, &err);
+        rc = children_start_again(room, s->lives[room] + 1, s->pid, s->left, &c, s->sockets, s->config, &err);
     if (rc < 0) {
         LOGF(DMN, 0, "%s: %s", err.field, err.text);
         come_again(s, room);
@@ -231,18 +230,19 @@ static void start_again(struct timer *t)
     }
 }
 
-// Why it ended itself, where that was for a system call that is none of its.
+// What it had not written of its log yet, and why it ended itself, where that was for a system call that is
+// none of its.
 static void hear_last_words(struct super *s, enum room room)
 {
+    struct remains *left = &s->left[room];
     char name[64];
     int call;
-    if (s->words[room] < 0)
-        return;
-    if (read(s->words[room], &call, sizeof(call)) == sizeof(call))
+    if (left->log)
+        log_rest(left->log);
+    if (left->words >= 0 && read(left->words, &call, sizeof(call)) == sizeof(call))
         LOGF(DMN, 0, "%s was ended: the system call %s is not allowed to it (espalierd.seccomp)",
              room_name(room), filter_call_name(name, sizeof(name), call));
-    close(s->words[room]);
-    s->words[room] = -1;
+    remains_free(left);
 }
 
 static void room_ended(struct super *s, enum room room, int status)
@@ -509,7 +509,7 @@ static int set_up(struct super *s, struct esp_error *err)
     if (rc < 0)
         esp_fail(err, rc, "the supervisor's loop", "%s", strerror(-rc));
     else
-        rc = children_start(s->pid, s->words, &c, s->sockets, s->config, err);
+        rc = children_start(s->pid, s->left, &c, s->sockets, s->config, err);
     channels_close(&c, ROOM_COUNT);
     return rc;
 }
@@ -517,8 +517,7 @@ static int set_up(struct super *s, struct esp_error *err)
 static void take_down(struct super *s)
 {
     for (int room = ROOM_CTL; room < ROOM_COUNT; room++)
-        if (s->words[room] >= 0)
-            close(s->words[room]);
+        remains_free(&s->left[room]);
     for (int room = ROOM_CTL; room < ROOM_COUNT; room++)
         ipc_close(s->chan[room]);
     if (s->signals.fd >= 0)
@@ -567,7 +566,8 @@ int supervise(const struct options *o, struct daemon_config *config, struct sock
     watchdog_init(&s.watchdog, getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
     for (int r = 0; r < ROOM_COUNT; r++)
         s.start_again[r] = (struct timer){.fire = start_again, .ctx = &s};
-    memset(s.words, -1, sizeof(s.words));
+    for (int r = 0; r < ROOM_COUNT; r++)
+        s.left[r] = (struct remains){-1, NULL};
     block_signals();
     tell_confinement(&config->settings);
     if (set_up(&s, &err) < 0) {

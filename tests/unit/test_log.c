@@ -13,12 +13,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <jansson.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/log_page.h"
 
 static int out[2];
 static char line[8192];
@@ -221,6 +223,157 @@ static void test_log_moved_to_a_reader_that_stands_still_goes_on(void **state)
     fclose(file);
 }
 
+// ---- lines that gather
+
+static struct log_page *page_of(int *fd)
+{
+    *fd = log_page_file();
+    assert_true(*fd >= 0);
+    struct log_page *p = log_page_map(*fd);
+    assert_non_null(p);
+    return p;
+}
+
+static size_t all_there_is(char *text, size_t size)
+{
+    assert_int_equal(fcntl(out[0], F_SETFL, O_NONBLOCK), 0);
+    ssize_t n = read(out[0], text, size - 1);
+    text[n > 0 ? n : 0] = 0;
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void test_log_lines_that_gather_go_out_at_once_and_in_their_order(void **state)
+{
+    char text[PIPE_BUF], many[2 * PIPE_BUF];
+    int fd;
+    (void)state;
+    struct log_page *p = page_of(&fd);
+    log_gather(p);
+    LOGF(IKE, 1, "first");
+    LOGF(IKE, 1, "second");
+    assert_int_equal(all_there_is(text, sizeof(text)), 0);
+    log_flush();
+    assert_true(all_there_is(text, sizeof(text)) > 0);
+    must_match(strtok(text, "\n"), UTC " 1 ike\\[ike\\] first$");
+    must_match(strtok(NULL, "\n"), UTC " 1 ike\\[ike\\] second$");
+    assert_null(strtok(NULL, "\n"));
+    log_flush(); // and not once more
+    assert_int_equal(all_there_is(text, sizeof(text)), 0);
+    for (unsigned i = 0; i < 200; i++) // more than a page has room for
+        LOGF(IKE, 1, "%u", i);
+    log_gather(NULL);
+    assert_true(all_there_is(many, sizeof(many)) > PIPE_BUF);
+    char *at = strtok(many, "\n");
+    for (unsigned i = 0; i < 200; i++, at = strtok(NULL, "\n")) {
+        assert_non_null(at);
+        assert_int_equal(atoi(strrchr(at, ' ')), i);
+    }
+    assert_null(at);
+    log_page_unmap(p);
+    close(fd);
+}
+
+// Of whatever it dies: nothing of it runs any more.
+static void test_log_lines_of_a_process_that_is_killed_are_not_lost(void **state)
+{
+    char text[PIPE_BUF];
+    int fd, status;
+    (void)state;
+    struct log_page *p = page_of(&fd);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        log_gather(log_page_map(fd));
+        LOGF(IKE, 1, "what was the matter");
+        LOGF(IKE, 0, "the process ends");
+        raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(all_there_is(text, sizeof(text)), 0);
+    log_rest(p);
+    LOGF(DMN, 0, "ike died");
+    assert_true(all_there_is(text, sizeof(text)) > 0);
+    must_match(strtok(text, "\n"), " 1 ike\\[ike\\] what was the matter$");
+    must_match(strtok(NULL, "\n"), " 0 ike\\[ike\\] the process ends$");
+    must_match(strtok(NULL, "\n"), " 0 ike\\[dmn\\] ike died$");
+    p->len = UINT32_MAX; // it may have written anything there
+    memset(p->text, 'x', sizeof(p->text));
+    log_rest(p);
+    assert_int_equal(all_there_is(text, sizeof(text)), sizeof(text) - 1);
+    LOGF(DMN, 0, "on a line of its own");
+    assert_true(all_there_is(text, sizeof(text)) > 0);
+    assert_int_equal(text[0], '\n');
+    log_page_unmap(p);
+    close(fd);
+}
+
+static void test_log_lines_that_gather_for_a_reader_that_stands_still_are_counted(void **state)
+{
+    char text[PIPE_BUF], rest[1 << 17];
+    int fd;
+    (void)state;
+    struct log_page *p = page_of(&fd);
+    memset(text, 'x', 900);
+    text[900] = 0;
+    log_gather(p);
+    unsigned long long before = log_dropped();
+    alarm(20); // a line that waits ends the test
+    for (unsigned n = 0; n < 1000; n++)
+        LOGF(IKE, 1, "%s", text);
+    log_flush();
+    alarm(0);
+    unsigned long long missed = log_dropped() - before;
+    assert_in_range(missed, 800, 1000);
+    unsigned taken = 0;
+    for (size_t n = all_there_is(rest, sizeof(rest)), i = 0; i < n; i++)
+        taken += rest[i] == '\n';
+    assert_int_equal(taken + missed, 1000);
+    LOGF(IKE, 1, "there again");
+    log_gather(NULL);
+    assert_true(all_there_is(rest, sizeof(rest)) > 0);
+    snprintf(text, sizeof(text), " %llu lines are missing here: nobody read them$", missed);
+    must_match(strtok(rest, "\n"), text);
+    must_match(strtok(NULL, "\n"), " 1 ike\\[ike\\] there again$");
+    log_page_unmap(p);
+    close(fd);
+}
+
+// As those that go out one by one (above).
+static void test_log_lines_that_gather_are_cut_in_one_alone(void **state)
+{
+    char path[] = "/tmp/espalier-log-XXXXXX", text[4096];
+    struct rlimit was, small;
+    int fd;
+    (void)state;
+    struct log_page *p = page_of(&fd);
+    int file = mkstemp(path);
+    assert_true(file >= 0 && getrlimit(RLIMIT_FSIZE, &was) == 0);
+    signal(SIGXFSZ, SIG_IGN);
+    log_set_output(file);
+    log_gather(p);
+    LOGF(IKE, 1, "first");
+    LOGF(IKE, 1, "second");
+    LOGF(IKE, 1, "third");
+    small = (struct rlimit){strlen("2026-11-30T00:00:00.000Z 1 ike[ike] first\n") + 30, was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    log_flush();
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    LOGF(IKE, 1, "fourth");
+    log_gather(NULL);
+    ssize_t n = pread(file, text, sizeof(text) - 1, 0);
+    text[n > 0 ? n : 0] = 0;
+    close(file);
+    unlink(path);
+    must_match(strtok(text, "\n"), UTC " 1 ike\\[ike\\] first$");
+    assert_int_equal(strlen(strtok(NULL, "\n")), 30);
+    must_match(strtok(NULL, "\n"), UTC " 0 ike\\[dmn\\] 2 lines are missing here: nobody read them$");
+    must_match(strtok(NULL, "\n"), UTC " 1 ike\\[ike\\] fourth$");
+    assert_null(strtok(NULL, "\n"));
+    log_page_unmap(p);
+    close(fd);
+}
+
 static void *log_aside(void *fd)
 {
     log_set_output(*(int *)fd);
@@ -267,6 +420,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_json_is_whole_at_the_longest_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_announcement_is_bare_in_text_and_an_object_in_json, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_log_lines_that_gather_go_out_at_once_and_in_their_order, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_log_lines_of_a_process_that_is_killed_are_not_lost, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_log_lines_that_gather_for_a_reader_that_stands_still_are_counted,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_lines_that_gather_are_cut_in_one_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_of_another_thread_is_its_own, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
