@@ -14,18 +14,37 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctrl/ike/pace.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/route_query.h"
 #include "ctrl/lib/log.h"
 
-enum { MARKER = 4, BURST = 32, DATAGRAM_MAX = 65536 };
+enum { MARKER = 4, BURST = 64, DATAGRAM_MAX = 65536, APART = 320 };
 
+struct process;
+struct ike_socket {
+    struct process *of;
+    struct loop_fd watch;
+    bool nat_t;
+    struct pace pace;
+    struct timer fetch; // armed where it is polled: then the loop does not watch it
+};
+struct batch { // datagrams that are being received
+    struct mmsghdr msg[BURST];
+    struct iovec iov[BURST];
+    struct sockaddr_storage from[BURST];
+    _Alignas(struct cmsghdr) uint8_t control[BURST][128];
+    // As much of it is there as they have been long. They do not begin at the same offset of a page each:
+    // what lies so has few places in a cache.
+    uint8_t datagram[BURST][DATAGRAM_MAX + APART];
+};
 struct process {
     struct ike *ike;
-    struct loop_fd sock[2][2]; // [IPv6][NAT-T port]
-    struct loop_fd clock;      // says when the system's clock is set
+    struct loop *loop;
+    struct ike_socket sock[2][2]; // [IPv6][NAT-T port]
+    struct loop_fd clock;         // says when the system's clock is set
     uint16_t port[2];
-    uint8_t datagram[DATAGRAM_MAX]; // the one that is being received
+    struct batch batch;
 };
 
 // --- sending ---
@@ -68,7 +87,8 @@ static void net_send(void *ctx, const struct net_path *path, struct slice d, boo
     msg.msg_namelen = path->remote.family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     msg.msg_controllen = sizeof(control);
     put_source(&msg, &path->local);
-    if (sendmsg(p->sock[path->remote.family == 6][path->nat_t].fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+    if (sendmsg(p->sock[path->remote.family == 6][path->nat_t].watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) <
+        0)
         LOGF(NET, 1, "sending to %s[%u]: %s", addr_print(&path->remote, a, sizeof(a)), path->remote_port,
              strerror(errno));
 }
@@ -130,43 +150,77 @@ static void take_destination(struct msghdr *msg, struct addr *local, unsigned *i
     }
 }
 
-static bool receive_one(struct process *p, int fd, int which)
+static void take(struct ike_socket *s, struct msghdr *msg, size_t len)
 {
-    _Alignas(struct cmsghdr) uint8_t control[256];
-    struct sockaddr_storage from;
-    struct iovec iov = {p->datagram, sizeof(p->datagram)};
-    struct msghdr msg = {.msg_name = &from,
-                         .msg_namelen = sizeof(from),
-                         .msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control,
-                         .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
-    if (n < 0)
-        return errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH;
-    struct net_path path = {.nat_t = which, .local_port = p->port[which]};
+    struct process *p = s->of;
+    struct net_path path = {.nat_t = s->nat_t, .local_port = p->port[s->nat_t]};
     unsigned index = 0;
-    struct slice d = slice_of(p->datagram, (size_t)n);
-    addr_from_sockaddr(&from, &path.remote, &path.remote_port);
-    take_destination(&msg, &path.local, &index);
+    struct slice d = slice_of(msg->msg_iov->iov_base, len);
+    addr_from_sockaddr(msg->msg_name, &path.remote, &path.remote_port);
+    take_destination(msg, &path.local, &index);
     if (!settings_use_index(ike_settings(p->ike), index))
-        return true;
-    if (which) {
+        return;
+    if (s->nat_t) {
         static const uint8_t marker[MARKER];
         if (d.len < MARKER || memcmp(d.p, marker, MARKER) != 0)
-            return true; // a keepalive, or not for us
-        d = slice_of(p->datagram + MARKER, d.len - MARKER);
+            return; // a keepalive, or not for us
+        d = slice_of(d.p + MARKER, d.len - MARKER);
     }
     ike_receive(p->ike, &path, d);
-    return true;
+}
+
+static void make_room(struct batch *b, unsigned i)
+{
+    b->iov[i] = (struct iovec){b->datagram[i], DATAGRAM_MAX};
+    b->msg[i].msg_hdr = (struct msghdr){.msg_name = &b->from[i],
+                                        .msg_namelen = sizeof(b->from[i]),
+                                        .msg_iov = &b->iov[i],
+                                        .msg_iovlen = 1,
+                                        .msg_control = b->control[i],
+                                        .msg_controllen = sizeof(b->control[i])};
+}
+
+// What was told of a datagram that we sent stands before those that came.
+static int get(int fd, struct batch *b)
+{
+    int n;
+    unsigned told = 0;
+    do
+        n = recvmmsg(fd, b->msg, BURST, MSG_DONTWAIT, NULL);
+    while (n < 0 && (errno == EINTR || errno == ECONNREFUSED || errno == EHOSTUNREACH) && told++ < BURST);
+    return n < 0 ? 0 : n;
+}
+
+// How many there were, BURST at most.
+static unsigned receive(struct ike_socket *s)
+{
+    struct batch *b = &s->of->batch;
+    int n = get(s->watch.fd, b);
+    for (int i = 0; i < n; i++) {
+        take(s, &b->msg[i].msg_hdr, b->msg[i].msg_len);
+        make_room(b, (unsigned)i);
+    }
+    return (unsigned)n;
+}
+
+static void fetch(struct timer *t)
+{
+    struct ike_socket *s = t->ctx;
+    struct loop *l = s->of->loop;
+    unsigned got = receive(s);
+    if (pace_polled(&s->pace, got, got == BURST) || loop_add(l, &s->watch) != 0)
+        timer_set(l, t, loop_now(l) + PACE_MS);
 }
 
 static void ready(struct loop_fd *f, uint32_t events)
 {
-    struct process *p = f->ctx;
+    struct ike_socket *s = f->ctx;
+    struct loop *l = s->of->loop;
     (void)events;
-    for (int i = 0; i < BURST && receive_one(p, f->fd, f == &p->sock[0][1] || f == &p->sock[1][1]); i++)
-        ;
+    if (!pace_woken(&s->pace, loop_now_us(l), receive(s)))
+        return;
+    loop_del(l, f);
+    timer_set(l, &s->fetch, loop_now(l) + PACE_MS);
 }
 
 // --- the clock ---
@@ -206,51 +260,67 @@ static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name
     ipc_log(ike_channel(ctx, ROOM_CTL), s, level, ike_name, ike_id, text);
 }
 
-static int watch(struct process *p, struct loop *l, struct loop_fd *f, int fd)
+static int watch(struct process *p, struct ike_socket *s, bool nat_t, int fd)
 {
-    *f = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = p};
-    return fd >= 0 ? loop_add(l, f) : 0;
+    *s = (struct ike_socket){.of = p,
+                             .watch = {.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = s},
+                             .nat_t = nat_t,
+                             .fetch = {.fire = fetch, .ctx = s}};
+    return fd >= 0 ? loop_add(p->loop, &s->watch) : 0;
 }
 
 static int watch_all(struct process *p, struct loop *l, const struct child_env *env)
 {
     const int fds[2][2] = {{env->sock_ike, env->sock_ike_nat_t}, {env->sock_ike6, env->sock_ike6_nat_t}};
     int rc = 0;
+    p->loop = l;
+    for (unsigned i = 0; i < BURST; i++)
+        make_room(&p->batch, i);
     p->port[0] = env->settings->port;
     p->port[1] = env->settings->port_nat_t;
     for (int i = 0; i < 4 && !rc; i++)
-        rc = watch(p, l, &p->sock[i / 2][i % 2], fds[i / 2][i % 2]);
+        rc = watch(p, &p->sock[i / 2][i % 2], i % 2 != 0, fds[i / 2][i % 2]);
     return rc;
+}
+
+static int run(struct process *p, struct loop *l, const struct child_env *env)
+{
+    static const enum room peers[] = {ROOM_CTL, ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_SUPER};
+    const struct net net = {p, net_send, net_source_for, NULL, net_can_send};
+    int rc = 0;
+    p->ike = ike_new(l, env->settings, &net);
+    if (!p->ike)
+        return -ENOMEM;
+    ike_follow(p->ike, env->life, env->conn_salt);
+    for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
+        if (env->chan[peers[i]] >= 0)
+            rc = ike_attach(p->ike, peers[i], env->chan[peers[i]]);
+    if (!rc)
+        rc = watch_all(p, l, env);
+    if (!rc)
+        rc = watch_clock(p, l);
+    if (rc)
+        return rc;
+    log_set_sink(to_ctl, p->ike);
+    ipc_send(ike_channel(p->ike, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_IKE});
+    return loop_run(l);
 }
 
 int ike_main(const struct child_env *env)
 {
-    static const enum room peers[] = {ROOM_CTL, ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_SUPER};
-    struct process self = {0};
-    const struct net net = {&self, net_send, net_source_for, NULL, net_can_send};
     log_set_process("ike");
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     struct loop *l = loop_new();
-    self.ike = l ? ike_new(l, env->settings, &net) : NULL;
-    int rc = self.ike ? 0 : l ? -ENOMEM : -errno;
-    if (!rc)
-        ike_follow(self.ike, env->life, env->conn_salt);
-    for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
-        if (env->chan[peers[i]] >= 0)
-            rc = ike_attach(self.ike, peers[i], env->chan[peers[i]]);
-    if (!rc)
-        rc = watch_all(&self, l, env);
-    if (!rc)
-        rc = watch_clock(&self, l);
-    if (!rc) {
-        log_set_sink(to_ctl, self.ike);
-        ipc_send(ike_channel(self.ike, ROOM_SUPER), MSG_READY, &(struct msg_READY){.room = ROOM_IKE});
-        rc = loop_run(l);
-    } else {
+    int rc = l ? -ENOMEM : -errno;
+    struct process *p = l ? calloc(1, sizeof(*p)) : NULL;
+    if (p)
+        rc = run(p, l, env);
+    if (rc)
         LOGF(DMN, 0, "it cannot be set up: %s", strerror(-rc));
-    }
     log_set_sink(NULL, NULL);
-    ike_free(self.ike);
+    if (p)
+        ike_free(p->ike);
     loop_free(l);
+    free(p);
     return rc ? 1 : 0;
 }

@@ -18,6 +18,7 @@ WIPED_LDFLAGS := -Wl,--wrap=vault_get
 $(eval $(call unit_test,test_keys_wiped,tests/unit/test_keys_wiped.c tests/unit/keys_rig.c tests/unit/memory_search.c $(IKE_ROOM_SRCS),-lcrypto -lm $(WIPED_LDFLAGS)))
 $(eval $(call unit_test,test_ike_control,tests/unit/test_ike_control.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_strangers,tests/unit/test_ike_strangers.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_pace,tests/unit/test_ike_pace.c ctrl/ike/pace.c))
 $(eval $(call unit_test,test_ike_load,tests/unit/test_ike_load.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_list,tests/unit/test_ike_list.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_matching,tests/unit/test_ike_matching.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
