@@ -18,7 +18,7 @@ build_it() { make -s -C "$work/tree" BUILD=build "build/tests/$1" >"$work/log/bu
 look_by_orders() {
     local args
     for args in "--acts 1 --losses 0 --copies 0" "--kept tests/orders/KEPT" "cc/cd --losses 0 --copies 0" "cc/dd --losses 0 --copies 0" "ic/nd --losses 0 --copies 0" \
-        "lc/cc --losses 0 --copies 0" "xc/c --losses 0 --copies 0" "xc/i --losses 0 --copies 0" "--acts 3 --losses 2 --copies 2 --walks 1000" \
+        "lc/cc --losses 0 --copies 0" "xc/c --losses 0 --copies 0" "xc/i --losses 0 --copies 0" "r/d --losses 0 --copies 0" "r/i --losses 0 --copies 0" "r/n --losses 0 --copies 0" "--acts 3 --losses 2 --copies 2 --walks 1000" \
         "--acts 1 --cpu $limit" "--acts 2 --losses 0 --copies 0 --cpu $limit" "--acts 3 --losses 2 --copies 2 --walks 100000 --cpu $limit"; do
         # shellcheck disable=SC2086
         "$work/tree/build/tests/orders" $args >"$work/log/$1" 2>&1 && rc=0 || rc=$?
