@@ -415,6 +415,8 @@ void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce 
             replaced(old, c->id);
             exchange_queue(sa, TASK_DELETE_CHILD, old->id);
         }
+        if (other) // the peer made it, and deletes it
+            other->successor = c->id;
         child_use_outbound(c);
         return;
     }

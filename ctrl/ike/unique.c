@@ -31,6 +31,12 @@ bool sa_first_to_peer(const struct ike_sa *sa)
     return sa->conn->cfg.unique != UNIQUE_NEVER && !sa_twin(sa, NULL);
 }
 
+static bool serves(const struct child_sa *c, const struct child_sa *of)
+{
+    bool outlived = c->successor && child_by_id(c->sa->ike, c->successor);
+    return child_is_up(c) && !outlived && conn_same_child(c->conn, c->cfg, of->conn, of->cfg);
+}
+
 static struct child_sa *served_by(const struct child_sa *of, const struct child_sa *but)
 {
     const struct ike_sa *sa = of->sa;
@@ -39,7 +45,7 @@ static struct child_sa *served_by(const struct child_sa *of, const struct child_
             continue;
         struct child_sa *newest = NULL; // of two: an earlier one goes, and the other takes over from that
         for (struct child_sa *c = o->children; c; c = c->next)
-            if (c != but && child_is_up(c) && conn_same_child(c->conn, c->cfg, of->conn, of->cfg))
+            if (c != but && serves(c, of))
                 newest = c;
         if (newest)
             return newest;
