@@ -17,7 +17,7 @@
 struct vti {
     uint32_t index;
     char name[IFNAMSIZ];
-    bool routed;
+    bool up, routed;
 };
 struct vtis {
     struct vti *v;
@@ -49,7 +49,7 @@ static int one_link(const struct nlmsghdr *h, void *ctx)
 {
     struct vtis *l = ctx;
     const struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
-    struct vti v = {.index = (uint32_t)m->ifi_index}, *more;
+    struct vti v = {.index = (uint32_t)m->ifi_index, .up = m->ifi_flags & IFF_UP}, *more;
     const struct nlattr *a;
     bool is_one = false;
     mnl_attr_for_each(a, h, sizeof(*m))
@@ -142,6 +142,13 @@ static void read_routes(struct vtis *l, uint8_t family)
 static void judge_device(struct doctor *d, const struct vti *v)
 {
     char mend[160];
+    if (!v->up) {
+        snprintf(mend, sizeof(mend), "ip link set %s up, and its routes anew: they went when it was set down",
+                 v->name);
+        doctor_find(d, WRONG, "nothing goes into its tunnel, and what comes out of that is dropped", mend,
+                    "%s is down", v->name);
+        return;
+    }
     if (v->routed)
         return;
     snprintf(mend, sizeof(mend), "ip route add NETWORK dev %s, or let a routing daemon speak over it",

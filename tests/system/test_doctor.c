@@ -197,6 +197,9 @@ static void test_route_based_tunnels(void **state)
     (void)state;
     start(&o);
     finds("route-based", "note", "no route leads into ipsec5");
+    west("ip link set ipsec5 down");
+    finds("route-based", "wrong", "ipsec5 is down");
+    west("ip link set ipsec5 up");
     west("ip route add 10.10.0.2/32 dev ipsec5");
     is_fine("route-based");
     is_fine("way");
