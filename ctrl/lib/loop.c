@@ -28,8 +28,11 @@ struct loop {
     struct timer **heap;
     unsigned count, cap;
     struct epoll_event batch[BATCH]; // events being delivered; loop_del removes its own
-    int batch_len, delivered;        // of the last turn
-    uint64_t fired;                  // timers in all
+    // Where there is a guard others may delete while this waits to go on, and see all of them or none: then
+    // one that was deleted is delivered once more.
+    _Atomic int batch_len;
+    int delivered;  // of the last turn
+    uint64_t fired; // timers in all
     bool (*before_sleep)(void *ctx);
     void *idle_ctx;
 };
@@ -246,6 +249,7 @@ static void deliver(struct loop *l)
         if (f)
             f->ready(f, l->batch[i].events);
     }
+    l->batch_len = 0; // before others may look at what the next turn writes
     leave(l, before);
 }
 
@@ -253,11 +257,10 @@ void loop_once(struct loop *l, int timeout_ms)
 {
     log_flush(); // of the last turn, and of what came before
     int n = epoll_wait(l->epfd, l->batch, BATCH, timeout_ms);
-    l->batch_len = n > 0 ? n : 0;
-    if (l->batch_len)
+    l->delivered = n > 0 ? n : 0;
+    l->batch_len = l->delivered;
+    if (l->delivered)
         deliver(l);
-    l->delivered = l->batch_len;
-    l->batch_len = 0;
     loop_run_timers(l);
 }
 
