@@ -7,13 +7,14 @@
 //   RAW:     length, octets: what stands in the EAP payload
 //   TOUCH:   number of changes, each as offset and what is changed of that octet
 //   WITHOUT: no EAP payload
+// TWICE: the client's certificate comes first, and EAP is its second round (RFC 4739).
 // with MORE: and payloads as keyed.h describes them, behind all others. A FALSE end has not the other's
 // password: whatever it says, that other end must not take it for whom it claims to be.
 #include "tests/fuzz/ca.h"
 #include "tests/fuzz/keyed.h"
 
 enum scene { NAMED, ASKED, TLS, TLS_ALONE, SCENES };
-enum { SERVER = 8, FALSE = 16 };
+enum { SERVER = 8, FALSE = 16, TWICE = 32 };
 enum { SAY = 1, RAW = 2, TOUCH = 4, WITHOUT = 8, MORE = 16 };
 enum { ROOM = 60000, PACKET_MAX = 8192, EAP_HEADER = 5 };
 
@@ -114,7 +115,26 @@ static int replace(struct pair *p, unsigned number, struct datagram *d)
 
 // ---- the ends
 
-static void configure(struct conn_config *c, int side, enum scene scene)
+static void by_eap(struct auth_side *s, int side, bool tls)
+{
+    s->auth = AUTH_EAP;
+    s->eap_type = tls ? EAP_TLS : EAP_MSCHAPV2;
+    s->id = "a.test";
+    if (!side && tls && blobs_add(&s->certs, end[0]) != 0)
+        abort();
+}
+
+static void in_two_rounds(struct conn_config *c, int side, bool tls)
+{
+    struct auth_side *first = side ? &c->remote : &c->local;
+    if (!side && !tls && blobs_add(&first->certs, end[0]) != 0)
+        abort();
+    first->auth = AUTH_PUBKEY;
+    first->eap_type = 0;
+    by_eap(conn_add_round(c, !side), side, tls);
+}
+
+static void configure(struct conn_config *c, int side, enum scene scene, bool twice)
 {
     bool tls = scene == TLS || scene == TLS_ALONE, alone = scene == TLS_ALONE;
     c->local.auth = side && !alone ? AUTH_PUBKEY : AUTH_EAP;
@@ -127,11 +147,13 @@ static void configure(struct conn_config *c, int side, enum scene scene)
     c->fragmentation = FRAGMENTATION_NO; // what is replaced is one datagram
     if ((side || tls) && blobs_add(&c->local.certs, end[side]) != 0)
         abort();
+    if (twice && (scene == NAMED || scene == TLS))
+        in_two_rounds(c, side, tls);
     if (scene == ASKED && auth_set_id(side ? &c->remote : &c->local, AUTH_EAP_ID, side ? "%any" : "bob") != 0)
         abort();
 }
 
-static void load(struct pair *p, int side, enum scene scene, const char *password)
+static void load(struct pair *p, int side, enum scene scene, bool twice, const char *password)
 {
     static const uint8_t owners[] = {0, 3, 'b', 'o', 'b', 0, 6, 'a', '.', 't', 'e', 's', 't'};
     struct conn_config c;
@@ -147,10 +169,14 @@ static void load(struct pair *p, int side, enum scene scene, const char *passwor
     ipc_send(p->s[side].ctl_keys, MSG_SECRET_LOAD, &secret);
     pair_run(p);
     pair_default_conn(&c, side);
-    configure(&c, side, scene);
+    configure(&c, side, scene, twice);
     pair_load(p, side, &c);
-    auth_side_clear(&c.local);
-    auth_side_clear(&c.remote);
+    struct auth_side *all[] = {&c.local, &c.remote, c.local_more, c.remote_more};
+    for (unsigned i = 0; i < 4; i++)
+        if (all[i])
+            auth_side_clear(all[i]);
+    free(c.local_more);
+    free(c.remote_more);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -162,7 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pair *p = pair_new(NULL);
     f.from = first & SERVER ? 1 : 0;
     for (int side = 0; side < 2; side++)
-        load(p, side, scene, liar && side == f.from ? "guessed" : "geheim");
+        load(p, side, scene, first & TWICE, liar && side == f.from ? "guessed" : "geheim");
     p->ctx = &f;
     p->filter = replace;
     pair_initiate(p, 0, "c");

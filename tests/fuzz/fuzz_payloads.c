@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Payloads behind decryption: in IKE_AUTH of either role, with a preshared key or with certificates, in
 // requests to an established IKE SA, and in the responses to everything that an IKE SA asks for itself. The
-// fuzzer's first octet says which, the rest is a row of messages as keyed.h describes them.
+// fuzzer's first octet says which, the rest is a row of messages as keyed.h describes them. With MORE_KE
+// there is an additional key exchange (RFC 9370).
 #include "tests/fuzz/ca.h"
 #include "tests/fuzz/keyed.h"
 
 enum scene { AUTH_REQUEST, AUTH_RESPONSE, REQUESTS, RESPONSES, CERT_REQUEST, CERT_RESPONSE, SCENES };
-enum { LATER = 0x80, MESSAGES = 6, ROOM = 60000 };
+enum { LATER = 0x80, MORE_KE = 0x40, MESSAGES = 6, ROOM = 60000 };
 
 struct fuzzed {
     struct reader in;
@@ -33,6 +34,15 @@ static struct ike_sa *only(struct pair *p, int side)
     return p->s[side].ike->sas;
 }
 
+// The one that a message is of: while an IKE SA is rekeyed there are two.
+static struct ike_sa *named(struct pair *p, int side, uint64_t spi_i)
+{
+    struct ike_sa *sa = only(p, side);
+    while (sa && sa->spi_i != spi_i)
+        sa = sa->next;
+    return sa;
+}
+
 static uint32_t child_spi(struct ike_sa *sa)
 {
     return sa && sa->children ? sa->children->spi_in : 0;
@@ -54,11 +64,11 @@ static int replace(struct pair *p, unsigned number, struct datagram *d)
     struct fuzzed *f = p->ctx;
     struct ike_header h;
     struct payloads genuine;
-    struct ike_sa *from = only(p, f->from), *to = only(p, 1 - f->from);
     (void)number;
     if (!f->left || d->to == f->from || !header_read(slice_of(d->data, d->len), &h) ||
         h.exchange == EX_SA_INIT || !(h.flags & FLAG_RESPONSE) != !f->response)
         return 1;
+    struct ike_sa *from = named(p, f->from, h.spi_i), *to = named(p, 1 - f->from, h.spi_i);
     if (!from || !to || !from->sk_out)
         return 1;
     // a responder derives its keys when IKE_AUTH comes; what its peer sends is told from the peer's own side
@@ -126,6 +136,14 @@ static void second_child(struct conn_config *c, int side)
     c->children = both[side];
     c->child_count = 2;
     c->fragmentation = FRAGMENTATION_YES;
+    c->dpd_delay = 1; // LATER
+}
+
+static void with_more(struct conn_config *c, int side)
+{
+    second_child(c, side);
+    pair_proposal(&c->proposals[0], PROTO_IKE, "aes256gcm16 prfsha256 x25519 ke1_ecp256");
+    pair_proposal(&c->children[1].proposals[0], PROTO_ESP, "aes256gcm16 x25519 ke1_ecp256");
 }
 
 static void play(struct pair *p, struct fuzzed *f, uint8_t scene)
@@ -189,8 +207,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzzed f = {.in = reader_of(slice_of(data, size))};
     uint8_t first = fuzz_u8(&f.in);
-    uint8_t scene = (uint8_t)((first & ~LATER) % SCENES);
-    struct pair *p = scene >= CERT_REQUEST ? certified() : pair_loaded(UNIQUE_REPLACE, second_child);
+    uint8_t scene = (uint8_t)((first & ~(LATER | MORE_KE)) % SCENES);
+    struct pair *p = scene >= CERT_REQUEST
+                         ? certified()
+                         : pair_loaded(UNIQUE_REPLACE, first & MORE_KE ? with_more : second_child);
     p->ctx = &f;
     play(p, &f, scene);
     p->filter = NULL;

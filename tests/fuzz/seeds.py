@@ -115,6 +115,19 @@ def fragments(c, message, plain):
         c.add("fragments", first + b"".join(reversed(rows)))
 
 
+def fragments_that_stay(c):
+    """Messages of which something is missing for long, whose parts differ in number, and more of them than there is room for."""
+    row = lambda flags, number, of, size: struct.pack(">BBBBBH", flags, number, of, 41 if number == 1 else 0, 37, size) + bytes(size)
+    late, wide, following = 8, 16, 2
+    for first in (0, 1, 2):
+        c.add("fragments", bytes([first]) + row(0, 1, 3, 40) + row(late, 3, 3, 40) * 35)
+        c.add("fragments", bytes([first]) + row(1, 1, 3, 40) + row(1 | late, 3, 3, 40) * 35)
+        c.add("fragments", bytes([first]) + row(0, 1, 3, 40) + row(0, 1, 4, 40) + row(0, 2, 4, 40) + row(0, 2, 3, 40) + row(0, 5, 4, 1) + row(0, 0, 2, 1))
+        c.add("fragments", bytes([first]) + b"".join(row(0, n, 38, 1400) for n in range(1, 39)))
+        c.add("fragments", bytes([first]) + b"".join(row(wide, n, 255, 1400) for n in range(1, 39)))
+        c.add("fragments", bytes([first]) + row(following, 1, 2, 9) + row(following, 2, 2, 9) + row(0, 1, 2, 0) + row(0, 2, 2, 0))
+
+
 def outer(c, message):
     octets = bytes.fromhex(message["msg"])
     for scene in range(5):
@@ -141,9 +154,123 @@ def resumption(c):
                     c.add("datagram", bytes([scene, fix]) + struct.pack(">H", len(octets)) + octets)
 
 
+# ---- what fits the ends that the targets have: aes256gcm16-prfsha256-x25519, aes256gcm16[-x25519]
+
+SA, KE, NONCE, TSI, TSR = 33, 34, 40, 44, 45
+IKE_PROPOSAL, ESP_PROPOSAL = [(1, 20, 256), (2, 5, 0), (4, 31, 0)], [(1, 20, 256), (5, 0, 0)]
+GROUP, ANYWHERE = struct.pack(">HH", 31, 0), b"\1\0\0\0" + b"\7\0\0\x10\0\0\xff\xff" + bytes(4) + b"\xff" * 4
+
+
+def proposal(protocol, spi, transforms):
+    out = b""
+    for n, (kind, number, bits) in enumerate(transforms, 1):
+        attribute = struct.pack(">HH", 0x800E, bits) if bits else b""
+        out += struct.pack(">BBHBBH", 3 if n < len(transforms) else 0, 0, 8 + len(attribute), kind, 0, number) + attribute
+    return struct.pack(">BBHBBBB", 0, 0, 8 + len(spi) + len(out), 1, protocol, len(spi), len(transforms)) + spi + out
+
+
+def notification(kind, data=b"", protocol=0, spi=b""):
+    return NOTIFY, struct.pack(">BBH", protocol, len(spi), kind) + spi + data
+
+
+def plain(spi_i, spi_r, exchange, flags, mid, chain):
+    body = b""
+    for n, (kind, octets) in enumerate(chain, 1):
+        body += struct.pack(">BBH", chain[n][0] if n < len(chain) else 0, 0, 4 + len(octets)) + octets
+    return spi_i + spi_r + struct.pack(">BBBBII", chain[0][0], 0x20, exchange, flags, mid, 28 + len(body)) + body
+
+
+def that_fit(c):
+    """What is taken: a stranger's first request and what may answer ours; rekeyings and CHILD SAs by either end; and each refusal."""
+    public = lambda n: (KE, GROUP + bytes([n]) * 32)
+    hashes = notification(16431, struct.pack(">HHHH", 2, 3, 4, 5))
+    first = [(SA, proposal(1, b"", IKE_PROPOSAL)), public(9), (NONCE, bytes(range(32))), hashes, notification(16418), notification(16430)]
+    datagram = lambda flags, octets: bytes([flags]) + struct.pack(">H", len(octets)) + octets
+    begin = [datagram(0, plain(bytes([n]) * 8, bytes(8), 34, 8, 0, first)) for n in (1, 2)]
+    for scene in (0, 2, 3, 4):
+        c.add("datagram", bytes([scene]) + begin[0])
+        c.add("datagram", bytes([scene]) + begin[0] + begin[1] + begin[0])
+    answers = [first, first + [notification(16406)], [notification(17, struct.pack(">H", 31))], [notification(17, struct.pack(">H", 19))],
+               [notification(16390, bytes(32))], [notification(14)], [notification(16407, b"\1\4" + bytes([10, 0, 0, 3]) + bytes(32))]]
+    nat = [notification(16388, bytes(20)), notification(16389, bytes(20))]
+    weak = [(SA, proposal(1, b"", [(1, 3, 0), (2, 1, 0), (3, 1, 0), (4, 2, 0)]))] + first[1:]
+    other_group = [(k, struct.pack(">HH", 19, 0) + bytes(64)) if k == KE else (k, b) for k, b in first]
+    for chain in (first + nat, first + [notification(16406)], weak, other_group, first[:1], first[:2], first + [notification(16390, bytes(33))],
+                  first + [(43, b"vendor"), (77, b"x")], first + first[2:3], [notification(14)]):
+        for scene in (0, 2, 3, 4):
+            c.add("datagram", bytes([scene]) + datagram(0, plain(bytes([3]) * 8, bytes(8), 34, 8, 0, chain)))
+        for flags in (32 | 16, 32 | 16 | 8):
+            c.add("datagram", bytes([1]) + datagram(flags, plain(bytes(8), bytes([7] * 8), 34, 32, 0, chain)))
+    for chain in answers:
+        answer = datagram(32 | 16, plain(bytes(8), bytes([7] * 8), 34, 32, 0, chain))
+        c.add("datagram", bytes([1]) + answer)
+        c.add("datagram", bytes([1]) + answer + answer)
+    child = [(SA, proposal(3, b"\1\2\3\4", ESP_PROPOSAL)), (NONCE, bytes(32)), (TSI, ANYWHERE), (TSR, ANYWHERE)]
+    with_group = [(SA, proposal(3, b"\1\2\3\5", ESP_PROPOSAL + [(4, 31, 0)])), (NONCE, bytes(32)), public(9), (TSI, ANYWHERE), (TSR, ANYWHERE)]
+    ike = [(SA, proposal(1, bytes([8] * 8), IKE_PROPOSAL)), (NONCE, bytes(32)), public(9)]
+    rekeyed = notification(REKEY_SA, b"", 3, bytes(4))
+    end, check = [(DELETE, b"\1\0\0\0")], [notification(16400)]
+    wrong_group = [(k, struct.pack(">HH", 19, 0) + bytes(64)) if k == KE else (k, b) for k, b in ike]
+    for chain, exchange in [(child, 36), (with_group, 36), (ike, 36), (wrong_group, 36), ([rekeyed] + child, 36), ([rekeyed] + with_group, 36), (end, 37), (check, 37)]:
+        for more in (b"", bytes([36]) + program(ike), bytes([37]) + program(end), bytes([36]) + program(child)):
+            c.add("payloads", bytes([SCENE["requests"], exchange]) + program(chain) + more)
+    refusals = [[notification(kind, data)] for kind, data in ((14, b""), (17, struct.pack(">H", 31)), (17, struct.pack(">H", 19)), (34, b""), (35, b""), (38, b""),
+                                                           (43, b""), (44, b""), (47, b""), (99, b""))]
+    for what in (0, 1, 3, 4, 5):
+        genuine = [SA, NONCE] + ([KE] if what in (0, 3) else []) + ([] if what == 0 else [TSI, TSR])
+        c.add("payloads", bytes([SCENE["responses"], what, 0]) + program([(k, b"") for k in genuine], genuine))
+        for chain in [child, with_group, ike] + refusals:
+            c.add("payloads", bytes([SCENE["responses"] | 0x80, what, 0]) + program(chain))
+    more = 0x40
+    for what, genuine in ((0, [SA, NONCE, KE, NOTIFY]), (1, [SA, NONCE, KE, TSI, TSR, NOTIFY]), (3, [SA, NONCE, KE, TSI, TSR, NOTIFY])):
+        before = bytes([SCENE["responses"] | more, what, 0]) + program([(k, b"") for k in genuine], genuine) + bytes([0])
+        for last in (program([(KE, b"")], [KE]), program([public(9)]), program([notification(43)]), program([notification(44)]), program([]),
+                     program([(KE, b""), notification(16441, b"x")], [KE])):
+            c.add("payloads", before + last)
+            c.add("payloads", before + last + bytes([1, 0]) + program([]))
+    c.add("payloads", bytes([SCENE["requests"] | more, 36]) + program(with_group) + bytes([44]) + program([public(9)]))
+    with_two = [(SA, proposal(3, b"\1\2\3\6", ESP_PROPOSAL + [(4, 31, 0), (6, 19, 0)]))] + with_group[1:]
+    for last in ([public(9)], [public(9), notification(16441, b"1234")], [notification(16441, b"1")], [notification(14)]):
+        c.add("payloads", bytes([SCENE["requests"] | more, 36]) + program(with_two) + bytes([44]) + program(last))
+    selectors = lambda kind, protocol, low, high, ends: b"\1\0\0\0" + struct.pack(">BBHHH", kind, protocol, 8 + len(ends), low, high) + ends
+    some = [selectors(7, 17, 500, 600, bytes([10, 1, 0, 3, 10, 1, 7, 9])), selectors(7, 1, 0x800, 0x8FF, bytes([10, 1, 0, 0, 10, 1, 255, 255])),
+            selectors(8, 0, 0, 65535, bytes(16) + b"\xff" * 16), selectors(7, 0, 9, 3, bytes(8)), selectors(9, 0, 0, 1, bytes(8))]
+    for ts in some:
+        c.add("payloads", bytes([SCENE["requests"], 36]) + program(child[:2] + [(TSI, ts), (TSR, ts)]))
+    name = bytes([0x30, 13, 0x31, 11, 0x30, 9, 6, 3, 0x55, 4, 6, 0x13, 2]) + b"CH"
+    for kind, body in ((1, bytes([10, 0, 0, 1])), (1, b"x"), (2, b"a.test"), (2, b""), (3, b"a@test"), (5, bytes(16)), (9, name), (9, b"\x30\x80"), (10, name),
+                       (11, b"key\0"), (11, b"k" * 300), (77, b"x")):
+        for scene in (SCENE["auth request"], 4):
+            for which in (IDI, IDR):
+                chain = [(k, bytes([kind, 0, 0, 0]) + body if k == which else b"") for k in (IDI, IDR, 37, AUTH_PAYLOAD, SA, TSI, TSR)]
+                c.add("payloads", bytes([scene, 35]) + program(chain, [k for k, b in chain if not b]))
+    for protocol, transforms in ((3, [(1, 20, 256)]), (2, [(3, 12, 0), (5, 0, 0)]), (3, [(1, 3, 0), (5, 0, 0)]), (3, [(1, 12, 128), (3, 12, 0), (5, 1, 0)]), (7, [(1, 20, 256)])):
+        offer = [(SA, proposal(protocol, b"\1\2\3\7", transforms))] + child[1:]
+        c.add("payloads", bytes([SCENE["requests"], 36]) + program(offer))
+        c.add("payloads", bytes([SCENE["responses"], 1, 0]) + program(offer))
+        c.add("payloads", bytes([SCENE["responses"], 3, 0]) + program(offer))
+    gone = [(DELETE, b"\3\4\0\1" + bytes(4))]
+    for chain in (gone, gone * 2, gone + end, [(DELETE, b"\3\4\0\2\1\2\3\4" + bytes(4))], [(DELETE, b"\2\4\0\1" + bytes(4))]):
+        for behind in (b"", bytes([36]) + program([rekeyed] + child), bytes([36]) + program(child)):
+            c.add("payloads", bytes([SCENE["requests"], 37]) + program(chain) + behind)
+        for what in (0, 1, 3, 4):
+            c.add("payloads", bytes([SCENE["responses"], what, 37]) + program(chain))
+    for method in (1, 2, 9, 10, 11, 12, 14, 77):
+        for scene in (0, 1, 4, 5):
+            for certs in ([37], [37, 37], []):
+                kinds = [IDR if scene % 4 else IDI] + certs + [AUTH_PAYLOAD, SA, TSI, TSR]
+                value = bytes([method, 0, 0, 0]) + (b"\7\x30\5\6\3\x2b\x65\x70" if method == 14 else b"") + bytes(64)
+                c.add("payloads", bytes([scene, 35]) + program([(k, value if k == AUTH_PAYLOAD else b"") for k in kinds], [k for k in kinds if k != AUTH_PAYLOAD]))
+    # One fuzzed exchange behind another: the first is as it should be.
+    for what in (0, 1, 3):
+        genuine = [SA, NONCE] + ([KE] if what in (0, 3) else []) + ([] if what == 0 else [TSI, TSR])
+        again = program([(k, b"") for k in genuine], genuine)
+        c.add("payloads", bytes([SCENE["responses"], what, 0]) + again + bytes([0]) + program([]) + bytes([what, 0]) + again)
+
+
 def eap(c):
     """As fuzz_eap.c has it: each way of authentication as it is, and with one of its messages replaced."""
-    server, false, say, raw, touch, without, more = 8, 16, 1, 2, 4, 8, 16
+    server, false, twice, say, raw, touch, without, more = 8, 16, 32, 1, 2, 4, 8, 16
     identity, mschapv2, tls = 1, 26, 13
     named, asked, by_tls, alone = range(4)
     said = {named: [(2, mschapv2, b"\2\1\0\x3a\x31" + bytes(49) + b"a.test"), (2, mschapv2, b"\3"), (2, 3, bytes([mschapv2]))],
@@ -155,6 +282,11 @@ def eap(c):
     for scene in (named, asked, by_tls, alone):
         for who in (0, server, false, false | server) if scene == named else (0, server):
             c.add("eap", bytes([scene | who]))
+    for scene in (named, by_tls):
+        for who in (twice, twice | server):
+            c.add("eap", bytes([scene | who]))
+            for passed in range(4):
+                c.add("eap", bytes([scene | who]) + bytes(passed) + bytes([without]))
     for first, packets in said.items():
         for passed in range(3):
             before = bytes([first]) + bytes(passed + (0 if first & server else 1))
@@ -309,6 +441,8 @@ def main():
             if message.get("plaintext"):
                 decrypted(c, message)
     resumption(c)
+    that_fit(c)
+    fragments_that_stay(c)
     eap(c)
     between_processes(c)
     vici(c)
