@@ -53,14 +53,27 @@ static void load_cert(struct load *l, const struct vici_node *section, bool loca
         refuse_at(l, section, "", ": file is missing: expected an absolute path");
 }
 
-// As charon has it: by `round`, and those of one number as they come.
-static void order_rounds(struct auth_side *first, struct auth_side *second)
+static void swap_sides(struct auth_side *a, struct auth_side *b)
 {
-    struct auth_side s = *first;
-    if (first->round <= second->round)
-        return;
-    *first = *second;
-    *second = s;
+    struct auth_side s = *a;
+    *a = *b;
+    *b = s;
+}
+
+// As charon has it: by `round`, and those of one number as they come; all but the last one are in order.
+static void order_rounds(struct auth_side *first, struct auth_round *more)
+{
+    struct auth_round *last = more;
+    while (last->next)
+        last = last->next;
+    bool found = first->round > last->side.round; // its place: who is there moves up, and so do all behind
+    if (found)
+        swap_sides(first, &last->side);
+    for (struct auth_round *r = more; r != last; r = r->next) {
+        found = found || r->side.round > last->side.round;
+        if (found)
+            swap_sides(&r->side, &last->side);
+    }
 }
 
 static void load_side(struct load *l, const struct vici_node *section, bool local)
@@ -80,6 +93,8 @@ static void load_side(struct load *l, const struct vici_node *section, bool loca
     leave(l, n);
 }
 
+_Static_assert(ROUNDS_MAX == 4, "what is refused says so");
+
 static void load_auth(struct load *l, const struct vici_node *section, bool local, unsigned *seen)
 {
     struct auth_side *side = local ? &l->conn->local : &l->conn->remote, first = *side;
@@ -87,17 +102,17 @@ static void load_auth(struct load *l, const struct vici_node *section, bool loca
         load_side(l, section, local);
         return;
     }
-    struct auth_side *more = *seen == 2 ? conn_add_round(l->conn, local) : NULL;
+    struct auth_side *more = *seen <= ROUNDS_MAX ? conn_add_round(l->conn, local) : NULL;
     if (!more) {
-        l->no_memory = l->no_memory || *seen == 2;
-        refuse_at(l, section, "", ": more than two rounds of authentication are " LATER);
+        l->no_memory = l->no_memory || *seen <= ROUNDS_MAX;
+        refuse_at(l, section, "", ": more than four rounds of authentication of one end");
         return;
     }
     *side = (struct auth_side){0}; // the keys' place is the first one's
     load_side(l, section, local);
     *more = *side;
     *side = first;
-    order_rounds(side, more);
+    order_rounds(side, local ? l->conn->local_more : l->conn->remote_more);
 }
 
 // Stock swanctl drops every key of a section with a longer name and sends the bare name: what the file wants

@@ -235,32 +235,6 @@ void side_finish(struct load *l, bool local, const struct vici_node *section)
     l->node = NULL;
 }
 
-static bool is_eap(const struct auth_side *s)
-{
-    return s && s->auth == AUTH_EAP;
-}
-
-// Several rounds (RFC 4739).
-static void rounds_finish(struct load *l)
-{
-    const struct conn_config *c = l->conn;
-    const struct auth_side *own = c->local_more, *peer = c->remote_more;
-    if (!own && !peer)
-        return;
-    if (is_eap(&c->local) || is_eap(&c->remote))
-        load_refuse(l, "of two rounds of authentication EAP is the second one: a first one is psk or pubkey");
-    if (is_eap(own) && is_eap(peer))
-        load_refuse(l, "the second rounds of both ends are EAP: one of them is");
-    if ((is_eap(own) && peer && peer->auth != AUTH_PUBKEY) ||
-        (is_eap(peer) && own && own->auth != AUTH_PUBKEY))
-        load_refuse(l,
-                    "a second round by EAP goes with a second one of certificates of the other end, or none");
-    if (is_eap(peer) && peer->eap_type == EAP_TLS && c->local.auth != AUTH_PUBKEY)
-        load_refuse(
-            l,
-            "remote: eap-tls as the second round goes with a local round of certificates, which TLS shows");
-}
-
 void sides_finish(struct load *l)
 {
     const struct conn_config *c = l->conn;
@@ -277,5 +251,7 @@ void sides_finish(struct load *l)
     else if (!both && c->local.auth == AUTH_EAP && c->remote.auth != AUTH_PUBKEY)
         load_refuse(l, "local: an auth of EAP goes with a remote auth of certificates: our proof is "
                        "for a server that has proven itself");
-    rounds_finish(l);
+    const char *fault = conn_rounds_fault(c);
+    if (fault)
+        load_refuse(l, "%s", fault);
 }

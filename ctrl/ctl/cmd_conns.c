@@ -586,6 +586,15 @@ static void put_child(struct vici_out *o, const struct child_config *child)
     vici_section_end(o);
 }
 
+static void put_rounds(struct vici_out *o, const struct conn_config *conn, bool local)
+{
+    char name[24];
+    for (unsigned n = 0; conn_round(conn, local, 0)->auth && n < conn_rounds(conn, local); n++) {
+        snprintf(name, sizeof(name), "%s-%u", local ? "local" : "remote", n + 1);
+        put_auth(o, name, conn_round(conn, local, n));
+    }
+}
+
 static void put_conn(struct vici_out *o, const struct conn_config *conn)
 {
     static const char *const unique[] = {"UNIQUE_NO", "UNIQUE_NEVER", "UNIQUE_KEEP", "UNIQUE_REPLACE"};
@@ -597,14 +606,8 @@ static void put_conn(struct vici_out *o, const struct conn_config *conn)
     vici_putf(o, "rekey_time", "%u", conn->rekey_time);
     vici_putf(o, "dpd_delay", "%u", conn->dpd_delay);
     vici_put(o, "unique", unique[conn->unique % 4]);
-    if (conn->local.auth)
-        put_auth(o, "local-1", &conn->local);
-    if (conn->local_more)
-        put_auth(o, "local-2", conn->local_more);
-    if (conn->remote.auth)
-        put_auth(o, "remote-1", &conn->remote);
-    if (conn->remote_more)
-        put_auth(o, "remote-2", conn->remote_more);
+    for (int local = 1; local >= 0; local--)
+        put_rounds(o, conn, local);
     vici_section(o, "children");
     for (int i = 0; i < conn->child_count; i++)
         put_child(o, &conn->children[i]);

@@ -119,13 +119,13 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
     exchange_send_inner(sa, EX_AUTH, &b);
 }
 
-// The second round (RFC 4739): who we are there and its proof, or nothing where only the peer has one.
+// A further round (RFC 4739): who we are there and its proof, or nothing where only the peer has one.
 static void build_round(struct ike_sa *sa, struct slice auth)
 {
     uint8_t id[ID_BODY_MAX];
     struct identity peer;
     struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
-    bool own = sa->conn->cfg.local_more != NULL;
+    bool own = rounds_own_has(sa);
     if (own)
         pb_payload(&b, PL_IDI, auth_id_body(sa->local_id, id, sizeof(id)));
     if (auth.len) {
@@ -133,10 +133,11 @@ static void build_round(struct ike_sa *sa, struct slice auth)
         pb_own_certs(&b, sa);
     }
     rounds_peer_id(sa, &peer);
-    if (own && sa->conn->cfg.remote_more && peer.type != ID_ANY && !identity_is_pattern(&peer))
+    if (own && rounds_peer_has(sa) && peer.type != ID_ANY && !identity_is_pattern(&peer))
         pb_payload(&b, PL_IDR, auth_id_body(&peer, id, sizeof(id)));
     if (auth.len)
         pb_own_auth(&b, sa, auth);
+    rounds_put_follows(&b, sa);
     COUNT(sa->ike, ike_auth_out_req);
     exchange_send_inner(sa, EX_AUTH, &b);
 }
@@ -195,14 +196,14 @@ static void eap_ended(struct task *t, const char *why)
     }
 }
 
-static void second_round(struct task *t)
+static void next_round(struct task *t)
 {
     struct ike_sa *sa = t->sa;
     struct inmsg *m = sa->hs->later->answer;
     char text[200] = "no memory";
     sa->hs->later->answer = NULL;
     bool good = rounds_next(sa, m);
-    if (good && !sa->conn->cfg.local_more)
+    if (good && !rounds_own_has(sa))
         build_round(sa, slice_of(NULL, 0));
     else if (good && !rounds_own_signs(sa) && (good = eap_client_begin(sa, eap_ended)))
         build_round(sa, slice_of(NULL, 0));
@@ -239,7 +240,7 @@ static void start(struct task *t)
     if (identity_is_pattern(sa->remote_id))
         memset(sa->remote_id, 0, sizeof(*sa->remote_id)); // a pattern is no name to ask for
     if (rounds_of(sa->conn) && !sa->hs->peer_rounds) {
-        sa_why(sa, "the peer takes one round of authentication, and the connection has two (RFC 4739)");
+        sa_why(sa, "the peer takes one round of authentication, and the connection has several (RFC 4739)");
         failed(sa);
     } else {
         ppk_offer(t, with_ppk);
@@ -355,7 +356,7 @@ static void checked(struct task *t, enum proof how, const char *text)
         return;
     }
     if (rounds_more(sa)) {
-        second_round(t);
+        next_round(t);
         return;
     }
     if (hs->later->eap_client && !hs->eap_over) {
@@ -404,8 +405,8 @@ static void not_whole(struct ike_sa *sa)
     refuse_peer(sa);
 }
 
-// The one of the second round, in which the peer proves itself no more. True: m is kept.
-static bool second_response(struct task *t, struct inmsg *m)
+// The one of a round in which the peer proves itself no more. True: m is kept.
+static bool silent_response(struct task *t, struct inmsg *m)
 {
     if (payload_find(&m->pl, PL_AUTH)) {
         sa_why(t->sa, "the peer proves itself once more than the connection asks for (RFC 4739)");
@@ -489,7 +490,7 @@ static bool response(struct task *t, struct inmsg *m)
         refuse_peer(sa);
         return false;
     }
-    bool last = sa->hs->later->rounds && !rounds_peer_signs(sa) &&
+    bool last = sa->hs->later->rounds && !rounds_more(sa) && !rounds_peer_signs(sa) &&
                 !sa->hs->later->eap_client; // nobody proves himself by it
     if (!payload_find(&m->pl, PL_AUTH) && notify_first_error(&m->pl, &n) &&
         !(last && notify_is_of_child(n.type))) {
@@ -513,9 +514,9 @@ static bool response(struct task *t, struct inmsg *m)
         refuse_peer(sa);
         return false;
     }
-    return sa->hs->eap_over                                      ? last_response(t, m)
-           : sa->hs->later->rounds && !sa->conn->cfg.remote_more ? second_response(t, m)
-                                                                 : first_response(t, m);
+    return sa->hs->eap_over       ? last_response(t, m)
+           : !rounds_peer_has(sa) ? silent_response(t, m)
+                                  : first_response(t, m);
 }
 
 const struct task_ops task_auth = {

@@ -158,17 +158,21 @@ static void proven(struct task *t)
     ticket_give(t, make_child);
 }
 
-// The first round's answer (RFC 4739): our AUTH, and nothing of what the request asks for.
+// The answer of a round but the last one (RFC 4739): our AUTH, where we have one, and nothing of what the
+// first request asks for.
 static void answer_round(struct task *t, struct slice auth)
 {
     struct ike_sa *sa = t->sa;
     uint8_t id[ID_BODY_MAX];
     struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
     struct inmsg *m = t->msg;
-    pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
-    pb_own_certs(&b, sa);
-    pb_own_auth(&b, sa, auth);
-    ppk_put_answer(&b, sa);
+    if (auth.len) {
+        pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
+        pb_own_certs(&b, sa);
+        pb_own_auth(&b, sa, auth);
+    }
+    if (!sa->hs->later->rounds)
+        ppk_put_answer(&b, sa);
     rounds_put_follows(&b, sa);
     t->msg = NULL;
     if (!rounds_next(sa, m) || !exchange_reply(sa, EX_AUTH, &b)) {
@@ -299,7 +303,10 @@ static void checked(struct task *t, enum proof how, const char *why)
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
-    if (!sa->hs->eap_over && !sa->hs->later->resumption && !rounds_own_signs(sa))
+    bool silent = !sa->hs->eap_over && !sa->hs->later->resumption && !rounds_own_signs(sa);
+    if (silent && rounds_more(sa))
+        answer_round(t, slice_of(NULL, 0));
+    else if (silent)
         proven(t);
     else if (!own_auth_make(t, got_auth, text, sizeof(text))) {
         sa_why(sa, "%.190s", text);
@@ -349,13 +356,13 @@ static void check_by_eap(struct task *t)
     refuse_with(t->sa, N_INVALID_SYNTAX);
 }
 
-// The second round's request; where the peer has none it only asks for ours.
-static void second_request(struct task *t)
+// A further round's request; where the peer has none it only asks for ours.
+static void round_request(struct task *t)
 {
     struct ike_sa *sa = t->sa;
     const struct payloads *pl = &t->msg->pl;
     const struct payload *pi = payload_find(pl, PL_IDI), *ap = payload_find(pl, PL_AUTH);
-    const struct auth_side *side = sa->conn->cfg.remote_more;
+    const struct auth_side *side = rounds_peer_has(sa) ? rounds_peer(sa) : NULL;
     const char *fault = rounds_fault(sa, pl);
     struct identity want;
     struct auth auth;
@@ -368,10 +375,12 @@ static void second_request(struct task *t)
         return;
     } else if (!side || !pi || payload_count(pl, PL_IDI) != 1 || payload_count(pl, PL_AUTH) > 1 ||
                !identity_read(pi->body, sa->remote_id) || (ap && !auth_read(ap->body, &auth))) {
-        sa_why(sa, "the second round's IDi or AUTH is missing, malformed or not wanted (RFC 4739)");
+        sa_why(sa, "IDi or AUTH of round %u is missing, malformed or not wanted (RFC 4739)",
+               rounds_at(sa) + 1);
     } else if (identity_match(sa->remote_id, &want) == MATCH_NONE) {
-        sa_why(sa, "IDi '%.80s' of the second round does not match to '%.80s'",
-               identity_print(sa->remote_id, a, sizeof(a)), identity_print(&want, b, sizeof(b)));
+        sa_why(sa, "IDi '%.80s' of round %u does not match to '%.80s'",
+               identity_print(sa->remote_id, a, sizeof(a)), rounds_at(sa) + 1,
+               identity_print(&want, b, sizeof(b)));
     } else if (ap) {
         proof_begin(t, pl, &auth, pi->body, checked);
         return;
@@ -379,7 +388,7 @@ static void second_request(struct task *t)
         eap_begin(t);
         return;
     } else {
-        sa_why(sa, "the peer wants EAP, and the connection another second proof");
+        sa_why(sa, "the peer wants EAP, and the connection another proof");
     }
     refuse_with(sa, N_AUTHENTICATION_FAILED);
 }
@@ -438,7 +447,7 @@ static void request(struct task *t)
         return;
     }
     if (sa->hs->later->rounds) {
-        second_request(t);
+        round_request(t);
         return;
     }
     if (!pi || payload_count(&m->pl, PL_IDI) != 1 || !identity_read(pi->body, sa->remote_id) ||

@@ -341,7 +341,7 @@ static void group_leave(struct ike *ike, const struct conn *c)
 
 static bool by_pubkey(const struct conn_config *cfg)
 {
-    return cfg->remote.auth == AUTH_PUBKEY || (cfg->remote_more && cfg->remote_more->auth == AUTH_PUBKEY);
+    return conn_round_by(cfg, false, AUTH_PUBKEY);
 }
 
 void conn_remove(struct ike *ike, struct conn *c)

@@ -39,10 +39,10 @@ int eap_check_conn(const struct conn *c, struct esp_error *err)
 {
     const struct conn_config *cfg = &c->cfg;
     struct identity id;
-    if (cfg->remote_more && cfg->remote_more->auth == AUTH_EAP &&
-        !identity_parse(auth_id(cfg->remote_more, AUTH_EAP_ID), &id))
+    const struct auth_side *last = conn_round(cfg, false, ROUNDS_MAX);
+    if (last != &cfg->remote && last->auth == AUTH_EAP && !identity_parse(auth_id(last, AUTH_EAP_ID), &id))
         return esp_fail(err, -EINVAL, "remote.eap_id", "'%.100s' is not an identity that is supported",
-                        auth_id(cfg->remote_more, AUTH_EAP_ID));
+                        auth_id(last, AUTH_EAP_ID));
     if (cfg->remote.auth != AUTH_EAP)
         return 0;
     bool only = conn_eap_only(cfg) && cfg->local.eap_type == EAP_TLS && cfg->remote.eap_type == EAP_TLS;

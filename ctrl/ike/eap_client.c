@@ -70,11 +70,12 @@ static int check_side(const struct auth_side *s, struct esp_error *err)
 int eap_client_check(const struct conn *c, struct esp_error *err)
 {
     const struct conn_config *cfg = &c->cfg;
-    bool tls = cfg->local.eap_type == EAP_TLS, second = cfg->local_more && cfg->local_more->auth == AUTH_EAP;
-    if (cfg->local.auth != AUTH_EAP && !second)
+    const struct auth_side *last = conn_round(cfg, true, ROUNDS_MAX);
+    bool tls = cfg->local.eap_type == EAP_TLS;
+    if (last->auth != AUTH_EAP)
         return 0;
-    if (second)
-        return check_side(cfg->local_more, err);
+    if (last != &cfg->local)
+        return check_side(last, err);
     if (cfg->remote.auth == AUTH_EAP && auth_id(&cfg->local, AUTH_AAA_ID)[0])
         return esp_fail(err, -EINVAL, "local.aaa_id",
                         "where EAP is all the server's proof its certificate is that of its IKE identity");
@@ -118,7 +119,7 @@ bool eap_client_waits(const struct ike_sa *sa)
 struct slice eap_client_idr(const struct ike_sa *sa)
 {
     const struct payload *p = payload_find(&sa->hs->later->eap_client->first->pl, PL_IDR);
-    return p ? p->body : rounds_first_idr(sa);
+    return p ? p->body : rounds_last_idr(sa);
 }
 
 static void fail(struct task *t, const char *why)

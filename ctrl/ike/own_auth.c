@@ -74,7 +74,6 @@ static int check_side(const struct auth_side *s, struct identity *own, struct es
 
 int own_auth_check(struct conn *c, struct esp_error *err)
 {
-    const struct auth_side *more = c->cfg.local_more;
     struct identity id;
     identity_copy(&id, c->local_id);
     int rc = check_side(&c->cfg.local, &id, err);
@@ -83,8 +82,9 @@ int own_auth_check(struct conn *c, struct esp_error *err)
         c->local_id = identity_dup(&id);
         rc = c->local_id ? 0 : esp_fail(err, -ENOMEM, "local.id", "no memory");
     }
-    if (!rc && more && identity_parse(more->id, &id)) // what it cannot be is told by rounds.c
-        rc = check_side(more, &id, err);
+    for (const struct auth_round *more = c->cfg.local_more; !rc && more; more = more->next)
+        if (identity_parse(more->side.id, &id)) // what it cannot be is told by rounds.c
+            rc = check_side(&more->side, &id, err);
     return rc;
 }
 
@@ -215,11 +215,17 @@ static bool choose(struct ike_sa *sa, char *why, size_t size)
 
 // --- AUTH ---
 
-// Whom a secret is looked up for: an initiator that does not know the peer's name takes its address.
+// Whom a secret is looked up for: of a further round an initiator knows whom it is to be, and where it does
+// not know the peer's name it takes its address.
 static struct slice peer_body(const struct ike_sa *sa, uint8_t *buf, size_t size)
 {
     struct identity id;
-    identity_copy(&id, sa->remote_id);
+    if (sa->initiator && sa->hs->later->rounds && rounds_peer_has(sa))
+        rounds_peer_id(sa, &id);
+    else
+        id.type = ID_ANY;
+    if (id.type == ID_ANY || identity_is_pattern(&id))
+        identity_copy(&id, sa->remote_id);
     if (id.type == ID_ANY)
         identity_of_addr(&sa->path.remote, &id);
     return auth_id_body(&id, buf, size);

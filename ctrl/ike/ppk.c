@@ -31,10 +31,7 @@ int ppk_check_conn(const struct conn *c, struct esp_error *err)
 // RFC 8784's way is none beside EAP here: `keys` settles the PPK before anything is proven.
 static bool by_eap(const struct conn *c)
 {
-    const struct conn_config *cfg = &c->cfg;
-    return cfg->local.auth == AUTH_EAP || cfg->remote.auth == AUTH_EAP ||
-           (cfg->local_more && cfg->local_more->auth == AUTH_EAP) ||
-           (cfg->remote_more && cfg->remote_more->auth == AUTH_EAP);
+    return conn_round_by(&c->cfg, true, AUTH_EAP) || conn_round_by(&c->cfg, false, AUTH_EAP);
 }
 
 int ppk_check_way(const struct ike *ike, const struct conn *c, struct esp_error *err)

@@ -80,11 +80,11 @@ static int check_side(const struct auth_side *s, const struct identity *id, stru
 
 int proof_check_conn(const struct conn *c, struct esp_error *err)
 {
-    const struct auth_side *more = c->cfg.remote_more;
     struct identity id = {0};
     int rc = check_side(&c->cfg.remote, c->remote_id, err);
-    if (!rc && more && identity_parse(more->id, &id)) // what it cannot be is told by rounds.c
-        rc = check_side(more, &id, err);
+    for (const struct auth_round *more = c->cfg.remote_more; !rc && more; more = more->next)
+        if (identity_parse(more->side.id, &id)) // what it cannot be is told by rounds.c
+            rc = check_side(&more->side, &id, err);
     return rc;
 }
 
@@ -179,7 +179,7 @@ static void revocation(struct task *t)
         finish(t, PROOF_BAD, why.text[0] ? why.text : "whether it is revoked is not known");
         return;
     }
-    struct pki_standing **standing = &sa->later->standing[sa->hs->later->rounds ? 1 : 0];
+    struct pki_standing **standing = &sa->later->standing[rounds_at(sa)];
     pki_standing_unref(*standing);
     *standing = NULL;
     if (pki_check_standing(p->check, standing) != 0 ||
@@ -348,8 +348,9 @@ void proof_judge(struct task *t, const struct peer_certs *certs, const struct id
 bool pb_ask_certs(struct pb *b, const struct ike_sa *sa)
 {
     const struct conn_config *cfg = &sa->conn->cfg;
-    const struct auth_side *s =
-        cfg->remote.auth != AUTH_PUBKEY && cfg->remote_more ? cfg->remote_more : &cfg->remote;
+    const struct auth_side *s = &cfg->remote; // the first round by certificates
+    for (unsigned n = 1; s->auth != AUTH_PUBKEY && n < conn_rounds(cfg, false); n++)
+        s = conn_round(cfg, false, n);
     struct slice cacerts[BLOBS_MAX];
     uint8_t hashes[CREDS_CERTREQ_MAX * 20];
     struct slice all = creds_certreq(sa->ike->creds);

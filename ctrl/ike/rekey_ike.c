@@ -62,7 +62,7 @@ static bool begin_data(struct task *t, bool initiator)
     next->successor = true;
     next->fragmentation = sa->fragmentation;
     next->later->proven_until = sa->later->proven_until;
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < ROUNDS_MAX; i++)
         next->later->standing[i] = pki_standing_ref(sa->later->standing[i]);
     identity_copy(next->local_id, sa->local_id);
     next->ppk = sa->ppk;

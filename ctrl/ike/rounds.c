@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RFC 4739 with at most two rounds of each end. EAP is the last of them: whoever asks by it has been proven.
+// RFC 4739. EAP is the last of the rounds: whoever asks by it has been proven.
 #include "ctrl/ike/rounds.h"
 
 #include <errno.h>
@@ -14,7 +14,9 @@
 #include "ctrl/pki/pki.h"
 
 struct rounds {
+    unsigned at;         // the one that is at work, from 0 on; with one alone there is no such struct
     struct inmsg *first; // of the peer
+    struct inmsg *named; // as initiator: the last one behind it in which the peer said who it is; NULL: none
 };
 
 bool rounds_of(const struct conn *c)
@@ -22,43 +24,55 @@ bool rounds_of(const struct conn *c)
     return c->cfg.local_more || c->cfg.remote_more;
 }
 
+static int check_ids(const struct auth_round *more, const char *whose, struct esp_error *err)
+{
+    struct identity id;
+    for (; more; more = more->next)
+        if (!identity_parse(more->side.id, &id))
+            return esp_fail(err, -EINVAL, whose, "'%.100s' is not an identity that is supported",
+                            more->side.id);
+    return 0;
+}
+
 int rounds_check(const struct conn *c, struct esp_error *err)
 {
-    const struct conn_config *cfg = &c->cfg;
-    const struct auth_side *own = cfg->local_more, *peer = cfg->remote_more;
-    struct identity id;
-    if (!rounds_of(c))
-        return 0;
-    if (cfg->local.auth == AUTH_EAP || cfg->remote.auth == AUTH_EAP)
-        return esp_fail(err, -EINVAL, "auth", "of two rounds EAP is the second one");
-    if (own && !identity_parse(own->id, &id))
-        return esp_fail(err, -EINVAL, "local.id", "'%.100s' is not an identity that is supported", own->id);
-    if (peer && !identity_parse(peer->id, &id))
-        return esp_fail(err, -EINVAL, "remote.id", "'%.100s' is not an identity that is supported", peer->id);
-    bool own_eap = own && own->auth == AUTH_EAP, peer_eap = peer && peer->auth == AUTH_EAP;
-    if ((own_eap && peer && peer->auth != AUTH_PUBKEY) || (peer_eap && own && own->auth != AUTH_PUBKEY))
-        return esp_fail(
-            err, -EINVAL, "auth",
-            "a second round by EAP goes with a second one of certificates of the other end, or none");
-    if (peer_eap && peer->eap_type == EAP_TLS && cfg->local.auth != AUTH_PUBKEY)
-        return esp_fail(
-            err, -EINVAL, "remote.auth",
-            "eap-tls as the second round goes with a local round of certificates, which TLS shows");
-    return 0;
+    const char *fault = conn_rounds_fault(&c->cfg);
+    if (fault)
+        return esp_fail(err, -EINVAL, "auth", "%s", fault);
+    int rc = check_ids(c->cfg.local_more, "local.id", err);
+    return rc ? rc : check_ids(c->cfg.remote_more, "remote.id", err);
 }
 
 // --- where they are ---
 
+static unsigned at(const struct ike_sa *sa)
+{
+    return sa->hs && sa->hs->later->rounds ? sa->hs->later->rounds->at : 0;
+}
+
 const struct auth_side *rounds_own(const struct ike_sa *sa)
 {
-    const struct conn_config *cfg = &sa->conn->cfg;
-    return sa->hs && sa->hs->later->rounds && cfg->local_more ? cfg->local_more : &cfg->local;
+    return conn_round(&sa->conn->cfg, true, at(sa));
 }
 
 const struct auth_side *rounds_peer(const struct ike_sa *sa)
 {
-    const struct conn_config *cfg = &sa->conn->cfg;
-    return sa->hs && sa->hs->later->rounds && cfg->remote_more ? cfg->remote_more : &cfg->remote;
+    return conn_round(&sa->conn->cfg, false, at(sa));
+}
+
+bool rounds_own_has(const struct ike_sa *sa)
+{
+    return at(sa) < conn_rounds(&sa->conn->cfg, true);
+}
+
+bool rounds_peer_has(const struct ike_sa *sa)
+{
+    return at(sa) < conn_rounds(&sa->conn->cfg, false);
+}
+
+unsigned rounds_at(const struct ike_sa *sa)
+{
+    return at(sa);
 }
 
 void rounds_own_id(const struct ike_sa *sa, struct identity *out)
@@ -86,12 +100,12 @@ void rounds_peer_id(const struct ike_sa *sa, struct identity *out)
 
 bool rounds_own_signs(const struct ike_sa *sa)
 {
-    return (!sa->hs->later->rounds || sa->conn->cfg.local_more) && rounds_own(sa)->auth != AUTH_EAP;
+    return rounds_own_has(sa) && rounds_own(sa)->auth != AUTH_EAP;
 }
 
 bool rounds_peer_signs(const struct ike_sa *sa)
 {
-    return (!sa->hs->later->rounds || sa->conn->cfg.remote_more) && rounds_peer(sa)->auth != AUTH_EAP;
+    return rounds_peer_has(sa) && rounds_peer(sa)->auth != AUTH_EAP;
 }
 
 // --- what the ends say of them ---
@@ -116,7 +130,7 @@ void rounds_read_supported(struct ike_sa *sa, const struct payloads *pl)
 
 void rounds_put_follows(struct pb *b, const struct ike_sa *sa)
 {
-    if (!sa->hs->later->rounds && sa->conn->cfg.local_more)
+    if (at(sa) + 1 < conn_rounds(&sa->conn->cfg, true))
         put(b, N_ANOTHER_AUTH_FOLLOWS);
 }
 
@@ -124,39 +138,54 @@ const char *rounds_fault(const struct ike_sa *sa, const struct payloads *pl)
 {
     struct notify n;
     bool follows = notify_find(pl, N_ANOTHER_AUTH_FOLLOWS, &n),
-         due = !sa->hs->later->rounds && sa->conn->cfg.remote_more;
+         due = at(sa) + 1 < conn_rounds(&sa->conn->cfg, false);
     return follows == due ? NULL
-           : due ? "the peer has no second round of authentication, which the connection asks for (RFC 4739)"
+           : due ? "the peer has no further round of authentication, which the connection asks for (RFC 4739)"
                  : "the peer announces another round of authentication than the connection has (RFC 4739)";
 }
 
 bool rounds_more(const struct ike_sa *sa)
 {
-    return !sa->hs->later->rounds && rounds_of(sa->conn);
+    const struct conn_config *c = &sa->conn->cfg;
+    unsigned next = at(sa) + 1;
+    return next < conn_rounds(c, true) || next < conn_rounds(c, false);
 }
 
-// --- from the first to the second ---
+// --- from one to the next ---
+
+// Of the first one alone more is needed than that.
+static void keep_name(struct rounds *r, struct inmsg *m)
+{
+    struct inmsg *old = payload_find(&m->pl, PL_IDR) ? r->named : m;
+    if (old != m)
+        r->named = m;
+    free(old);
+}
 
 bool rounds_next(struct ike_sa *sa, struct inmsg *m)
 {
-    const struct conn_config *cfg = &sa->conn->cfg;
-    struct rounds *r = calloc(1, sizeof(*r));
-    if (!r) {
+    struct rounds *r = sa->hs->later->rounds;
+    if (r) {
+        keep_name(r, m);
+    } else if ((r = calloc(1, sizeof(*r))) != NULL) {
+        r->first = m;
+    } else {
         free(m);
         return false;
     }
-    r->first = m;
     sa->hs->later->rounds = r;
+    r->at++;
     rounds_own_id(sa, sa->local_id);
     struct msg_AUTH_ROUND q = {
-        .ike_id = sa->id, .own = cfg->local_more != NULL, .peer = cfg->remote_more != NULL};
+        .ike_id = sa->id, .own = rounds_own_has(sa), .peer = rounds_peer_has(sa), .more = rounds_more(sa)};
     ipc_send(sa->ike->chan[ROOM_KEYS], MSG_AUTH_ROUND, &q);
     return true;
 }
 
-struct slice rounds_first_idr(const struct ike_sa *sa)
+struct slice rounds_last_idr(const struct ike_sa *sa)
 {
-    return payload_find(&sa->hs->later->rounds->first->pl, PL_IDR)->body;
+    const struct rounds *r = sa->hs->later->rounds;
+    return payload_find(r->named ? &r->named->pl : &r->first->pl, PL_IDR)->body;
 }
 
 void rounds_first_again(struct task *t)
@@ -171,7 +200,9 @@ void rounds_first_again(struct task *t)
 
 void rounds_free(struct rounds *r)
 {
-    if (r)
+    if (r) {
         free(r->first);
+        free(r->named);
+    }
     free(r);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two rounds of authentication of one end or of both (RFC 4739): whether the peer takes them, which round an
-// end is at, and by what it proves itself there. Of the first round everything but AUTH is the last round's
-// too: what is asked for in the first request is answered in the last response.
+// Several rounds of authentication of one end or of both (RFC 4739): whether the peer takes them, which round
+// an end is at, and by what it proves itself there. Of the first round everything but AUTH is the last
+// round's too: what is asked for in the first request is answered in the last response.
 #ifndef CTRL_IKE_ROUNDS_H
 #define CTRL_IKE_ROUNDS_H
 
@@ -20,7 +20,10 @@ struct task;
 
 bool rounds_of(const struct conn *c); // it has more than one
 int rounds_check(const struct conn *c, struct esp_error *err);
-// How that end proves itself in the round that is at work.
+unsigned rounds_at(const struct ike_sa *sa);  // the one that is at work, from 0 on
+bool rounds_own_has(const struct ike_sa *sa); // that end has so many
+bool rounds_peer_has(const struct ike_sa *sa);
+// How that end proves itself in the round that is at work; where it has not so many, in its last one.
 const struct auth_side *rounds_own(const struct ike_sa *sa);
 const struct auth_side *rounds_peer(const struct ike_sa *sa);
 // Who that end is in it. The peer's may be a pattern.
@@ -39,11 +42,11 @@ void rounds_put_follows(struct pb *b, const struct ike_sa *sa);
 const char *rounds_fault(const struct ike_sa *sa, const struct payloads *pl);
 bool rounds_more(const struct ike_sa *sa); // the round that is at work is not the last one
 
-// To the second round: m, by which the peer proved itself in the first one, is taken and kept. False: no
-// memory.
+// To the next round: m, by which the peer proved itself in this one, is taken. False: no memory.
 bool rounds_next(struct ike_sa *sa, struct inmsg *m);
-struct slice rounds_first_idr(const struct ike_sa *sa); // as initiator: the body that came in the first round
-void rounds_first_again(struct task *t); // as responder: t->msg is the first request from here on
+struct slice
+rounds_last_idr(const struct ike_sa *sa); // as initiator: the last body that came in the rounds before
+void rounds_first_again(struct task *t);  // as responder: t->msg is the first request from here on
 void rounds_free(struct rounds *r);
 
 #endif

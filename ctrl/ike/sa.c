@@ -384,7 +384,7 @@ static void forget_proof(struct ike_sa_later *l)
 {
     session_free(l->session);
     l->session = NULL;
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < ROUNDS_MAX; i++) {
         pki_standing_unref(l->standing[i]);
         l->standing[i] = NULL;
     }

@@ -111,7 +111,7 @@ struct ike_sa_later {
     struct fragments *parts[2]; // of the peer's request, of its response: what has come of it; or NULL
     struct timer watch, aging;
     struct pki_standing
-        *standing[2];   // what proved the peer in either round and may be revoked; NULL: nothing can
+        *standing[ROUNDS_MAX]; // what proved the peer in each round and may be revoked; NULL: nothing can
     uint32_t heir;      // of one that was replaced: what waits for its end or for the peer's first request
     uint32_t waits_for; // likewise, and the peer has it already: the old one's number
     uint32_t handshake_us;

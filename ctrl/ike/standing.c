@@ -30,7 +30,7 @@ static void end(struct ike_sa *sa, const char *why)
 static int judge(const struct ike_sa *sa, struct esp_error *err)
 {
     int all = 0;
-    for (unsigned i = 0; i < 2 && all != -EACCES; i++) {
+    for (unsigned i = 0; i < ROUNDS_MAX && all != -EACCES; i++) {
         int rc = pki_standing_judge(sa->ike->creds->pki, sa->later->standing[i], creds_now(sa->ike), err);
         all = rc ? rc : all;
     }

@@ -260,22 +260,21 @@ void keys_auth_verified(struct keys *k, const struct msg_AUTH_VERIFIED *m)
     keys_settle(k, e);
 }
 
-// One more try of each end, and only behind a first proof that was good.
+// One more try of each end, only behind proofs that were good, and as often as a connection can have it.
 void keys_auth_round(struct keys *k, const struct msg_AUTH_ROUND *m)
 {
     struct ike_entry *e = keys_find_ike(k, m->ike_id);
-    if (!e || !e->more || e->eap || !e->checked || !e->made || e->own_again || e->peer_again) {
+    if (!e || !e->more || e->eap || !e->checked || !e->made || e->rounds + 1 >= ROUNDS_MAX) {
         LOGF(DMN, 1, "ike says that IKE SA %u has another round of authentication, which is not due",
              m->ike_id);
         return;
     }
-    e->more = false;
-    e->own_again = m->own;
+    e->more = m->more;
+    e->rounds++;
     e->peer_again = m->peer;
     if (m->own)
         e->made = false;
-    if (m->peer) {
+    e->proven = 0; // what the peer showed to know was the last round's
+    if (m->peer)
         e->checked = e->octets = false;
-        e->proven = 0;
-    }
 }

@@ -150,8 +150,9 @@ static int new_ike(struct keys *k, const struct msg_IKE_DERIVE *m, struct ike_en
         keys_drop_ike(k, e);
         return rc;
     }
-    e->own_again = e->peer_again = old != NULL; // no more of them
-    if (old)                                    // a ticket is of one IKE SA (RFC 5723 6.2)
+    e->peer_again = old != NULL;
+    e->rounds = old ? ROUNDS_MAX : 0;
+    if (old) // a ticket is of one IKE SA (RFC 5723 6.2)
         keys_ticket_void(k, old);
     e->checked = e->made = old != NULL; // who proved itself for the old one has the new one's keys from it
     *out = e;

@@ -27,11 +27,12 @@ struct ike_rare {               // what few IKE SAs have
 struct ike_entry {
     struct table_one node; // key: ike_id
     bool initiator, made, made_by_eap, checked_by_eap;
-    bool octets;  // what the peer's signature covers was given away: it proves itself so or not at all
-    bool checked; // the peer has proven itself
-    bool own_again, peer_again;   // that end is at its second round (RFC 4739)
-    bool more;                    // a second round is to come
-    bool settled;                 // both ends are proven, and nothing is proven by it any more
+    bool octets;     // what the peer's signature covers was given away: it proves itself so or not at all
+    bool checked;    // the peer has proven itself
+    bool peer_again; // it proves itself in a further round (RFC 4739)
+    bool more;       // another round is to come
+    uint8_t rounds;  // that have begun behind the first; ROUNDS_MAX: there are no more of them
+    bool settled;    // both ends are proven, and nothing is proven by it any more
     bool ppk_tried, ppk_required; // nothing is proven without it
     bool resumed;                 // both ends prove themselves by SK_p (RFC 5723), and by nothing else
     bool message_alone;           // of such a one: AUTH as libreswan makes it (derive.h)

@@ -195,8 +195,9 @@ void keys_ike_resume(struct keys *k, struct ipc_chan *c, const struct msg_IKE_RE
         ipc_result(c, m->req, false, "%s", open_error(rc));
         return;
     }
-    e->resumed = e->ppk_tried = true;    // what went into SK_d is in its keys
-    e->own_again = e->peer_again = true; // no other rounds of authentication
+    e->resumed = e->ppk_tried = true; // what went into SK_d is in its keys
+    e->peer_again = true;
+    e->rounds = ROUNDS_MAX; // no other rounds of authentication
     if (e->rare)
         e->rare->by = ref;
     e->message_alone = m->initiator && m->message_alone;

@@ -55,6 +55,11 @@ struct auth_side {
     struct blobs cert_policy;      // OIDs as text, one of which the chain must be good for
     char *ids[AUTH_IDS];           // auth_id and auth_set_id
 };
+#define ROUNDS_MAX 4 // of authentication, of one end (RFC 4739)
+struct auth_round {  // behind the first one
+    struct auth_side side;
+    struct auth_round *next;
+};
 const char *auth_id(const struct auth_side *s, enum auth_id which); // "": none
 // Copies it. -EMSGSIZE: ID_MAX_LEN octets or more; -ENOMEM.
 int auth_set_id(struct auth_side *s, enum auth_id which, const char *id);

@@ -416,8 +416,10 @@ static size_t text_write(struct writer *w, const char *text)
 static size_t own_texts_write(struct writer *w, const struct conn_config *c)
 {
     size_t n = text_write(w, c->name) + text_write(w, c->local.id) + text_write(w, c->remote.id);
-    n += c->local_more ? text_write(w, c->local_more->id) : 0;
-    n += c->remote_more ? text_write(w, c->remote_more->id) : 0;
+    for (const struct auth_round *r = c->local_more; r; r = r->next)
+        n += text_write(w, r->side.id);
+    for (const struct auth_round *r = c->remote_more; r; r = r->next)
+        n += text_write(w, r->side.id);
     return n + text_write(w, c->ppk_id);
 }
 
@@ -503,11 +505,14 @@ static void addrs_read(struct reader *r, struct conn_config *c, unsigned max, ad
     }
 }
 
-static void round_write(struct writer *w, const struct auth_side *s)
+static void rounds_write(struct writer *w, const struct auth_round *first)
 {
-    wr_u8(w, s != NULL);
-    if (s)
-        auth_side_write(w, s);
+    uint8_t count = 0;
+    for (const struct auth_round *r = first; r; r = r->next)
+        count++;
+    wr_u8(w, count);
+    for (const struct auth_round *r = first; r; r = r->next)
+        auth_side_write(w, &r->side);
 }
 
 static void side_read(struct reader *r, struct texts *t, struct auth_side *s)
@@ -516,27 +521,29 @@ static void side_read(struct reader *r, struct texts *t, struct auth_side *s)
     s->id = text_next(r, t, ID_MAX_LEN);
 }
 
-static void round_read(struct reader *r, struct texts *t, struct conn_config *c, bool local)
+static void rounds_read(struct reader *r, struct texts *t, struct conn_config *c, bool local)
 {
-    if (!bounded(r, 1))
-        return;
-    struct auth_side *s = conn_add_round(c, local);
-    if (s)
-        side_read(r, t, s);
-    else
-        rd_no_memory(r);
-    if (s && !s->auth)
-        r->bad = true;
+    unsigned count = bounded(r, ROUNDS_MAX - 1);
+    for (unsigned i = 0; i < count && !r->bad; i++) {
+        struct auth_side *s = conn_add_round(c, local);
+        if (s)
+            side_read(r, t, s);
+        else
+            rd_no_memory(r);
+        if (s && !s->auth)
+            r->bad = true;
+    }
 }
 
 void conn_peer_write(struct writer *w, const struct conn_config *c)
 {
     addrs_write(w, c->remote_addrs, c->remote_count);
     auth_side_write(w, &c->remote);
-    round_write(w, c->remote_more);
+    rounds_write(w, c->remote_more);
     text_write(w, c->local.id);
     text_write(w, c->remote.id);
-    text_write(w, c->remote_more ? c->remote_more->id : NULL);
+    for (const struct auth_round *r = c->remote_more; r; r = r->next)
+        text_write(w, r->side.id);
     text_write(w, c->ppk_id);
 }
 
@@ -549,8 +556,8 @@ void conn_write(struct writer *w, const struct conn_config *c)
     proposals_write(w, c->proposals, c->proposal_count);
     auth_side_write(w, &c->local);
     auth_side_write(w, &c->remote);
-    round_write(w, c->local_more);
-    round_write(w, c->remote_more);
+    rounds_write(w, c->local_more);
+    rounds_write(w, c->remote_more);
 #define F(bits, name) wr_num(w, c->name);
     CONN_SCALARS(F)
 #undef F
@@ -588,11 +595,13 @@ bool conn_child_eq(const struct child_config *a, const struct child_config *b)
     return eq;
 }
 
-static void round_clear(struct auth_side *s)
+static void rounds_clear(struct auth_round *r)
 {
-    if (s)
-        auth_side_clear(s);
-    free(s);
+    for (struct auth_round *next; r; r = next) {
+        next = r->next;
+        auth_side_clear(&r->side);
+        free(r);
+    }
 }
 
 struct proposal *conn_room(struct proposal **proposals)
@@ -664,20 +673,12 @@ void conn_clear(struct conn_config *c)
     free(c->pools);
     auth_side_clear(&c->local);
     auth_side_clear(&c->remote);
-    round_clear(c->local_more);
-    round_clear(c->remote_more);
+    rounds_clear(c->local_more);
+    rounds_clear(c->remote_more);
     free(c->vips);
     for (struct conn_text *t; (t = c->texts) != NULL; free(t))
         c->texts = t->next;
     memset(c, 0, sizeof(*c));
-}
-
-struct auth_side *conn_add_round(struct conn_config *c, bool local)
-{
-    struct auth_side **s = local ? &c->local_more : &c->remote_more;
-    if (!*s)
-        *s = calloc(1, sizeof(**s));
-    return *s;
 }
 
 struct child_config *conn_add_child(struct conn_config *c)
@@ -736,8 +737,8 @@ bool conn_read(struct reader *r, struct conn_config *c)
     c->proposal_count = proposals_read(r, &c->proposals);
     side_read(r, &t, &c->local);
     side_read(r, &t, &c->remote);
-    round_read(r, &t, c, true);
-    round_read(r, &t, c, false);
+    rounds_read(r, &t, c, true);
+    rounds_read(r, &t, c, false);
 #define F(bits, name) c->name = (uint##bits##_t)rd_num(r, UINT##bits##_MAX);
     CONN_SCALARS(F)
 #undef F

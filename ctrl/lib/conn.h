@@ -103,16 +103,17 @@ struct conn_config {
     uint8_t proposal_count;
     struct proposal *proposals; // IKE; allocated: proposals_octets, or with conn_room PROPOSALS_MAX
     struct auth_side local, remote;
-    struct auth_side *local_more, *remote_more; // a second round of that end (RFC 4739); NULL: there is none
-    uint8_t encap, mobike, send_certreq;        // bool
-    uint8_t send_cert;                          // enum send_cert
-    uint8_t fragmentation;                      // enum fragmentation_mode
-    uint8_t unique;                             // enum unique_mode
-    uint8_t childless;                          // enum childless_mode
-    uint8_t ppk_required;                       // bool: no IKE SA without it
-    const char *ppk_id;   // charon's syntax; empty: no postquantum preshared key (RFC 8784)
-    uint32_t dpd_delay;   // seconds, 0: off
-    uint32_t keyingtries; // 0: for ever
+    // The second round of that end and those behind it (RFC 4739); NULL: there is none.
+    struct auth_round *local_more, *remote_more;
+    uint8_t encap, mobike, send_certreq; // bool
+    uint8_t send_cert;                   // enum send_cert
+    uint8_t fragmentation;               // enum fragmentation_mode
+    uint8_t unique;                      // enum unique_mode
+    uint8_t childless;                   // enum childless_mode
+    uint8_t ppk_required;                // bool: no IKE SA without it
+    const char *ppk_id;                  // charon's syntax; empty: no postquantum preshared key (RFC 8784)
+    uint32_t dpd_delay;                  // seconds, 0: off
+    uint32_t keyingtries;                // 0: for ever
     // Seconds, 0: off. The IKE SA is rekeyed or made anew at either time less a random part of rand_time, and
     // closed over_time after the one that comes first.
     uint32_t rekey_time, reauth_time, over_time, rand_time;
@@ -143,8 +144,14 @@ char *conn_add_pool(struct conn_config *c, const char *name);
 struct ts_list *ts_room(struct ts_list **l); // likewise for TS_MAX selectors
 // A zeroed child behind the others; NULL: there are CHILDREN_MAX, or no memory. Moves those before it.
 struct child_config *conn_add_child(struct conn_config *c);
-// Its second round of either end, zeroed; NULL: no memory.
+// conn_rounds.c. That end's next round, zeroed; NULL: there are ROUNDS_MAX, or no memory.
 struct auth_side *conn_add_round(struct conn_config *c, bool local);
+unsigned conn_rounds(const struct conn_config *c, bool local); // how many, one at least
+// From 0 on; where it has not so many, its last one.
+const struct auth_side *conn_round(const struct conn_config *c, bool local, unsigned n);
+bool conn_round_by(const struct conn_config *c, bool local, enum auth_method how); // one of them is
+const char *
+conn_rounds_fault(const struct conn_config *c); // what of them does not go together; NULL: nothing
 void conn_write(struct writer *w, const struct conn_config *c);
 bool conn_child_eq(const struct child_config *a, const struct child_config *b); // in its name and all it says
 enum { CONN_NAME_AT = 4 };                         // in what conn_write has written: its name, with its zero

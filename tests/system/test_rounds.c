@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two rounds of authentication (RFC 4739) with stock strongSwan in both roles: a certificate or a pre-shared
-// key, and then EAP-MSCHAPv2, EAP-TLS or another certificate; the server with two of its own; and a second
-// proof that is wrong.
+// Two and three rounds of authentication (RFC 4739) with stock strongSwan in both roles: a certificate or a
+// pre-shared key, and then EAP-MSCHAPv2, EAP-TLS or another certificate; the server with several of its own;
+// and a second proof that is wrong.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -91,7 +91,25 @@ static const struct ends
              "auth = pubkey" THEN("remote-2") "auth = pubkey\n      id = %s2.example",
              "auth = pubkey\n      certs = %s.pem" THEN(
                  "local-2") "auth = pubkey\n      certs = %s2.pem\n      id = %s2.example",
-             "auth = pubkey" THEN("remote-2") "auth = pubkey\n      id = %s2.example"};
+             "auth = pubkey" THEN("remote-2") "auth = pubkey\n      id = %s2.example"},
+    thrice =
+        {"auth = psk" THEN("local-2") "auth = pubkey\n      certs = %s2.pem\n      id = %s2.example" THEN(
+             "local-3") "auth = eap-mschapv2\n      eap_id = bob\n      id = %s.example",
+         "auth = psk" THEN("remote-2") "auth = pubkey\n      id = %s2.example" THEN(
+             "remote-3") "auth = eap-mschapv2\n      eap_id = %%any\n      id = %s.example",
+         "auth = psk", "auth = psk"},
+    three_each = {"auth = pubkey\n      certs = %s.pem" THEN(
+                      "local-2") "auth = pubkey\n      certs = %s2.pem\n      "
+                                 "id = %s2.example" THEN("local-3") "auth = psk\n      id = "
+                                                                    "%s.example",
+                  "auth = pubkey" THEN("remote-2") "auth = pubkey\n      id = %s2.example" THEN(
+                      "remote-3") "auth = psk\n      id = %s.example",
+                  "auth = pubkey\n      certs = %s.pem" THEN(
+                      "local-2") "auth = pubkey\n      certs = %s2.pem\n      "
+                                 "id = %s2.example" THEN("local-3") "auth = psk\n      id = "
+                                                                    "%s.example",
+                  "auth = pubkey" THEN("remote-2") "auth = pubkey\n      id = %s2.example" THEN(
+                      "remote-3") "auth = psk\n      id = %s.example"};
 
 static const struct ends first_alone = {
     "auth = pubkey\n      certs = %s.pem",
@@ -102,7 +120,7 @@ static const struct ends first_alone = {
 static char *text_of(const char *format, const char *name, char *buf, size_t size)
 {
     char body[600];
-    snprintf(body, sizeof(body), format, name, name, name);
+    snprintf(body, sizeof(body), format, name, name, name, name);
     const char *second = strstr(body, "\n    }\n");
     if (second)
         snprintf(buf, size, "id = %s.example\n      %s", name, body);
@@ -127,7 +145,8 @@ static void start(const struct ends *e, bool we_begin, const char *their_secret)
     const char *client = we_begin ? "west" : "east", *server = we_begin ? "east" : "west";
     char *own = text_of(e->client, client, t[0], 700), *seen = text_of(e->client_seen, client, t[1], 700),
          *its = text_of(e->server, server, t[2], 700), *its_seen = text_of(e->server_seen, server, t[3], 700);
-    const char *id = strstr(e->client_seen, THEN("remote-2")) ? "" : NULL, *its_id = e == &twice ? "" : NULL;
+    const char *id = strstr(e->client_seen, THEN("remote-2")) ? "" : NULL,
+               *its_id = e == &twice || e == &three_each ? "" : NULL;
     struct tunnel_options theirs = {.local_id = we_begin            ? its_id
                                                 : e == &first_alone ? NULL
                                                                     : id,
@@ -202,6 +221,20 @@ static void test_two_certificates_of_either_end(void **state)
     tunnel_works(&twice, "2.example' with ECDSA_WITH_SHA256_DER successful");
 }
 
+static void test_shared_key_certificate_and_password(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    tunnel_works(&thrice, "with EAP successful");
+}
+
+static void test_three_proofs_of_either_end(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    tunnel_works(&three_each, "example' with pre-shared key successful");
+}
+
 static void test_wrong_password_behind_the_right_certificate_opens_nothing(void **state)
 {
     (void)state;
@@ -240,6 +273,8 @@ int main(int argc, char **argv)
         T(test_certificate_and_then_eap_tls),
         T(test_shared_key_and_then_a_certificate),
         T(test_two_certificates_of_either_end),
+        T(test_shared_key_certificate_and_password),
+        T(test_three_proofs_of_either_end),
         T(test_wrong_password_behind_the_right_certificate_opens_nothing),
         T(test_first_proof_alone_opens_nothing),
     };

@@ -437,24 +437,70 @@ static void test_two_rounds_of_authentication_are_read_in_their_order(void **sta
     static const char *const two[2] = {"psk", "eap-mschapv2"}, *const one[2] = {"psk", NULL};
     (void)state;
     assert_int_equal(load_rounds(two, one, NULL), 0);
-    assert_true(conn.local.auth == AUTH_PSK && conn.local_more && conn.local_more->auth == AUTH_EAP);
-    assert_string_equal(conn.local_more->id, "two.lab");
+    assert_true(conn.local.auth == AUTH_PSK && conn.local_more && conn.local_more->side.auth == AUTH_EAP);
+    assert_string_equal(conn.local_more->side.id, "two.lab");
     assert_null(conn.remote_more);
     static const char *const psks[2] = {"psk", "psk"};
     assert_int_equal(load_rounds(psks, psks, "7"), 0); // local-1 is the second one then, and remote-2 too
     assert_string_equal(conn.local.id, "two.lab");
-    assert_string_equal(conn.local_more->id, "one.lab");
+    assert_string_equal(conn.local_more->side.id, "one.lab");
     assert_string_equal(conn.remote.id, "three.lab");
-    assert_string_equal(conn.remote_more->id, "four.lab");
+    assert_string_equal(conn.remote_more->side.id, "four.lab");
     uint8_t buf[8192];
     struct writer w = writer_of(buf, sizeof(buf));
     struct conn_config again;
     conn_write(&w, &conn);
     struct reader r = reader_of(wr_written(&w));
     assert_true(conn_read(&r, &again) && rd_done(&r));
-    assert_string_equal(again.local_more->id, "one.lab");
-    assert_int_equal(again.remote_more->auth, AUTH_PSK);
+    assert_string_equal(again.local_more->side.id, "one.lab");
+    assert_int_equal(again.remote_more->side.auth, AUTH_PSK);
     conn_clear(&again);
+}
+
+// As local-1, local-2 …, with identities a, b …; round: a letter each, NULL: in none.
+static int load_many(const char *const *auth, const char *round)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    for (int i = 0; auth[i]; i++) {
+        char name[24], id[2] = {(char)('a' + i), 0}, number[2] = {round ? round[i] : 0, 0};
+        snprintf(name, sizeof(name), "local-%d", i + 1);
+        put_side(&o, name, auth[i], id, round ? number : NULL);
+    }
+    put_side(&o, "remote", "psk", "z", NULL);
+    vici_section_end(&o);
+    return load_out(&o);
+}
+
+static void assert_order(const struct conn_config *c, const char *ids)
+{
+    assert_int_equal(conn_rounds(c, true), strlen(ids));
+    for (unsigned i = 0; ids[i]; i++) {
+        const char id[2] = {ids[i], 0};
+        assert_string_equal(conn_round(c, true, i)->id, id);
+    }
+}
+
+static void test_four_rounds_are_read_in_their_order(void **state)
+{
+    static const char *const psk[] = {"psk", "psk", "psk", "psk", NULL};
+    static const struct {
+        const char *round, *ids;
+    } cases[] = {{NULL, "abcd"}, {"4321", "dcba"}, {"2212", "cabd"}, {"3312", "cdab"}, {"1111", "abcd"}};
+    uint8_t buf[8192];
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct writer w = writer_of(buf, sizeof(buf));
+        struct conn_config again;
+        assert_int_equal(load_many(psk, cases[i].round), 0);
+        assert_order(&conn, cases[i].ids);
+        conn_write(&w, &conn);
+        struct reader r = reader_of(wr_written(&w));
+        assert_true(conn_read(&r, &again) && rd_done(&r));
+        assert_order(&again, cases[i].ids);
+        conn_clear(&again);
+    }
 }
 
 static void test_rounds_that_do_not_go_together_are_refused(void **state)
@@ -466,20 +512,17 @@ static void test_rounds_that_do_not_go_together_are_refused(void **state)
     assert_int_equal(load_rounds(eap_first, psk, NULL), -EINVAL);
     assert_int_equal(load_rounds(psk, eap_first, NULL), -EINVAL);
     assert_int_equal(load_rounds(eap, eap, NULL), -EINVAL);
-    assert_text("the second rounds of both ends are EAP");
+    assert_text("the last rounds of both ends are EAP");
     assert_int_equal(load_rounds(eap, psks, NULL), -EINVAL);
-    assert_text("a second round by EAP goes with a second one of certificates");
+    assert_text("a last round by EAP goes with one of certificates");
     assert_int_equal(load_rounds(psk, tls, NULL), -EINVAL);
-    assert_text("eap-tls as the second round goes with a local round of certificates");
-    struct vici_out o;
-    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
-    vici_section(&o, "gw");
-    for (int i = 0; i < 3; i++)
-        put_side(&o, i == 0 ? "local-1" : i == 1 ? "local-2" : "local-3", "psk", "a", NULL);
-    put_side(&o, "remote", "psk", "b", NULL);
-    vici_section_end(&o);
-    assert_int_equal(load_out(&o), -EINVAL);
-    assert_text("more than two rounds of authentication");
+    assert_text("eap-tls as the last round goes with a local first one of certificates");
+    static const char *const late[] = {"psk", "eap-mschapv2", "psk", NULL};
+    assert_int_equal(load_many(late, NULL), -EINVAL);
+    assert_text("of several rounds of authentication EAP is the last one");
+    static const char *const five[] = {"psk", "psk", "psk", "psk", "psk", NULL};
+    assert_int_equal(load_many(five, NULL), -EINVAL);
+    assert_text("more than four rounds of authentication");
 }
 
 static void test_lists_and_structure(void **state)
@@ -643,6 +686,7 @@ int main(void)
         cmocka_unit_test(test_ike_times_left_out_follow_from_those_given),
         cmocka_unit_test(test_auth_sections),
         cmocka_unit_test(test_two_rounds_of_authentication_are_read_in_their_order),
+        cmocka_unit_test(test_four_rounds_are_read_in_their_order),
         cmocka_unit_test(test_rounds_that_do_not_go_together_are_refused),
         cmocka_unit_test(test_lists_and_structure),
         cmocka_unit_test(test_selectors_take_protocols_by_name_and_types_of_icmp),

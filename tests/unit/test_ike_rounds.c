@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two daemons with two rounds of authentication (RFC 4739): every pair of proofs of either end, with the
-// names of the last round; every message lost, doubled and late; and each way in which a second proof is
-// missing, wrong or not wanted.
+// Two daemons with several rounds of authentication (RFC 4739): every pair of proofs of either end, with the
+// names of the last round, and up to four rounds; every message lost, doubled and late; and each way in which
+// a further proof is missing, wrong or not wanted.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,6 +35,14 @@ static int make_files(void **state)
     make_end("a2", "DNS:a2.test");
     make_end("b", "DNS:b.test");
     make_end("b2", "DNS:b2.test");
+    for (int i = 3; i <= 4; i++) {
+        char name[16], san[32];
+        for (const char *end = "ab"; *end; end++) {
+            snprintf(name, sizeof(name), "%c%d", *end, i);
+            snprintf(san, sizeof(san), "DNS:%s.test", name);
+            make_end(name, san);
+        }
+    }
     return 0;
 }
 
@@ -49,10 +57,14 @@ static int drop_files(void **state)
 
 enum how { NO, PSK, CERT, MSCHAP, TLS };
 struct ends { // by round; NO: there is none
-    enum how a[2], b[2];
+    enum how a[ROUNDS_MAX], b[ROUNDS_MAX];
 };
-static const char *const names[2][2] = {{"a.test", "a2.test"}, {"b.test", "b2.test"}};
-static const char *const certs[2][2] = {{"a.der", "a2.der"}, {"b.der", "b2.der"}};
+static const char *const names[2][ROUNDS_MAX] = {{"a.test", "a2.test", "a3.test", "a4.test"},
+                                                 {"b.test", "b2.test", "b3.test", "b4.test"}};
+static const char *const certs[2][ROUNDS_MAX] = {{"a.der", "a2.der", "a3.der", "a4.der"},
+                                                 {"b.der", "b2.der", "b3.der", "b4.der"}};
+static const char *const keys[2][ROUNDS_MAX] = {{"a.key", "a2.key", "a3.key", "a4.key"},
+                                                {"b.key", "b2.key", "b3.key", "b4.key"}};
 
 static void put(struct auth_side *s, enum how how, int side, int round, bool own)
 {
@@ -72,10 +84,12 @@ static void load_as(struct pair *p, int side, const struct ends *e)
     c.send_certreq = 1;
     put(&c.local, own[0], side, 0, true);
     put(&c.remote, peer[0], !side, 0, false);
-    if (own[1])
-        put(conn_add_round(&c, true), own[1], side, 1, true);
-    if (peer[1])
-        put(conn_add_round(&c, false), peer[1], !side, 1, false);
+    for (int round = 1; round < ROUNDS_MAX; round++) {
+        if (own[round])
+            put(conn_add_round(&c, true), own[round], side, round, true);
+        if (peer[round])
+            put(conn_add_round(&c, false), peer[round], !side, round, false);
+    }
     pair_load(p, side, &c);
     c.children = NULL; // these are the rig's
     c.pools = NULL;
@@ -106,15 +120,17 @@ static struct pair *begin_as(const struct ends *a, const struct ends *b, const c
     for (int side = 0; side < 2; side++) {
         struct msg_CERT_LOAD ca = {.req = ++req, .kind = PKI_CA, .data = pki_read("ca.der")};
         ipc_send(p->s[side].ctl_ike, MSG_CERT_LOAD, &ca);
-        for (int round = 0; round < 2; round++) {
-            static const char *const keys[2][2] = {{"a.key", "a2.key"}, {"b.key", "b2.key"}};
+        for (int round = 0; round < ROUNDS_MAX; round++) {
             struct msg_KEY_LOAD k = {.req = ++req, .type = "any", .data = pki_read(keys[side][round])};
             ipc_send(p->s[side].ctl_keys, MSG_KEY_LOAD, &k);
         }
         const char *password = side ? "second" : a_password;
         secret(p, side, "ike", "ike-1", "a.test", "first");
         secret(p, side, "ike", "ike-2", "a2.test", password);
+        secret(p, side, "ike", "ike-3", "a3.test", password);
         secret(p, side, "eap", "eap", "a2.test", password);
+        secret(p, side, "eap", "eap-3", "a3.test", password);
+        secret(p, side, "eap", "eap-4", "a4.test", password);
         secret(p, side, "eap", "eap-b", "b2.test", "second");
     }
     pair_run(p);
@@ -144,19 +160,42 @@ static void refused(struct pair *p, const char *why)
 }
 
 static const struct ends all[] = {
-    {{CERT, MSCHAP}, {CERT, NO}}, {{PSK, MSCHAP}, {PSK, NO}},     {{CERT, TLS}, {CERT, NO}},
-    {{CERT, PSK}, {CERT, NO}},    {{PSK, CERT}, {PSK, NO}},       {{CERT, CERT}, {CERT, CERT}},
-    {{CERT, NO}, {CERT, CERT}},   {{PSK, NO}, {CERT, PSK}},       {{PSK, PSK}, {PSK, PSK}},
-    {{PSK, MSCHAP}, {PSK, CERT}}, {{CERT, MSCHAP}, {CERT, CERT}}, {{CERT, TLS}, {CERT, CERT}},
+    {{CERT, MSCHAP}, {CERT, NO}},
+    {{PSK, MSCHAP}, {PSK, NO}},
+    {{CERT, TLS}, {CERT, NO}},
+    {{CERT, PSK}, {CERT, NO}},
+    {{PSK, CERT}, {PSK, NO}},
+    {{CERT, CERT}, {CERT, CERT}},
+    {{CERT, NO}, {CERT, CERT}},
+    {{PSK, NO}, {CERT, PSK}},
+    {{PSK, PSK}, {PSK, PSK}},
+    {{PSK, MSCHAP}, {PSK, CERT}},
+    {{CERT, MSCHAP}, {CERT, CERT}},
+    {{CERT, TLS}, {CERT, CERT}},
     {{PSK, TLS}, {CERT, NO}},
+    {{CERT, CERT, CERT}, {CERT}}, // three and more
+    {{CERT}, {CERT, CERT, CERT}},
+    {{PSK, CERT, MSCHAP}, {CERT}},
+    {{PSK, PSK, PSK}, {PSK, CERT}},
+    {{PSK, CERT, PSK, MSCHAP}, {CERT, PSK}},
+    {{CERT, PSK, CERT, TLS}, {CERT, CERT, CERT, CERT}},
+    {{CERT, CERT}, {PSK, CERT, CERT, CERT}},
 };
 enum { ALL = sizeof(all) / sizeof(all[0]) };
+
+static unsigned last(const enum how *rounds)
+{
+    unsigned n = 0;
+    while (n + 1 < ROUNDS_MAX && rounds[n + 1])
+        n++;
+    return n;
+}
 
 static void assert_names(struct pair *p, const struct ends *e)
 {
     char text[ID_TEXT_MAX];
     const struct ike_sa *a = p->s[0].ike->sas, *b = p->s[1].ike->sas;
-    const char *of_a = names[0][e->a[1] != NO], *of_b = names[1][e->b[1] != NO];
+    const char *of_a = names[0][last(e->a)], *of_b = names[1][last(e->b)];
     assert_string_equal(identity_print(b->remote_id, text, sizeof(text)), of_a);
     assert_string_equal(identity_print(a->remote_id, text, sizeof(text)), of_b);
 }
@@ -211,6 +250,7 @@ static void test_every_message_may_be_lost_doubled_or_late(void **state)
     lose_each(&all[0], 12);
     lose_each(&all[5], 6);
     lose_each(&all[6], 6);
+    lose_each(&all[13], 8); // three rounds
 }
 
 // --- what must not get in ---
@@ -220,7 +260,11 @@ static void test_second_secret_must_be_right(void **state)
     static const struct {
         unsigned which;
         const char *why;
-    } cases[] = {{0, "wrong password"}, {1, "wrong password"}, {3, "but MAC mismatched"}};
+    } cases[] = {{0, "wrong password"},
+                 {1, "wrong password"},
+                 {3, "but MAC mismatched"},
+                 {15, "wrong password"},      // in the third round
+                 {16, "but MAC mismatched"}}; // in the second one of three
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pair *p = begin_as(&all[cases[i].which], &all[cases[i].which], "Second");
@@ -235,20 +279,25 @@ static void test_ends_must_be_of_one_mind_about_the_rounds(void **state)
 {
     static const struct ends single = {{CERT, NO}, {CERT, NO}}, two = {{CERT, CERT}, {CERT, NO}},
                              eap = {{CERT, MSCHAP}, {CERT, NO}}, both = {{CERT, CERT}, {CERT, CERT}},
-                             theirs = {{CERT, NO}, {CERT, CERT}};
+                             theirs = {{CERT, NO}, {CERT, CERT}}, three = {{CERT, CERT, CERT}, {CERT}},
+                             three_of_b = {{CERT}, {CERT, CERT, CERT}};
     static const struct {
         const struct ends *a, *b;
         const char *why;
     } cases[] = {
         {&single, &two, "no matching peer config found"},
-        {&two, &single, "the peer takes one round of authentication, and the connection has two"},
+        {&two, &single, "the peer takes one round of authentication, and the connection has several"},
         {&two, &theirs, "no matching peer config found"},
         {&two, &both, "announces another round of authentication than the connection has"},
-        {&both, &two, "the peer has no second round of authentication, which the connection asks for"},
+        {&both, &two, "the peer has no further round of authentication, which the connection asks for"},
         {&single, &theirs, "no matching peer config found"},
         {&theirs, &two, "no matching peer config found"},
         {&two, &eap, "the peer authenticates by ED25519 (method 14), and by EAP the connection says"},
-        {&eap, &two, "the peer wants EAP, and the connection another second proof"},
+        {&three, &two, "announces another round of authentication than the connection has"},
+        {&two, &three, "the peer has no further round of authentication, which the connection asks for"},
+        {&theirs, &three_of_b, "announces another round of authentication than the connection has"},
+        {&three_of_b, &theirs, "the peer has no further round of authentication, which"},
+        {&eap, &two, "the peer wants EAP, and the connection another proof"},
     };
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -278,7 +327,7 @@ static void test_round_that_was_not_announced_is_not_begun(void **state)
     end(p);
     forgets = RESPONDER;
     p = begin(&all[5]);
-    refused(p, "the peer has no second round of authentication");
+    refused(p, "the peer has no further round of authentication");
     end(p);
     forgets = NOBODY;
 }
@@ -289,8 +338,8 @@ static void test_second_name_must_be_the_connections(void **state)
     (void)state;
     struct pair *p = begin(&all[3]);
     struct conn *c = p->s[1].ike->conns;
-    c->cfg.remote_more->id = "c.test";
-    refused(p, "IDi 'a2.test' of the second round does not match to 'c.test'");
+    c->cfg.remote_more->side.id = "c.test";
+    refused(p, "IDi 'a2.test' of round 2 does not match to 'c.test'");
     end(p);
 }
 

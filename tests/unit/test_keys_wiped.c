@@ -180,6 +180,43 @@ static void test_second_round_is_waited_for_and_what_follows_waits_too(void **st
     assert_true(install(1, 1)); // there is no third one
 }
 
+// Four rounds, of which one end has but two: nothing goes before the last proof, and there is no fifth.
+static void test_keys_stay_until_the_last_of_several_rounds(void **state)
+{
+    struct ike_secrets s = {0};
+    (void)state;
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_true(derive(1, false, &s) && check(1, &s, true, slice_str("secret")));
+    assert_true(make(1, slice_of(NULL, 0), true));
+    for (uint8_t round = 1; round < ROUNDS_MAX; round++) {
+        bool own = round == 1, more = round + 1 < ROUNDS_MAX;
+        assert_waits(&s);
+        assert_false(install(1, 1));
+        say(b->ike, MSG_AUTH_ROUND,
+            &(struct msg_AUTH_ROUND){.ike_id = 1, .own = own, .peer = 1, .more = more});
+        assert_true(check(1, &s, true, slice_str("secret")));
+        assert_int_equal(make(1, slice_of(NULL, 0), more), own);
+    }
+    assert_gone(1, &s);
+    say(b->ike, MSG_AUTH_ROUND, &(struct msg_AUTH_ROUND){.ike_id = 1, .own = 1, .peer = 1, .more = 1});
+    assert_true(install(1, 1));
+}
+
+// A peer that is never done is: no connection has five.
+static void test_there_is_no_fifth_round(void **state)
+{
+    struct ike_secrets s = {0};
+    (void)state;
+    assert_true(load("x", "secret", NULL, NULL));
+    assert_true(derive(1, false, &s) && check(1, &s, true, slice_str("secret")));
+    assert_true(make(1, slice_of(NULL, 0), true));
+    for (unsigned round = 1; round <= ROUNDS_MAX; round++) {
+        say(b->ike, MSG_AUTH_ROUND, &(struct msg_AUTH_ROUND){.ike_id = 1, .own = 0, .peer = 1, .more = 1});
+        assert_int_equal(check(1, &s, true, slice_str("secret")), round < ROUNDS_MAX);
+    }
+    assert_false(install(1, 1));
+}
+
 static void test_round_that_was_not_announced_is_none(void **state)
 {
     struct ike_secrets s = {0};
@@ -538,6 +575,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_without_memory_too, setup, teardown),
         cmocka_unit_test_setup_teardown(test_second_round_is_waited_for_and_what_follows_waits_too, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_keys_stay_until_the_last_of_several_rounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_there_is_no_fifth_round, setup, teardown),
         cmocka_unit_test_setup_teardown(test_round_that_was_not_announced_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_other_proof_begins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_eap_as_the_server, setup, teardown),
