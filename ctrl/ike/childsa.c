@@ -335,7 +335,7 @@ void child_installed(struct child_sa *c, uint32_t old)
 
 // --- rekeying ---
 
-enum { DELETE_WAIT_MS = 60000, RETRY_MS = 2000 };
+enum { DELETE_WAIT_MS = 60000, LOSER_WAIT_MS = 10000, RETRY_MS = 2000 };
 
 // after: 0, it sends from now on.
 static void let_send(struct child_sa *c, uint32_t after)
@@ -397,6 +397,31 @@ static void replaced(struct child_sa *old, uint32_t successor)
     lifetime_child_arm(old);
 }
 
+// Of a peer whose own rekeying of old has lost to ours: it deletes what that made once it has our answer. If
+// old went before that, it went in the middle of it: strongSwan then has no SA to send by until the next one.
+static void delete_behind(struct child_sa *old, const struct child_sa *loser)
+{
+    struct loop *l = old->sa->ike->loop;
+    if (!loser || old->state != CHILD_REKEYED) {
+        exchange_queue(old->sa, TASK_DELETE_CHILD, old->id);
+        return;
+    }
+    old->loser = loser->id;
+    old->life_at = loop_now(l) + LOSER_WAIT_MS;
+    lifetime_child_arm(old);
+}
+
+static void loser_closed(const struct child_sa *c)
+{
+    for (struct child_sa *old = c->sa->children; old; old = old->next) {
+        if (old->loser != c->id)
+            continue;
+        old->loser = 0;
+        if (old->state == CHILD_REKEYED && !task_is_asked(c->sa, TASK_DELETE_CHILD, old->id))
+            exchange_queue(c->sa, TASK_DELETE_CHILD, old->id);
+    }
+}
+
 void child_rekeyed_by_peer(struct child_sa *old, struct child_sa *c)
 {
     replaced(old, c ? c->id : 0);
@@ -413,7 +438,7 @@ void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce 
     if (!race->child_id || !nonce_lower(lowest, &race->lowest)) {
         if (old) {
             replaced(old, c->id);
-            exchange_queue(sa, TASK_DELETE_CHILD, old->id);
+            delete_behind(old, other);
         }
         if (other) // the peer made it, and deletes it
             other->successor = c->id;
@@ -468,6 +493,7 @@ static void back_from(const struct child_sa *successor)
 void child_closed(struct child_sa *c)
 {
     struct loop *l = c->sa->ike->loop;
+    loser_closed(c);
     if (!c->replaced) // otherwise it has a successor of its own, and what it followed still goes
         back_from(c);
     if (!c->replaced || c->state == CHILD_CREATED) {

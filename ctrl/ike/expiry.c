@@ -87,8 +87,9 @@ void expiry_child(struct child_sa *c)
         c->undeleted = false;
         exchange_queue(sa, TASK_DELETE_CHILD, c->id);
     } else if (c->state == CHILD_REKEYED) {
-        LOGF(IKE, 1, "the peer does not delete the replaced CHILD_SA %s{%u}, closing it", c->cfg->name,
-             c->id);
+        if (!c->loser)
+            LOGF(IKE, 1, "the peer does not delete the replaced CHILD_SA %s{%u}, closing it", c->cfg->name,
+                 c->id);
         exchange_queue(sa, TASK_DELETE_CHILD, c->id);
     } else if (c->life_at && now >= c->life_at) {
         expiry_limit(c, " of time");

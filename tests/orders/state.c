@@ -60,7 +60,8 @@ static uint64_t child_of(uint64_t h, const struct child_sa *c)
     h = number(h, c->state);
     h = number(number(number(h, c->spi_in), c->spi_out), c->job);
     h = number(number(number(h, child_named(ike, c->successor)), child_named(ike, c->out_after)),
-               c->announced | c->replaced << 1 | c->moved << 2 | c->refused << 3 | c->unwanted << 4);
+               c->announced | c->replaced << 1 | c->moved << 2 | c->refused << 3 | c->unwanted << 4 |
+                   (c->loser != 0) << 5);
     h = number(number(number(h, c->rekey_at), c->life_at), c->out_at);
     h = number(h, race ? child_named(ike, race->child_id) + race->taken_back : 0);
     return timer_of(h, &c->timer);

@@ -287,6 +287,64 @@ static void test_both_ends_rekey_the_child_at_once(void **state)
     assert_true(lost[0] && lost[1]); // the nonces decide, not the role
 }
 
+static int lose_answers_of_the_first(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p, (void)number;
+    return d->to == 0 || d->data[18] != EX_CREATE_CHILD || !(d->data[19] & FLAG_RESPONSE);
+}
+
+static int lose_requests_of_the_second(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p, (void)number;
+    return d->to == 1 || (d->data[19] & FLAG_RESPONSE);
+}
+
+static const struct child_sa *by_spi(struct pair *p, uint32_t spi_in)
+{
+    const struct child_sa *c = only(p, 0)->children;
+    while (c && c->spi_in != spi_in)
+        c = c->next;
+    return c;
+}
+
+// Both rekey, and the second end does not hear for a while that the first has answered it. True: that one's
+// own rekeying has won.
+static bool won_and_not_heard(struct pair *p, uint32_t old)
+{
+    expiry_rekey(child(p, 0));
+    expiry_rekey(child(p, 1));
+    p->filter = lose_answers_of_the_first;
+    pair_run(p);
+    assert_non_null(by_spi(p, old));
+    assert_int_equal(by_spi(p, old)->state, CHILD_REKEYED);
+    return by_spi(p, old)->loser != 0;
+}
+
+// The old one goes when the peer is known to have come to the end of its own rekeying, or after a while.
+static void test_end_whose_rekeying_wins_deletes_behind_the_loser(void **state)
+{
+    (void)state;
+    unsigned won = 0;
+    for (int n = 0; n < 40 && won < 8; n++) {
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
+        uint32_t old = child(p, 0)->spi_in;
+        if (won_and_not_heard(p, old)) {
+            won++;
+            assert_int_equal(counter(p, 0, CNT_info_out_req), 0);
+            p->filter = won & 1 ? NULL : lose_requests_of_the_second;
+            pair_wait(p, 5000);
+            assert_int_equal(by_spi(p, old)->state, won & 1 ? CHILD_DELETED : CHILD_REKEYED);
+            pair_wait(p, 6000);
+            assert_true(!by_spi(p, old) || by_spi(p, old)->state == CHILD_DELETED);
+        }
+        p->filter = NULL;
+        pair_wait(p, 30000);
+        assert_one(p);
+        pair_free(p);
+    }
+    assert_int_equal(won, 8);
+}
+
 static void test_both_ends_rekey_the_ike_sa_at_once(void **state)
 {
     (void)state;
@@ -751,6 +809,7 @@ int main(void)
         cmocka_unit_test(test_operator_rekeys_what_matches),
         cmocka_unit_test(test_asking_many_times_rekeys_once),
         cmocka_unit_test(test_both_ends_rekey_the_child_at_once),
+        cmocka_unit_test(test_end_whose_rekeying_wins_deletes_behind_the_loser),
         cmocka_unit_test(test_both_ends_rekey_the_ike_sa_at_once),
         cmocka_unit_test(test_rekeying_of_child_and_ike_sa_cross_and_both_come_about),
         cmocka_unit_test(test_rekeying_crosses_a_delete_and_nothing_is_left),
