@@ -31,18 +31,25 @@ static bool network(struct guest_lab *g)
            complain("the guest's network: %s", said);
 }
 
-bool guest_lab_up(struct guest_lab *g, const char *prefix, struct guest_options *o)
+static bool card(struct guest_lab *g)
+{
+    snprintf(g->card, sizeof(g->card), "%s/devices/0000:01:00.0/vfio-user.sock", g->lab.card_dir);
+    return card_start(&g->lab, NULL);
+}
+
+bool guest_lab_up(struct guest_lab *g, const char *prefix, bool with_card)
 {
     const struct middle_control plain = {0};
-    o->files = getenv("ESPALIER_GUEST");
-    if (!o->files)
-        return complain("ESPALIER_GUEST names no guest (make check-qemu)");
-    if (!lab_up(&g->lab, prefix) || !middle_start(&g->lab, &g->middle, &plain) || !lab_ipv6(&g->lab) ||
-        sh("nsenter --net=%s ip -6 addr add fd01::1/128 dev lo", g->lab.west.ns) || !bridge(&g->lab.east))
-        return false;
-    o->ns = g->lab.east.ns;
-    o->tap = "guest0";
-    return guest_start(&g->guest, o) && network(g);
+    struct guest_options o = {.files = getenv("ESPALIER_GUEST"),
+                              .image = getenv("ESPALIER_GUEST_IMAGE"),
+                              .ns = g->lab.east.ns,
+                              .tap = "guest0",
+                              .vfio_user = with_card ? g->card : NULL};
+    if (!o.files || !o.image)
+        return complain("ESPALIER_GUEST and ESPALIER_GUEST_IMAGE name no guest (make check-qemu)");
+    return lab_up(&g->lab, prefix) && middle_start(&g->lab, &g->middle, &plain) && lab_ipv6(&g->lab) &&
+           sh("nsenter --net=%s ip -6 addr add fd01::1/128 dev lo", g->lab.west.ns) == 0 &&
+           bridge(&g->lab.east) && (!with_card || card(g)) && guest_start(&g->guest, &o) && network(g);
 }
 
 void guest_lab_down(struct guest_lab *g)

@@ -12,10 +12,12 @@ struct guest_lab {
     struct lab lab;
     struct middle middle;
     struct guest guest;
+    char card[300];      // the card's socket, where the guest has one
     const char *west_is; // where the guest sees the west site; NULL: at its inner address
 };
-// The guest has the east site's addresses; o's ns and tap are set here. ESPALIER_GUEST names get.sh's folder.
-bool guest_lab_up(struct guest_lab *g, const char *prefix, struct guest_options *o);
+// The guest has the east site's addresses and, with card, a simulated card on its PCI bus. ESPALIER_GUEST
+// names get.sh's folder, ESPALIER_GUEST_IMAGE image.sh's file.
+bool guest_lab_up(struct guest_lab *g, const char *prefix, bool card);
 void guest_lab_down(struct guest_lab *g);
 
 bool in_guest(struct guest_lab *g,

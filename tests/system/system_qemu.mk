@@ -9,6 +9,9 @@ GUEST_CRYPTO := drbg gcm ccm ctr cbc ecb cmac hmac md5 sha1_generic sha256_gener
     chacha_generic poly1305_generic chacha20poly1305 authenc authencesn seqiv echainiv
 GUEST_NET := virtio_pci virtio_net xfrm_user esp4 esp6 ah4 ah6 tunnel4 tunnel6
 GUEST_MODULES := $(addprefix --module ,$(GUEST_CRYPTO) $(GUEST_NET))
+# what espalierd asks of a kernel, and the card's way to it
+GUEST_DAEMON := $(addprefix --module ,virtio_net xfrm_user tun crc32c_generic nf_tables nft_socket nft_fib_inet nft_fib_ipv4 nft_fib_ipv6 vfio_iommu_type1 vfio_pci) \
+    --program $(abspath $(BUILD))/bin/espalierd --program swanctl
 GUEST_STRONGSWAN := --program /usr/lib/ipsec/charon --program swanctl --folder /usr/lib/ipsec/plugins
 
 $(BUILD)/tests/card_guest: $(BUILD)/obj/tests/system/card_guest.o $(LIBESPALIER)
@@ -22,24 +25,26 @@ $(BUILD)/tests/guest_esp: $(BUILD)/obj/tests/system/guest_esp.o $(BUILD)/obj/tes
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS)
-$(BUILD)/tests/system_guest_ike: $(BUILD)/obj/tests/system/test_guest_ike.o $(GUEST_LAB_OBJS) $(HARNESS)
+$(BUILD)/tests/system_guest_ike $(BUILD)/tests/system_guest_card: $(BUILD)/tests/system_guest_%: $(BUILD)/obj/tests/system/test_guest_%.o $(GUEST_LAB_OBJS) $(HARNESS)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
 
 # Images: what is in them is taken from this machine, so each run makes them anew (2 s).
 GUEST_ENV = ESPALIER_GUEST=$(GUEST) ESPALIER_REPORT=$(abspath $(BUILD))/report ESPALIER_GUEST_IMAGE=$(GUEST)
-GUEST_IMAGE = tests/system/guest/image.sh $(GUEST) $(GUEST)/$(1).img tests/system/guest/init.sh $(GUEST_MODULES) --program ip --program ping $(2)
+GUEST_IMAGE = tests/system/guest/image.sh $(GUEST) $(GUEST)/$(1).img tests/system/guest/init.sh --program ip --program ping $(2)
 
 .PHONY: check-qemu
-check-qemu: $(BUILD)/bin/espalier-card $(BUILD)/tests/card_guest $(BUILD)/tests/guest_encap $(BUILD)/tests/guest_esp $(BUILD)/tests/system_guest_ike programs ## a guest's kernel as the peer (ESP, AH, with strongSwan), the card in stock QEMU; fetches QEMU 11.1 and a kernel (300 MB)
+check-qemu: $(BUILD)/bin/espalier-card $(BUILD)/tests/card_guest $(BUILD)/tests/guest_encap $(BUILD)/tests/guest_esp $(BUILD)/tests/system_guest_ike $(BUILD)/tests/system_guest_card programs ## a guest's kernel as the peer (ESP, AH, with strongSwan), the card in stock QEMU; fetches QEMU 11.1 and a kernel (300 MB)
 	@tests/deps.sh qemu
 	@tests/need.sh lab
 	@mkdir -p $(BUILD)/report
 	@tests/system/guest/get.sh $(GUEST)
-	@$(call GUEST_IMAGE,kernel,--program $(abspath $(BUILD)/tests/guest_encap))
-	@$(call GUEST_IMAGE,strongswan,$(GUEST_STRONGSWAN))
+	@$(call GUEST_IMAGE,kernel,$(GUEST_MODULES) --program $(abspath $(BUILD)/tests/guest_encap))
+	@$(call GUEST_IMAGE,card,$(GUEST_DAEMON))
+	@$(call GUEST_IMAGE,strongswan,$(GUEST_MODULES) $(GUEST_STRONGSWAN))
 	@BUILD=$(BUILD) tests/run.sh "$(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_esp" \
 	    "$(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_esp --card" \
 	    "$(GUEST_ENV)/strongswan.img tests/as_root.sh $(BUILD)/tests/system_guest_ike" \
+	    "$(GUEST_ENV)/card.img tests/as_root.sh $(BUILD)/tests/system_guest_card" \
 	    "tests/system/qemu.sh $(BUILD) $(GUEST)"
