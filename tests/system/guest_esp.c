@@ -18,7 +18,7 @@
 #include "tests/system/guest_xfrm.h"
 #include "tests/system/harness.h"
 
-enum { FRAME = 2048, HEAD = 14, BUFFERS = 256, PACKETS = 20, EXTRA = 2, QUIET_MS = 40 };
+enum { TFC = 300, FRAME = 2048, HEAD = 14, BUFFERS = 256, PACKETS = 20, EXTRA = 2, QUIET_MS = 40 };
 static const uint16_t octets[PACKETS + EXTRA] = {0,  1,  2,  3,  4,  5,   7,   8,    9,    15,  16,
                                                  17, 31, 63, 64, 65, 255, 576, 1000, 1300, 100, 33};
 
@@ -101,6 +101,7 @@ enum verdict { NOT_RUN, PASSED, FAILED };
 struct trial {
     struct guest g;
     struct esp_engine *e;
+    bool card; // it is one
     struct esp_pool *pool;
     struct esp_sa *out, *in;
     struct esp_job job;
@@ -111,6 +112,7 @@ struct trial {
         uint8_t data[FRAME];
         size_t len;
     } sent[PACKETS + EXTRA], came[PACKETS + EXTRA]; // as frames; IP packets behind HEAD
+    uint32_t least;                                 // octets of a packet that the engine seals
     unsigned answers;
     unsigned twice, changed; // that the kernel was sent in all
     enum verdict at[ROWS][COLUMNS][2];
@@ -156,13 +158,15 @@ static void address(uint8_t to[16], bool ipv6, const char *v4, const char *v6)
 
 static struct esp_sa_params params(struct trial *t, const struct cell *c, enum esp_dir dir)
 {
+    static const uint32_t windows[] = {32, 64, 128, 1024};
     const struct column *k = c->column;
+    uint32_t spi = ++t->spi;
     struct esp_sa_params p = {.protocol = c->row->protocol,
                               .dir = dir,
                               .mode = k->mode,
                               .alg = c->row->alg,
                               .integ = c->row->integ,
-                              .spi = ++t->spi,
+                              .spi = spi,
                               .esn = c->esn,
                               .udp_encap = k->udp,
                               .ipv6 = k->outer6,
@@ -170,10 +174,14 @@ static struct esp_sa_params params(struct trial *t, const struct cell *c, enum e
                               .ttl = 64,
                               .sport = 4500,
                               .dport = 4500,
-                              .window = dir == ESP_IN ? 64 : 0};
+                              .window = dir == ESP_IN ? windows[spi / 2 % 4] : 0};
     // with extended numbers over the end of 32 bits, the first time or another one
     uint64_t first = !c->esn ? 1 : k->mode == ESP_TUNNEL ? 0xfffffff8u : 0x7fffffff8u;
     p.seq = dir == ESP_OUT ? first : first - 1;
+    // with them, and by software, short packets in tunnels are padded (RFC 4303 section 2.7)
+    p.tfc = c->esn && dir == ESP_OUT && !t->card && k->mode == ESP_TUNNEL && p.protocol == ESP_PROTOCOL_ESP
+                ? TFC
+                : 0;
     p.seq_limit = dir == ESP_OUT ? first + 1000 : UINT64_MAX;
     p.seen[0] = p.seq && dir == ESP_IN;
     address(dir == ESP_OUT ? p.src : p.dst, k->outer6, "10.10.0.1", "fd10::1");
@@ -247,6 +255,8 @@ static bool seal(struct trial *t, const struct cell *c, unsigned i)
     enum esp_status s = through(t, ESP_ENCAP, inner, len);
     if (s != ESP_STATUS_OK)
         return complain("packet %u is not sealed: %s", i, esp_status_name(s));
+    if (t->job.out_len < t->least)
+        return complain("packet %u is not padded: %u octets", i, t->job.out_len);
     memcpy(t->sent[i].data, heads[c->column->outer6], HEAD);
     memcpy(t->sent[i].data + HEAD, t->job.out, t->job.out_len);
     t->sent[i].len = HEAD + t->job.out_len;
@@ -400,6 +410,7 @@ static bool run_cell(struct trial *t, const struct cell *c, const struct esp_sa_
                      const struct esp_sa_params *in)
 {
     t->answers = 0;
+    t->least = out->tfc;
     bool ok = add(t, out, &t->out) && add(t, in, &t->in) && tell_kernel(t, c, out, in) &&
               ask_and_open(t, c) && kernel_refuses(t, c) && engine_refuses(t, c);
     drop(t, &t->out);
@@ -581,6 +592,7 @@ static bool start(struct trial *t, struct lab *l, bool card)
         return false;
     snprintf(l->dir, sizeof(l->dir), "%s", t->g.dir);
     snprintf(l->card_dir, sizeof(l->card_dir), "%s/pci", t->g.dir);
+    t->card = card;
     return (!card || card_start(l, NULL)) && engine_open(t, card ? l->card_dir : NULL);
 }
 
