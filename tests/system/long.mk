@@ -43,7 +43,7 @@ check-debian12 check-debian13: check-debian%: ## `make demo`, then `make check`,
 	@BUILD=$(BUILD) tests/debian.sh $(if $(AS_USER),--user) $(if $(filter 12,$*),bookworm,trixie) demo
 	@FRESH= BUILD=$(BUILD) tests/debian.sh $(if $(AS_USER),--user) $(if $(filter 12,$*),bookworm,trixie) check
 
-check-long: ## everything: check, the manual's examples, a routing daemon, sanitizers, hostile input, fail-over, policies, the card in C, each RTL block, the cost of a look-up, proofs, what the RTL tests reach, the packages, Debian 13
+check-long: ## everything: check, the manual's examples, a routing daemon, sanitizers, hostile input, fail-over, policies, the card in C, each RTL block, the cost of a look-up, proofs, what the RTL tests reach, the packages, virtual machines, Debian 13
 	@$(AGAIN) check
 	@$(AGAIN) check-manual
 	@if command -v lowdown >/dev/null; then $(AGAIN) manual; else echo "check-long: skip: make manual, because lowdown is not installed (apt-get install lowdown)"; fi
@@ -60,4 +60,5 @@ check-long: ## everything: check, the manual's examples, a routing daemon, sanit
 	@$(AGAIN) formal formal-mutants
 	@$(AGAIN) coverage
 	@$(AGAIN) check-deb
+	@$(AGAIN) check-qemu
 	@$(AGAIN) check-debian13
