@@ -123,10 +123,16 @@ module esp_sa #(
 
     // An ENDPOINT's blob says nothing of the SA's mode, and which slots' SAs are of transport mode is known here alone: in UDP it
     // would ask for the payload's checksum anew (RFC 3948 section 3.1.2), which the pipelines cannot make.
-    wire slot_transport;
-    ram_sdp #(.W(1), .LOG2_D(LOG2_SA + 1)) modes (
-        .clk(clk), .wen(state == WAIT && done && slot_op == WRITE), .waddr({inbound, slot_index}), .wdata(transport),
-        .ren(state == ASK), .raddr({inbound, slot_index}), .rdata(slot_transport));
+    // One address for both ports, and one bit wide: of LUTs it would be 256 of them, and Debian's Yosys cannot make it of these.
+    (* ram_style = "block" *) reg modes [0:(1<<(LOG2_SA+1))-1];
+    reg slot_transport;
+    wire [LOG2_SA:0] mode_at = {inbound, slot_index};
+    always @(posedge clk) begin
+        if (state == WAIT && done && slot_op == WRITE)
+            modes[mode_at] <= transport;
+        if (state == ASK)
+            slot_transport <= modes[mode_at];
+    end
 
     // The fields that are wrong, as they stood a cycle ago: all have been there for longer when they are asked for. What is
     // reserved or not offered from word 20 on is looked at as it comes, and its offset kept.
