@@ -26,12 +26,26 @@ static void shared_loaded(struct pending *p, bool ok, const char *text)
     ctl_done_simple(p, ok, text);
 }
 
+static void send_shared(struct pending *p)
+{
+    const struct vici_node *root = p->cmd->msg.root, *data = vici_find(root, "data");
+    uint8_t wire[SHARED_OWNERS_MAX * (ID_MAX_LEN + 2)];
+    const char *id = vici_get(root, "id");
+    struct writer owners = writer_of(wire, sizeof(wire));
+    write_owners(&owners, vici_find(root, "owners"));
+    struct msg_SECRET_LOAD m = {
+        .req = p->req, .data = slice_of(data->value, data->len), .owners = wr_written(&owners)};
+    snprintf(m.type, sizeof(m.type), "%s", shared_type(vici_get(root, "type")));
+    if (id)
+        snprintf(m.id, sizeof(m.id), "%s", id);
+    else
+        snprintf(m.id, sizeof(m.id), SHARED_UNNAMED "%u", *(uint32_t *)p->data);
+    ctl_send(p, ROOM_KEYS, MSG_SECRET_LOAD, &m);
+}
+
 void cmd_load_shared(struct ctl *c, struct command *cmd)
 {
-    uint8_t wire[SHARED_OWNERS_MAX * (ID_MAX_LEN + 2)];
     const char *id = vici_get(cmd->msg.root, "id");
-    const struct vici_node *data = vici_find(cmd->msg.root, "data");
-    struct writer owners = writer_of(wire, sizeof(wire));
     const char *wrong = config_check_shared(cmd->msg.root);
     if (wrong) {
         LOGF(CFG, 0, "shared key '%s' refused: %s", id ? id : "", wrong);
@@ -41,19 +55,27 @@ void cmd_load_shared(struct ctl *c, struct command *cmd)
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
     if (!p)
         return;
-    write_owners(&owners, vici_find(cmd->msg.root, "owners"));
     p->done = shared_loaded;
-    struct msg_SECRET_LOAD m = {
-        .req = p->req, .data = slice_of(data->value, data->len), .owners = wr_written(&owners)};
-    snprintf(m.type, sizeof(m.type), "%s", shared_type(vici_get(cmd->msg.root, "type")));
-    if (id)
-        snprintf(m.id, sizeof(m.id), "%s", id);
-    else
-        snprintf(m.id, sizeof(m.id), SHARED_UNNAMED "%u", ++c->kept->unnamed);
-    ctl_send(p, ROOM_KEYS, MSG_SECRET_LOAD, &m);
+    p->ask_again = send_shared;
+    uint32_t *number = p->data =
+        malloc(sizeof(*number)); // of one without a name: the same where it is asked again
+    p->free_data = free;
+    if (!number) {
+        ctl_drop(p, "out of memory");
+        return;
+    }
+    *number = id ? 0 : ++c->kept->unnamed;
+    send_shared(p);
 }
 
 // ---- the others on secrets
+
+static void send_unload(struct pending *p)
+{
+    struct msg_SECRET_UNLOAD m = {.req = p->req};
+    snprintf(m.id, sizeof(m.id), "%s", vici_get(p->cmd->msg.root, "id"));
+    ctl_send(p, ROOM_KEYS, MSG_SECRET_UNLOAD, &m);
+}
 
 void cmd_unload_shared(struct ctl *c, struct command *cmd)
 {
@@ -65,9 +87,9 @@ void cmd_unload_shared(struct ctl *c, struct command *cmd)
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
     if (!p)
         return;
-    struct msg_SECRET_UNLOAD m = {.req = p->req};
-    snprintf(m.id, sizeof(m.id), "%s", id);
-    ctl_send(p, ROOM_KEYS, MSG_SECRET_UNLOAD, &m);
+    p->ask_again = send_unload;
+    p->once = true; // keys would know it no more
+    send_unload(p);
 }
 
 struct secret_list {
@@ -92,6 +114,27 @@ static void reply_secrets(struct pages *p)
     server_reply(p->cmd, &o);
 }
 
+static void begin_secrets(struct secret_list *l)
+{
+    vici_out_begin(&l->out, VICI_CMD_RESPONSE, NULL);
+    vici_list(&l->out, "keys");
+}
+
+static void send_list(struct pending *p)
+{
+    const struct pages *l = p->cmd->data;
+    ctl_send(p, ROOM_KEYS, MSG_SECRET_LIST, &(struct msg_SECRET_LIST){.req = p->req, .from = l->from});
+}
+
+static void list_again(struct pending *p)
+{
+    struct secret_list *l = p->cmd->data;
+    vici_out_free(&l->out);
+    begin_secrets(l);
+    send_list(p);
+}
+
+// The next keys has numbers of its own: what is behind a page of the last one it cannot tell.
 static void ask_secrets(struct pages *l)
 {
     if (((struct secret_list *)l)->out.len > VICI_MAX_FRAME) {
@@ -99,8 +142,10 @@ static void ask_secrets(struct pages *l)
         return;
     }
     struct pending *p = pages_ask(l);
-    if (p)
-        ctl_send(p, ROOM_KEYS, MSG_SECRET_LIST, &(struct msg_SECRET_LIST){.req = p->req, .from = l->from});
+    if (!p)
+        return;
+    p->ask_again = l->from ? NULL : list_again;
+    send_list(p);
 }
 
 static void free_secret_list(void *data)
@@ -125,8 +170,7 @@ void cmd_get_shared(struct ctl *c, struct command *cmd)
                               .room = "keys"};
     cmd->data = l;
     cmd->free_data = free_secret_list;
-    vici_out_begin(&l->out, VICI_CMD_RESPONSE, NULL);
-    vici_list(&l->out, "keys");
+    begin_secrets(l);
     pages_begin(&l->pages);
 }
 
@@ -151,11 +195,17 @@ static void secrets_cleared(struct pending *p, bool ok, const char *text)
     ctl_send(next, ROOM_IKE, MSG_CERTS_CLEAR, &(struct msg_CERTS_CLEAR){.req = next->req});
 }
 
+static void send_clear(struct pending *p)
+{
+    ctl_send(p, ROOM_KEYS, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = p->req});
+}
+
 void cmd_clear_creds(struct ctl *c, struct command *cmd)
 {
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
     if (!p)
         return;
     p->done = secrets_cleared;
-    ctl_send(p, ROOM_KEYS, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = p->req});
+    p->ask_again = send_clear;
+    send_clear(p);
 }

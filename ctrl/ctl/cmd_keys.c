@@ -54,6 +54,27 @@ static void key_loaded(struct pending *p, bool ok, const char *text)
     server_reply(p->cmd, &o);
 }
 
+static void send_der(struct pending *p, const char *type, struct slice der)
+{
+    struct msg_KEY_LOAD m = {.req = p->req, .data = der};
+    snprintf(m.type, sizeof(m.type), "%s", type);
+    ctl_send(p, ROOM_KEYS, MSG_KEY_LOAD, &m);
+}
+
+// What was read of it has been wiped meanwhile.
+static void send_again(struct pending *p)
+{
+    const struct vici_node *data = vici_find(p->cmd->msg.root, "data");
+    struct esp_error err = {0};
+    uint8_t *der = NULL;
+    size_t len = 0;
+    if (cred_key(data->value, data->len, NULL, &der, &len, &err) < 0)
+        ctl_drop(p, err.text);
+    else
+        send_der(p, key_type(p->cmd), slice_of(der, len));
+    cred_free(der, len);
+}
+
 static void send_key(struct ctl *c, struct command *cmd, const char *type, struct slice der)
 {
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
@@ -61,12 +82,11 @@ static void send_key(struct ctl *c, struct command *cmd, const char *type, struc
         return;
     p->message = key_answer;
     p->done = key_loaded;
+    p->ask_again = send_again;
     p->data = calloc(1, 2 * KEY_ID_LEN + 1);
     p->free_data = free;
-    struct msg_KEY_LOAD m = {.req = p->req, .data = der};
-    snprintf(m.type, sizeof(m.type), "%s", type);
     if (p->data)
-        ctl_send(p, ROOM_KEYS, MSG_KEY_LOAD, &m);
+        send_der(p, type, der);
     else
         ctl_drop(p, "out of memory");
 }
@@ -111,6 +131,14 @@ static void key_unloaded(struct pending *p, bool ok, const char *text)
     ctl_done_simple(p, ok, text);
 }
 
+static void send_unload(struct pending *p)
+{
+    uint8_t id[KEY_ID_LEN];
+    (void)read_key_id(vici_get(p->cmd->msg.root, "id"), id);
+    ctl_send(p, ROOM_KEYS, MSG_KEY_UNLOAD,
+             &(struct msg_KEY_UNLOAD){.req = p->req, .id = slice_of(id, sizeof(id))});
+}
+
 void cmd_unload_key(struct ctl *c, struct command *cmd)
 {
     const char *text = vici_get(cmd->msg.root, "id");
@@ -124,8 +152,9 @@ void cmd_unload_key(struct ctl *c, struct command *cmd)
     if (!p)
         return;
     p->done = key_unloaded;
-    ctl_send(p, ROOM_KEYS, MSG_KEY_UNLOAD,
-             &(struct msg_KEY_UNLOAD){.req = p->req, .id = slice_of(id, sizeof(id))});
+    p->ask_again = send_unload;
+    p->once = true; // keys would know it no more
+    send_unload(p);
 }
 
 // ---- get-keys
@@ -153,6 +182,27 @@ static void reply_keys(struct pages *p)
     server_reply(p->cmd, &o);
 }
 
+static void begin_keys(struct key_list *l)
+{
+    vici_out_begin(&l->out, VICI_CMD_RESPONSE, NULL);
+    vici_list(&l->out, "keys");
+}
+
+static void send_list(struct pending *p)
+{
+    const struct pages *l = p->cmd->data;
+    ctl_send(p, ROOM_KEYS, MSG_KEY_LIST, &(struct msg_KEY_LIST){.req = p->req, .from = l->from});
+}
+
+static void list_again(struct pending *p)
+{
+    struct key_list *l = p->cmd->data;
+    vici_out_free(&l->out);
+    begin_keys(l);
+    send_list(p);
+}
+
+// As with secrets (cmd_creds.c).
 static void ask_keys(struct pages *l)
 {
     if (((struct key_list *)l)->out.len > VICI_MAX_FRAME) {
@@ -160,8 +210,10 @@ static void ask_keys(struct pages *l)
         return;
     }
     struct pending *p = pages_ask(l);
-    if (p)
-        ctl_send(p, ROOM_KEYS, MSG_KEY_LIST, &(struct msg_KEY_LIST){.req = p->req, .from = l->from});
+    if (!p)
+        return;
+    p->ask_again = l->from ? NULL : list_again;
+    send_list(p);
 }
 
 static void free_key_list(void *data)
@@ -182,8 +234,7 @@ void cmd_get_keys(struct ctl *c, struct command *cmd)
         .ctl = c, .cmd = cmd, .ask = ask_keys, .message = add_key, .end = reply_keys, .room = "keys"};
     cmd->data = l;
     cmd->free_data = free_key_list;
-    vici_out_begin(&l->out, VICI_CMD_RESPONSE, NULL);
-    vici_list(&l->out, "keys");
+    begin_keys(l);
     pages_begin(&l->pages);
 }
 

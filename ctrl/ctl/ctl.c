@@ -139,12 +139,22 @@ static bool note_changes(struct pending *p, enum msg_type t, const void *m)
     return p->changes != NULL;
 }
 
+static bool has_died(const struct ctl *c, enum room room)
+{
+    return room == ROOM_IKE ? c->ike_died : room == ROOM_KEYS && c->keys_died;
+}
+
+// Or may have: nobody has told yet.
+static bool is_away(const struct ctl *c, enum room room)
+{
+    return has_died(c, room) || (room == ROOM_IKE && c->replay.active) || (c->lost && !c->chan[room]);
+}
+
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m)
 {
     struct ctl *c = p->ctl;
     p->room = room;
-    bool away = c->ike_died || c->replay.active || c->lost == channels[ROOM_IKE]; // it may have died
-    p->held = room == ROOM_IKE && p->ask_again && away;
+    p->held = p->ask_again && is_away(c, room);
     if (p->held)
         return;
     if (room == ROOM_IKE && configured_keeps(t) && !note_changes(p, t, m)) {
@@ -154,39 +164,40 @@ void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m)
     int r = ipc_send(c->chan[room], t, m);
     if (r == -EMSGSIZE)
         finish(p, false, "too long");
-    else if (r && room == ROOM_IKE && c->ike_died)
-        finish(p, false, IKE_DIED);
+    else if (r && has_died(c, room))
+        finish(p, false, room == ROOM_IKE ? IKE_DIED : KEYS_DIED);
     else if (r)
         finish(p, false, "the daemon is ending");
 }
 
-static struct pending *first_held(struct ctl *c)
+static struct pending *first_held(struct ctl *c, enum room room)
 {
     struct pending *first = NULL;
     for (struct pending *p = c->pending; p; p = p->next) // the newest stands first
-        first = p->held ? p : first;
+        first = p->held && p->room == room ? p : first;
     return first;
 }
 
-void ctl_ask_held(struct ctl *c)
+void ctl_ask_held(struct ctl *c, enum room room)
 {
-    for (struct pending *p; (p = first_held(c)) != NULL;) {
+    for (struct pending *p; !is_away(c, room) && (p = first_held(c, room)) != NULL;) {
         p->held = false;
         p->ask_again(p);
     }
 }
 
 // It has died. What it was asked for waits for the next one, or fails.
-static void ike_is_gone(struct ctl *c)
+static void is_gone(struct ctl *c, enum room room)
 {
     struct pending *p = c->pending;
-    replay_end(c);
+    if (room == ROOM_IKE)
+        replay_end(c);
     while (p) {
-        bool fails = p->room == ROOM_IKE && !p->ask_again;
-        p->held |= p->room == ROOM_IKE && p->ask_again;
+        bool waits = p->held || (p->ask_again && !p->once), fails = p->room == room && !waits;
+        p->held |= p->room == room && waits;
         struct pending *next = p->next;
         if (fails) {
-            finish(p, false, IKE_DIED);
+            finish(p, false, room == ROOM_IKE ? IKE_DIED : KEYS_DIED);
             next = c->pending; // others may have gone or come with it
         }
         p = next;
@@ -278,18 +289,29 @@ static void shut_down(struct ctl *c)
 }
 
 static void on_closed(void *ctx, struct ipc_chan *chan);
+static void lose(struct ctl *c, const char *what);
+
+// That of another one may be.
+static void no_loss(struct ctl *c, enum room room)
+{
+    if (!c->lost || c->lost != channels[room])
+        return;
+    c->lost = NULL;
+    timer_stop(c->loop, &c->alone);
+    for (int r = 0; r < ROOM_COUNT; r++)
+        if (channels[r] && !c->chan[r] && !has_died(c, (enum room)r))
+            lose(c, channels[r]);
+}
 
 // The supervisor makes another one: it is no loss of ours.
-static void ike_has_died(struct ctl *c)
+static void died(struct ctl *c, enum room room)
 {
-    c->ike_died = true;
-    replay_end(c); // what still comes by its channel makes it whole no more
-    if (c->lost && c->lost == channels[ROOM_IKE]) {
-        c->lost = NULL;
-        timer_stop(c->loop, &c->alone);
-    }
-    if (!c->chan[ROOM_IKE])
-        ike_is_gone(c);
+    *(room == ROOM_IKE ? &c->ike_died : &c->keys_died) = true;
+    if (room == ROOM_IKE)
+        replay_end(c); // what still comes by its channel makes it whole no more
+    no_loss(c, room);
+    if (!c->chan[room])
+        is_gone(c, room);
 }
 
 // A room that died is there again.
@@ -299,12 +321,15 @@ static void connect_again(struct ctl *c, enum room room, int fd)
         close(fd);
         return;
     }
-    if (room == ROOM_IKE && c->chan[room])
+    if ((room == ROOM_IKE || room == ROOM_KEYS) && c->chan[room])
         on_closed(c, c->chan[room]);
     else
         ipc_close(c->chan[room]);
-    if (ctl_connect(c, room, fd) < 0)
-        close(fd);
+    if (ctl_connect(c, room, fd) == 0)
+        return;
+    close(fd);
+    if (room == ROOM_KEYS) // which is not told
+        lose(c, channels[room]);
 }
 
 // Which room goes by that number: of ike, behind its channel, that it is to be given what it had.
@@ -313,12 +338,16 @@ static void take_pid(struct ctl *c, const struct msg_ROOM_PID *m)
     if (m->room >= ROOM_COUNT)
         return;
     c->pid[m->room] = (pid_t)m->pid;
-    if (m->room != ROOM_IKE)
+    if (m->room != ROOM_IKE && m->room != ROOM_KEYS)
         return;
-    if (!m->pid)
-        ike_has_died(c);
-    else if (c->chan[ROOM_IKE])
+    if (!m->pid) {
+        died(c, (enum room)m->room);
+    } else if (m->room == ROOM_KEYS) {
+        c->keys_died = false;
+        ctl_ask_held(c, ROOM_KEYS);
+    } else if (c->chan[ROOM_IKE]) {
         replay_begin(c, m->pid);
+    }
 }
 
 static void from_supervisor(struct ctl *c, enum msg_type t, const union msg *m)
@@ -404,8 +433,8 @@ static void on_closed(void *ctx, struct ipc_chan *chan)
         ipc_close(chan);
         if (r == ROOM_SUPER)
             loop_stop(c->loop);
-        else if (r == ROOM_IKE && c->ike_died)
-            ike_is_gone(c);
+        else if (has_died(c, (enum room)r))
+            is_gone(c, (enum room)r);
         else if (channels[r])
             lose(c, channels[r]);
     }

@@ -40,8 +40,9 @@ struct pending {
     int control_level;             // log lines up to this level go to cmd as control-log events; -1: none
     struct timer deadline;
     enum room room; // that was asked
-    // It waits for an ike that has died, and is asked then; NULL: it fails when that dies.
+    // It waits for an ike or a keys that has died, and is asked then; NULL: it fails when that dies.
     void (*ask_again)(struct pending *p);
+    bool once;        // not twice: where it had been asked before, it fails too
     bool held;        // ... so it does
     uint8_t *changes; // what ike keeps when it says yes (configured.h), and nobody else; NULL: nothing
     size_t changes_len;
@@ -138,7 +139,7 @@ struct ctl {
     struct msg_LISTEN listen;          // as the other rooms have been told
     int status;
     bool stopping;
-    bool ike_died;                    // and another one comes
+    bool ike_died, keys_died;         // and another one comes
     const char *lost;                 // what it cannot have back; NULL: nothing
     struct timer alone;               // since then
     uint8_t conn_wire[CONN_WIRE_MAX]; // the connection that is being loaded, and no longer
@@ -157,7 +158,8 @@ int ctl_configure(struct ctl *c, int fd);
 struct pending *ctl_ask(struct ctl *c, struct command *cmd, uint64_t timeout_ms); // 0: no time-out
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m);
 void ctl_drop(struct pending *p, const char *text); // ends it with a failure, unsent
-void ctl_ask_held(struct ctl *c); // ike is there again: what waits for it is asked, in its order
+void ctl_ask_held(struct ctl *c,
+                  enum room room); // it is there again: what waits for it is asked, in its order
 // The other rooms hear whether anybody takes what they log and tell, where that has changed.
 void ctl_listen(struct ctl *c);
 // The usual end of a command: success, or the text as its error.

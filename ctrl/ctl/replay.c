@@ -122,7 +122,7 @@ static void whole(struct ctl *c)
     LOGF(CFG, 1, "ike has what it had: %u connections%s", c->conn_count,
          c->replay.refused ? ", but for what it has refused" : "");
     replay_end(c);
-    ctl_ask_held(c);
+    ctl_ask_held(c, ROOM_IKE);
     ipc_send(c->chan[ROOM_IKE], MSG_WHOLE, &(struct msg_WHOLE){.pid = c->replay.pid});
     ipc_send(c->chan[ROOM_SUPER], MSG_WHOLE, &(struct msg_WHOLE){.pid = c->replay.pid});
 }

@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-#define IKE_DIED "ike has died, and is being started again"
+#define IKE_DIED  "ike has died, and is being started again"
+#define KEYS_DIED "keys has died, and is being started again"
 enum {
     REPLAY_WINDOW = 32, // that it has not answered
     REPLAY_AGAIN_MS = 20,

@@ -21,6 +21,7 @@
 #include "ctrl/ike/load.h"
 #include "ctrl/ike/redirect.h"
 #include "ctrl/ike/rekey_ike.h"
+#include "ctrl/ike/pending.h"
 #include "ctrl/ike/pools.h"
 #include "ctrl/ike/report.h"
 #include "ctrl/ike/lifetime.h"
@@ -518,6 +519,9 @@ void control_shutdown(struct ike *ike)
 {
     struct ike_sa *next;
     ike->stopping = true;
+    if (ike->keyless)
+        ask_fail_all(ike, KEYS_GONE);
+    ike->keyless = false;
     ike->shutdown.fire = shutdown_done;
     ike->shutdown.ctx = ike;
     timer_set(ike->loop, &ike->shutdown, loop_now(ike->loop) + (ike->sas ? SHUTDOWN_MS : 0));

@@ -104,9 +104,11 @@ static struct question *take(struct ike *ike, uint32_t req)
 void ask(struct ike *ike, enum room to, uint32_t req, enum msg_type t, const void *m)
 {
     int rc = req ? ipc_send(ike->chan[to], t, m) : -ENOMEM;
+    if (rc && req && to == ROOM_KEYS && ike->keyless)
+        return;
     struct question *q = rc ? take(ike, req) : NULL;
     if (q)
-        fail(ike, q, to == ROOM_KEYS ? "the keys process is gone" : "the path process is gone");
+        fail(ike, q, to == ROOM_KEYS ? KEYS_GONE : "the path process is gone");
     else if (rc)
         LOGF(DMN, 0, "no memory to ask for %s", msg_name(t));
 }

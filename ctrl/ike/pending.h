@@ -11,6 +11,7 @@ struct task;
 typedef void (*reply_fn)(struct task *t, enum msg_type type, const union msg *m);
 typedef void (*room_fn)(struct ike *ike, uint32_t arg, enum msg_type t, const union msg *m);
 
+#define KEYS_GONE "the keys process is gone"
 uint32_t ask_new(struct task *t, reply_fn fn);
 uint32_t ask_new_child(struct task *t, uint32_t child_id, reply_fn fn); // one that is being installed
 uint32_t ask_new_room(struct ike *ike, uint32_t arg, room_fn fn);       // about no SA

@@ -185,8 +185,10 @@ static void closed(void *ctx, struct ipc_chan *c)
         if (ike->chan[room] != c)
             continue;
         ike->chan[room] = NULL;
-        if (room == ROOM_KEYS || room == ROOM_PATH)
-            ask_fail_all(ike, room == ROOM_KEYS ? "the keys process is gone" : "the path process is gone");
+        if (room == ROOM_KEYS)
+            ike->keyless = !ike->stopping;
+        if ((room == ROOM_KEYS && ike->stopping) || room == ROOM_PATH)
+            ask_fail_all(ike, room == ROOM_KEYS ? KEYS_GONE : "the path process is gone");
         else if (room == ROOM_FETCH)
             fetch_fail_all(ike, "the fetch process is gone");
         // One in the place of another that a neighbour had no memory to take comes again.
@@ -249,8 +251,12 @@ struct ipc_chan *ike_channel(struct ike *ike, enum room peer)
     return ike->chan[peer];
 }
 
+// Without keys nobody is answered, lest a peer be refused: either the daemon ends, and we say goodbye, or
+// another ike hears what comes again (ctrl/super/supervise.c).
 void ike_receive(struct ike *ike, const struct net_path *path, struct slice datagram)
 {
+    if (ike->keyless)
+        return;
     exchange_datagram(ike, path, datagram);
     log_set_context("", 0);
 }

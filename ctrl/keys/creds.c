@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ctl loads, unloads and lists: shared secrets and private keys. ike hears which private keys there are,
-// by their identifiers alone.
+// by their identifiers alone. Each change of them is made in the file for the next `keys`, too, which begins
+// by reading it.
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "ctrl/keys/room.h"
 #include "ctrl/lib/log.h"
@@ -75,6 +78,12 @@ void keys_tell_ike_all(struct keys *k)
     (void)private_list(k->privates, 0, tell_key, k);
 }
 
+static void kept(int rc)
+{
+    if (rc < 0)
+        LOGF(DMN, 0, "what was loaded will not be there again if keys dies: %s", strerror(-rc));
+}
+
 static void key_load(struct keys *k, struct ipc_chan *c, const struct msg_KEY_LOAD *m)
 {
     uint8_t id[PRIVATE_ID];
@@ -83,6 +92,7 @@ static void key_load(struct keys *k, struct ipc_chan *c, const struct msg_KEY_LO
         ipc_result(c, m->req, false, "%s", err.text);
         return;
     }
+    kept(secrets_file_put_private(k->file, id, m->type, m->data));
     tell_ike(k, slice_of(id, sizeof(id)), true);
     ipc_send(c, MSG_KEY_LOADED, &(struct msg_KEY_LOADED){.req = m->req, .id = slice_of(id, sizeof(id))});
 }
@@ -90,6 +100,7 @@ static void key_load(struct keys *k, struct ipc_chan *c, const struct msg_KEY_LO
 static void key_unload(struct keys *k, struct ipc_chan *c, const struct msg_KEY_UNLOAD *m)
 {
     bool found = private_unload(k->privates, m->id);
+    secrets_file_drop_private(k->file, m->id);
     if (found)
         ticket_forget_all(&k->tickets);
     if (found)
@@ -97,15 +108,24 @@ static void key_unload(struct keys *k, struct ipc_chan *c, const struct msg_KEY_
     ipc_result(c, m->req, found, "%s", found ? "" : "no such private key");
 }
 
-// Of a password only the NT hash is kept (RFC 2759 8.3). The first one brings the legacy provider.
-static int hash_password(struct keys *k, const struct msg_SECRET_LOAD *m, uint8_t hash[MSCHAP_NT_HASH],
-                         struct esp_error *err)
+// The first password brings the legacy provider.
+static int need_mschap(struct keys *k, const char *id, struct esp_error *err)
 {
     if (!k->mschap)
         k->mschap = mschap_new(k->algs);
-    if (!k->mschap)
-        return esp_fail(err, -ENOSYS, "type",
-                        "secret %s: OpenSSL's legacy provider, which MS-CHAP-V2 needs, is not there", m->id);
+    return k->mschap
+               ? 0
+               : esp_fail(err, -ENOSYS, "type",
+                          "secret %s: OpenSSL's legacy provider, which MS-CHAP-V2 needs, is not there", id);
+}
+
+// Of a password only the NT hash is kept (RFC 2759 8.3).
+static int hash_password(struct keys *k, const struct msg_SECRET_LOAD *m, uint8_t hash[MSCHAP_NT_HASH],
+                         struct esp_error *err)
+{
+    int rc = need_mschap(k, m->id, err);
+    if (rc < 0)
+        return rc;
     if (mschap_nt_hash(k->mschap, m->data.p, m->data.len, hash) != 0)
         return esp_fail(err, -EINVAL, "data", "secret %s: expected a password of at most %d octets of UTF-8",
                         m->id, MSCHAP_PASSWORD_MAX);
@@ -123,6 +143,8 @@ static void secret_load(struct keys *k, struct ipc_chan *c, const struct msg_SEC
         ticket_forget_all(&k->tickets);
     if (!err.code)
         psk_load(k->psks, m->id, m->type, data, m->owners, &err);
+    if (!err.code)
+        kept(secrets_file_put_shared(k->file, m->id, m->type, data, m->owners));
     OPENSSL_cleanse(hash, sizeof(hash));
     ipc_result(c, m->req, !err.code, "%s", err.text);
 }
@@ -130,6 +152,7 @@ static void secret_load(struct keys *k, struct ipc_chan *c, const struct msg_SEC
 static void secret_unload(struct keys *k, struct ipc_chan *c, const struct msg_SECRET_UNLOAD *m)
 {
     bool found = psk_unload(k->psks, m->id);
+    secrets_file_drop_shared(k->file, m->id);
     if (found) // whom it let in comes by it no more, nor by what it was given when it did
         ticket_forget_all(&k->tickets);
     ipc_result(c, m->req, found, "%s", found ? "" : "no such secret");
@@ -139,9 +162,42 @@ static void clear(struct keys *k, struct ipc_chan *c, uint32_t req)
 {
     psk_clear(k->psks);
     private_clear(k->privates);
+    secrets_file_clear(k->file);
     ticket_forget_all(&k->tickets);
     tell_ike(k, slice_of(NULL, 0), false);
     ipc_result(c, req, true, "%s", "");
+}
+
+// What does not come again is told, and stays in the file. Without memory for it there is another try.
+static int inherit(struct keys *k, const struct secret *s)
+{
+    uint8_t id[PRIVATE_ID];
+    struct esp_error err = {0};
+    if (s->what == SECRET_PRIVATE) {
+        private_load(k->privates, s->type, s->data, id, &err);
+    } else {
+        int rc = secret_kind(s->type) == SECRET_EAP ? need_mschap(k, s->name, &err) : 0;
+        if (rc == 0)
+            psk_load(k->psks, s->name, s->type, s->data, s->owners, &err);
+    }
+    if (err.code)
+        LOGF(CFG, 0, "%s%s is not there again: %s",
+             s->what == SECRET_PRIVATE ? "a private key" : "shared key ", s->name, err.text);
+    return err.code == -ENOMEM ? err.code : 0;
+}
+
+int keys_inherit(struct keys *k, int fd)
+{
+    struct secret s = {0};
+    int rc = 0;
+    k->file = fd < 0 ? NULL : secrets_file_open(fd);
+    if (!k->file && fd >= 0)
+        close(fd);
+    if (!k->file)
+        return fd < 0 ? fd : -ENOMEM;
+    while (rc == 0 && secrets_file_next(k->file, s.number, &s))
+        rc = inherit(k, &s);
+    return rc;
 }
 
 void keys_from_ctl(struct keys *k, struct ipc_chan *c, enum msg_type t, const union msg *m)

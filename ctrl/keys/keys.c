@@ -18,7 +18,8 @@
 
 enum {
     KEYMAT_MAX = 4 * CR_SK_KEY_MAX,
-    CHILDREN_OF_ONE = 1 << 16 // CHILD SAs of one IKE SA, over its whole life
+    CHILDREN_OF_ONE = 1 << 16, // CHILD SAs of one IKE SA, over its whole life
+    ALONE_MS = 2000            // in which the daemon ends, when it does
 };
 
 static void free_ike(struct ike_entry *e)
@@ -387,6 +388,20 @@ static void forget_installs(struct keys *k)
     }
 }
 
+static void no_end_came(struct timer *t)
+{
+    struct keys *k = t->ctx;
+    LOGF(DMN, 0, "the channel to path is lost to it: it ends, and the next one is given another");
+    loop_stop(k->loop);
+}
+
+// Either the daemon ends with it, or it had no memory to take what it was handed.
+static void lose_path(struct keys *k)
+{
+    forget_installs(k);
+    timer_set(k->loop, &k->alone, loop_now(k->loop) + ALONE_MS);
+}
+
 static void closed(void *ctx, struct ipc_chan *c)
 {
     struct keys *k = ctx;
@@ -397,7 +412,7 @@ static void closed(void *ctx, struct ipc_chan *c)
         if (room == ROOM_IKE)
             forget_ike(k);
         else if (room == ROOM_PATH)
-            forget_installs(k);
+            lose_path(k);
         else if (room == ROOM_SUPER)
             loop_stop(k->loop);
     }
@@ -412,6 +427,7 @@ struct keys *keys_new(struct loop *l)
     if (!k)
         return NULL;
     k->loop = l;
+    k->alone = (struct timer){.fire = no_end_came, .ctx = k};
     k->algs = k->kex.algs = k->tickets.algs = cr_algs_new();
     k->vault = k->kex.vault = vault_new();
     k->psks = psk_store_new(k->vault);
@@ -443,7 +459,9 @@ void keys_free(struct keys *k)
     }
     forget_installs(k);
     forget_ike(k);
+    timer_stop(k->loop, &k->alone);
     keys_ticket_free(k, true);
+    secrets_file_close(k->file);
     psk_store_free(k->psks);
     private_store_free(k->privates);
     mschap_free(k->mschap);

@@ -10,6 +10,9 @@
 
 struct keys;
 struct keys *keys_new(struct loop *l);
+// Takes the descriptor of ctrl/keys/secrets_file.h: has what the last one had, and keeps there what it is
+// given itself. 0 or -errno. Before anything is attached.
+int keys_inherit(struct keys *k, int fd);
 int keys_attach(struct keys *k, enum room peer, int fd);       // takes the channel's descriptor
 struct ipc_chan *keys_channel(struct keys *k, enum room peer); // NULL: not there, or gone
 void keys_free(struct keys *k);                                // wipes everything

@@ -26,6 +26,8 @@ int keys_main(const struct child_env *env)
     struct loop *l = loop_new();
     struct keys *k = l ? keys_new(l) : NULL;
     int rc = k ? 0 : l ? -ENOMEM : -errno;
+    if (!rc)
+        rc = keys_inherit(k, env->secrets);
     for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
         if (env->chan[peers[i]] >= 0)
             rc = keys_attach(k, peers[i], env->chan[peers[i]]);

@@ -9,6 +9,7 @@
 #include "ctrl/keys/keys.h"
 #include "ctrl/keys/private.h"
 #include "ctrl/keys/psk.h"
+#include "ctrl/keys/secrets_file.h"
 #include "ctrl/keys/ticket_store.h"
 
 enum eap_phase { EAP_NONE, EAP_BEGUN, EAP_FAILED, EAP_DONE };
@@ -57,10 +58,12 @@ struct keys {
     struct ipc_chan *chan[ROOM_COUNT];
     struct psk_store *psks;
     struct private_store *privates;
-    struct mschap *mschap; // NULL: no EAP secret was ever loaded
+    struct secrets_file *file; // what the next one is to have of the two; NULL: there is no next one
+    struct mschap *mschap;     // NULL: no EAP secret was ever loaded
     struct kex_store kex;
     struct ticket_store tickets; // that were given
     struct timer ticket_timer;   // when one of their keys goes
+    struct timer alone;          // since path is gone
     struct table kept_tickets;   // that were got
     struct table ikes, installs;
     uint32_t next_req;

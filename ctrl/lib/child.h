@@ -22,10 +22,11 @@ enum room {
 
 // Whose end is not the daemon's: it is started again, and its neighbours are given a new channel to it
 // (CHANNEL). Those must do without it meanwhile. ctl asks for what it had (ctrl/ctl/recover.h), and gives ike
-// what that had (ctrl/ctl/replay.h): of these two one must live.
+// what that had (ctrl/ctl/replay.h): of these two one must live. keys has its own of the one before
+// (ctrl/keys/secrets_file.h), but not the secrets of IKE SAs: ike goes with it, and comes behind it.
 static inline bool room_comes_again(enum room r)
 {
-    return r == ROOM_CTL || r == ROOM_IKE || r == ROOM_FETCH || r == ROOM_METRICS;
+    return r != ROOM_SUPER && r != ROOM_PATH && r < ROOM_COUNT;
 }
 // Whether there is one at all.
 static inline bool room_is_wanted(enum room r, const struct settings *s)
@@ -64,6 +65,7 @@ struct child_env {
     int sock_metrics;      // metrics: listens
     int sock_vici, kept;   // ctl: listens; what outlives it (ctrl/ctl/kept.h)
     int configured;        // ctl: likewise, for ike (ctrl/ctl/configured.h)
+    int secrets;           // keys: what outlives it (ctrl/keys/secrets_file.h)
     uint32_t life;         // ike: how often it has been started before
     uint64_t conn_salt;    // ike: of the names that it has for peers toward path, in each of its lives
     int run_lock;          // held for as long as it runs; -1: none

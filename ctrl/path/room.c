@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/path/sadb.h"
 
 #define TICK_MS      20
 #define SCAN_MS      500
@@ -32,11 +33,13 @@ static struct ipc_chan **slot(struct path *p, enum room peer)
 // A room that died is there again.
 static void attach_again(struct path *p, enum room room, int fd)
 {
-    if (room != ROOM_CTL && room != ROOM_IKE) {
+    if (!room_comes_again(room) || room == ROOM_FETCH || room == ROOM_METRICS) {
         close(fd);
         return;
     }
     ipc_close(*slot(p, room));
+    if (room == ROOM_KEYS)
+        sadb_next_keys(p);
     if (path_attach(p, room, fd) < 0)
         close(fd);
     else if (room == ROOM_IKE)

@@ -190,6 +190,12 @@ void sadb_clear(struct path *p)
     }
 }
 
+void sadb_next_keys(struct path *p)
+{
+    for (struct child *c = p->children; c; c = c->next)
+        c->reported = true;
+}
+
 void sadb_report(struct path *p, struct child *c, bool ok, const char *text)
 {
     if (c->reported)

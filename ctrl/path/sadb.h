@@ -10,6 +10,7 @@ void sadb_hold(struct child *c); // whoever works on a child that its own packet
 void sadb_let_go(struct path *p, struct child *c);
 void sadb_begin_delete(struct path *p, struct child *c);
 void sadb_report(struct path *p, struct child *c, bool ok, const char *text); // to keys, once
+void sadb_next_keys(struct path *p); // it numbers its questions anew: those of the last one have no answer
 
 void sadb_slot(struct path *p, struct half *h, bool takes); // one of the card's
 

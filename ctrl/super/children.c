@@ -116,6 +116,7 @@ struct child_env children_env(enum room room, const struct channels *c, const st
                             .sock_vici = -1,
                             .kept = -1,
                             .configured = -1,
+                            .secrets = -1,
                             .run_lock = s->run_lock,
                             .log_page = -1};
     memcpy(env.chan, c->fd[room], sizeof(env.chan));
@@ -128,6 +129,8 @@ struct child_env children_env(enum room room, const struct channels *c, const st
         env.sock_ike6_nat_t = s->ike6_nat_t;
         env.conn_salt = s->conn_salt;
     }
+    if (room == ROOM_KEYS)
+        env.secrets = s->secrets;
     if (room == ROOM_METRICS)
         env.sock_metrics = s->metrics;
     if (room == ROOM_CTL) {
@@ -164,7 +167,7 @@ static int close_from_to(unsigned from, unsigned to)
 // What is kept, apart from the program's own descriptor, also outlives the exec.
 static int close_all_but(const struct child_env *env, int program)
 {
-    int keep[ROOM_COUNT + 25 + 3 * SETTINGS_MAX_WORKERS] = {STDIN_FILENO,  STDOUT_FILENO,   STDERR_FILENO,
+    int keep[ROOM_COUNT + 26 + 3 * SETTINGS_MAX_WORKERS] = {STDIN_FILENO,  STDOUT_FILENO,   STDERR_FILENO,
                                                             ROOM_START_FD, FILTER_WORDS_FD, program};
     size_t n = 6;
     for (int i = 0; i < ROOM_COUNT; i++)
@@ -173,7 +176,7 @@ static int close_all_but(const struct child_env *env, int program)
                        env->sock_esp,        env->sock_send,      env->sock_ike6,  env->sock_ike6_nat_t,
                        env->sock_esp6_nat_t, env->sock_esp6,      env->sock_send6, env->sock_ah,
                        env->sock_ah6,        env->sock_metrics,   env->sock_vici,  env->kept,
-                       env->configured,      env->run_lock,       env->log_page};
+                       env->configured,      env->secrets,        env->run_lock,   env->log_page};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
     for (size_t i = 0; i < SETTINGS_MAX_WORKERS - 1; i++) {

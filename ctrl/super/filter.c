@@ -50,7 +50,7 @@ enum {
     X(fstat, ALL) X(newfstatat, ALL) X(fstatat64, ALL) X(statx, ALL) X(stat, ALL) X(lstat, ALL)                \
     X(statfs, ALL) X(fstatfs, ALL) X(access, ALL) X(faccessat, ALL) X(faccessat2, ALL) X(readlink, ALL)        \
     X(readlinkat, ALL) X(getdents64, ALL) X(getcwd, ALL) X(dup, ALL) X(dup3, ALL)                \
-    X(fadvise64, ALL) X(pwrite64, FILES) X(ftruncate, FILES) X(fallocate, FILES) X(fsync, FILES)               \
+    X(fadvise64, ALL) X(pwrite64, FILES | IN(KEYS)) X(ftruncate, FILES) X(fallocate, FILES) X(fsync, FILES)               \
     X(fdatasync, FILES) X(fchmod, IN(IKE))                                                                     \
     X(unlink, IN(CTL)) X(unlinkat, IN(CTL)) X(rename, IN(CTL)) X(renameat, IN(CTL)) X(renameat2, IN(CTL))      \
     X(memfd_create, IN(PATH))                                                                                  \

@@ -20,6 +20,7 @@ struct socket_set {
     // Of ctl, which may die and come again: where it serves, and what it keeps (ctrl/ctl/kept.h)
     int vici, kept;
     int configured;                                          // likewise, for ike (ctrl/ctl/configured.h)
+    int secrets;                                             // of keys (ctrl/keys/secrets_file.h)
     uint64_t conn_salt;                                      // what is one in all lives of ike
     char vici_uri[sizeof(((struct settings *)0)->vici_uri)]; // "": there is no file of it any more
 };

@@ -2,10 +2,9 @@
 // The supervisor's loop: signals, the channels to the rooms, and the way down. On SIGTERM `ike` says goodbye
 // to its peers first, then the others end; all of it within two seconds. A room that dies unasked takes the
 // daemon down, with exit status 1: what policy protects stays blocked by what `path` has put into the kernel.
-// Those that hold nothing which cannot be had again, `ctl`, `ike`, `fetch` and `metrics`, may die alone
-// (room_comes_again): tunnels go on, and it is started again, later each time that it dies. Its neighbours
-// are handed the other ends of its new channels. The sockets that they serve are ours, so that whoever asks
-// meanwhile waits.
+// All but `path` may die (room_comes_again): tunnels go on, and it is started again, later each time that it
+// dies. Its neighbours are handed the other ends of its new channels. The sockets that they serve are ours,
+// so that whoever asks meanwhile waits.
 //
 // The second life of `ike`. What it had of the configuration `ctl` gives to the next one (ctrl/ctl/replay.h)
 // and says when that is all of it (WHOLE); until then there is one copy, and `ctl` may not die. `keys`
@@ -14,6 +13,13 @@
 // policy that has one, so that the next `ike` makes a new IKE SA, with INITIAL_CONTACT, and when the new
 // CHILD SA is in place the old one ends. Numbers of SAs and policies go on in another range (ike_follow), as
 // `path` has those of the last life still.
+//
+// The second life of `keys`. The shared secrets and private keys are in a memory file that we hold for it and
+// map nowhere, and that nobody else is given (ctrl/keys/secrets_file.h): the next one reads them before it is
+// READY. SK_d of the IKE SAs is gone for good, and with it all that could be made of them: no CHILD SA could
+// be rekeyed, no proof checked. So `ike` is ended with it, as soon as we hear of its death, and comes behind
+// it, as above: what `ctl` loads meanwhile waits, CHILD SAs go on, and each IKE SA is made anew before the
+// CHILD SAs of the old one end. Where `ctl` cannot give `ike` what that had, the daemon ends.
 #include "ctrl/super/supervise.h"
 
 #include <errno.h>
@@ -56,6 +62,7 @@ struct super {
     uint32_t lives[ROOM_COUNT]; // how often it was started again
     bool ctl_serves;            // it has all of the configuration
     bool ike_whole;             // likewise
+    bool keys_serves;           // it has all secrets
     struct timer start_again[ROOM_COUNT];
     struct watchdog watchdog;
     struct timer beat; // of the watchdog
@@ -155,10 +162,12 @@ static bool any_left(const struct super *s)
     return false;
 }
 
-// Of ctl and ike one has what the other needs.
+// Of ctl and ike one has what the other needs; ike goes with keys.
 static bool may_come_again(const struct super *s, enum room room)
 {
-    bool other = room == ROOM_CTL ? s->ike_whole : room == ROOM_IKE ? s->ctl_serves : true;
+    bool other = room == ROOM_CTL                        ? s->ike_whole
+                 : room == ROOM_IKE || room == ROOM_KEYS ? s->ctl_serves
+                                                         : true;
     return s->phase == SERVING && room_comes_again(room) && other;
 }
 
@@ -166,9 +175,14 @@ static void come_again(struct super *s, enum room room)
 {
     if (room == ROOM_CTL)
         s->ctl_serves = false;
-    if (room == ROOM_IKE) {
+    if (room == ROOM_KEYS) {
+        s->keys_serves = false;
+        if (s->pid[ROOM_IKE] > 0)
+            kill(s->pid[ROOM_IKE], SIGKILL);
+    }
+    if (room == ROOM_IKE || room == ROOM_KEYS) {
         s->ike_whole = false; // and ctl knows that it is not its channel alone that is gone
-        ipc_send(s->chan[ROOM_CTL], MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_IKE});
+        ipc_send(s->chan[ROOM_CTL], MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = (uint8_t)room});
     }
     uint64_t now = loop_now(s->loop), ms = again_after(&s->again[room], now);
     LOGF(DMN, 0, "%s is started again in %llu ms; the others go on", room_name(room), (unsigned long long)ms);
@@ -209,6 +223,8 @@ static void start_again(struct timer *t)
     enum room room = (enum room)(t - s->start_again);
     struct channels c;
     struct esp_error err = {0};
+    if (room == ROOM_IKE && !s->keys_serves) // it comes behind it
+        return;
     int rc = room == ROOM_CTL ? sockets_renew_vici(s->sockets, &s->config->settings, &err) : 0;
     if (rc >= 0)
         rc = children_start_again(room, s->lives[room] + 1, s->pid, s->left, &c, s->sockets, s->config, &err);
@@ -389,6 +405,11 @@ static void on_signal(struct loop_fd *f, uint32_t events)
 
 static void room_ready_again(struct super *s, enum room from)
 {
+    if (from == ROOM_KEYS) {
+        s->keys_serves = true;
+        if (s->phase == SERVING && s->pid[ROOM_IKE] <= 0 && !s->start_again[ROOM_IKE].armed)
+            timer_set(s->loop, &s->start_again[ROOM_IKE], loop_now(s->loop));
+    }
     if (from == ROOM_CTL)
         ipc_send(s->chan[ROOM_CTL], MSG_GO, &(struct msg_GO){0});
     else if (from != ROOM_IKE) // which has nothing yet
@@ -427,7 +448,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
         s->ike_whole = true;
         LOGF(DMN, 1, "%s serves again", room_name(ROOM_IKE));
     } else if (t == MSG_SERVING && from == ROOM_CTL) {
-        s->ctl_serves = s->ike_whole = true;
+        s->ctl_serves = s->ike_whole = s->keys_serves = true;
         s->phase = SERVING;
         timer_stop(s->loop, &s->timer);
         log_announce(s->announce, "ready");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What ctl gets, and the next ctl once more where it dies: the socket that VICI is served at, whose clients
-// wait meanwhile, and the memory of what it alone knows.
+// wait meanwhile, and the memory of what it alone knows; and the same memory of keys.
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include "ctrl/ctl/configured.h"
 #include "ctrl/ctl/kept.h"
 #include "ctrl/ctl/listen.h"
+#include "ctrl/keys/secrets_file.h"
 #include "ctrl/super/sockets.h"
 
 int sockets_open_ctl(struct socket_set *s, const struct settings *st, struct esp_error *err)
@@ -22,6 +23,9 @@ int sockets_open_ctl(struct socket_set *s, const struct settings *st, struct esp
     s->configured = configured_new();
     if (s->configured < 0)
         return esp_fail(err, s->configured, "the configuration's memory", "%s", strerror(-s->configured));
+    s->secrets = secrets_file_new();
+    if (s->secrets < 0)
+        return esp_fail(err, s->secrets, "the secrets' memory", "%s", strerror(-s->secrets));
     if (getrandom(&s->conn_salt, sizeof(s->conn_salt), 0) != sizeof(s->conn_salt))
         return esp_fail(err, -EIO, "random octets", "%s", strerror(errno));
     s->vici = vici_listen(st->vici_uri, st->vici_insecure, err);

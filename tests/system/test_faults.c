@@ -91,7 +91,7 @@ static unsigned blocks(void)
 static void test_blocks_go_at_an_orderly_end_alone(void **state)
 {
     (void)state;
-    static const char *const names[] = {"keys", "path", "supervisor"};
+    static const char *const names[] = {"path", "supervisor"};
     static char path[64];
     static char *const extra[] = {"--card", "none", "--config", path, NULL};
     const struct tunnel_options o = {.start_action = "none"};

@@ -177,13 +177,15 @@ static bool logged_more(void *ctx)
     return logged(s->text) > s->count;
 }
 
-// From the kill until it serves, in ms; nobody else has died.
+// From the kill until it serves, in ms; nobody else has died, but ike with keys.
 static double comes_again(const char *name)
 {
+    bool keys = strcmp(name, "keys") == 0;
     pid_t before[ROOMS], after[ROOMS];
     struct since since;
     all_pids(before);
-    snprintf(since.text, sizeof(since.text), "%.20s serves again", name);
+    snprintf(since.text, sizeof(since.text), "%.20s serves again",
+             keys ? "ike" : name); // which comes behind it
     since.count = logged(since.text);
     uint64_t from = mono_us();
     assert_int_equal(kill(room_pid(&rig.lab.west, name), SIGKILL), 0);
@@ -191,7 +193,8 @@ static double comes_again(const char *name)
     double ms = (double)(mono_us() - from) / 1e3;
     all_pids(after);
     for (unsigned i = 0; i < ROOMS; i++)
-        assert_true((before[i] != after[i]) == (strcmp(rooms[i], name) == 0));
+        assert_true((before[i] != after[i]) ==
+                    (strcmp(rooms[i], name) == 0 || (keys && strcmp(rooms[i], "ike") == 0)));
     return ms;
 }
 
@@ -305,7 +308,7 @@ static void same_lists(const struct picture *a, const struct picture *b)
 }
 
 // From the kill until its IKE SA is there, in ms.
-static double ike_comes_again(void)
+static double makes_ike_sas_anew(const char *name)
 {
     struct vici_sas sas;
     struct since over = {.text = "it has a successor"};
@@ -313,7 +316,7 @@ static double ike_comes_again(void)
     struct anew a = {sas.sa[0].spi_i, sas.sa[0].spi_r};
     over.count = logged(over.text);
     uint64_t from = mono_us();
-    comes_again("ike");
+    comes_again(name);
     assert_true(wait_for(is_anew, &a, PATIENCE_MS));
     double ms = (double)(mono_us() - from) / 1e3;
     assert_true(wait_for(logged_more, &over, PATIENCE_MS));
@@ -330,7 +333,7 @@ static void test_ike_dies_and_packets_go_on(void **state)
     start(&o, RATE);
     see(&before);
     for (unsigned i = 0; i < 3; i++) {
-        ms = ike_comes_again();
+        ms = makes_ike_sas_anew("ike");
         see(&after);
         same_lists(&before, &after);
     }
@@ -340,38 +343,110 @@ static void test_ike_dies_and_packets_go_on(void **state)
     row("ike, three times", "IKE SAs are made anew, packets go on", "%.0f ms", ms);
 }
 
-static void test_ike_dies_and_the_card_goes_on(void **state)
+static void card_goes_on(const char *name)
 {
-    (void)state;
     struct rig_options o = options();
-    char out[TEXT];
+    char out[TEXT], what[40];
     o.card = true;
     o.side[WEST].hw_offload = "auto";
     start(&o, CARD_RATE);
-    double ms = ike_comes_again();
+    double ms = makes_ike_sas_anew(name);
     assert_true(rig_at_rest(&rig, NULL));
     ask(out, "--list-sas --raw");
     assert_non_null(strstr(out, "offload=card"));
-    finish("ike killed, with the card");
-    row("ike, with the card", "IKE SAs are made anew, packets go on", "%.0f ms", ms);
+    snprintf(what, sizeof(what), "%s killed, with the card", name);
+    finish(what);
+    snprintf(what, sizeof(what), "%s, with the card", name);
+    row(what, "IKE SAs are made anew, packets go on", "%.0f ms", ms);
+}
+
+static void test_ike_dies_and_the_card_goes_on(void **state)
+{
+    (void)state;
+    card_goes_on("ike");
+}
+
+static void test_keys_dies_and_the_card_goes_on(void **state)
+{
+    (void)state;
+    card_goes_on("keys");
+}
+
+// ---- keys, which comes again with what the supervisor holds for it, and ike behind it
+
+// How many descriptors of it are open there; mapped: how often it is mapped.
+static unsigned holds_secrets(pid_t pid, bool mapped)
+{
+    char out[32] = "";
+    sh_read(out, sizeof(out),
+            mapped ? "grep -c espalier-secrets /proc/%d/maps"
+                   : "ls -l /proc/%d/fd | grep -c espalier-secrets",
+            (int)pid);
+    return (unsigned)strtoul(out, NULL, 10);
+}
+
+static void only_keys_reads_the_secrets(void)
+{
+    for (unsigned i = 0; i < ROOMS; i++) {
+        bool keys = strcmp(rooms[i], "keys") == 0;
+        pid_t pid = room_pid(&rig.lab.west, rooms[i]);
+        assert_int_equal(holds_secrets(pid, false), keys);
+        assert_int_equal(holds_secrets(pid, true) > 0, keys);
+    }
+    assert_int_equal(holds_secrets(rig.lab.west.daemon, false), 1);
+    assert_int_equal(holds_secrets(rig.lab.west.daemon, true), 0);
+}
+
+static void test_keys_dies_and_packets_go_on(void **state)
+{
+    (void)state;
+    static struct picture before, after;
+    struct rig_options o = options();
+    double ms = 0;
+    o.side[WEST].sections = OTHERS("30s");
+    start(&o, RATE);
+    see(&before);
+    only_keys_reads_the_secrets();
+    for (unsigned i = 0; i < 3; i++) {
+        ms = makes_ike_sas_anew("keys");
+        see(&after);
+        same_lists(&before, &after);
+        only_keys_reads_the_secrets();
+    }
+    assert_true(rig_rekey(&rig, WEST, REKEY_CHILD, 0));
+    assert_true(rig_load(&rig, WEST, &o.side[WEST]));
+    assert_true(rig_at_rest(&rig, NULL)); // the peer has let go of those before
+    finish("keys killed, three times");
+    row("keys, three times", "IKE SAs are made anew, packets go on", "%.0f ms", ms);
+}
+
+static void dies_with_ctl_and_the_daemon_ends(const char *name)
+{
+    struct rig_options o = options();
+    struct death d;
+    start(&o, RATE);
+    pid_t ctl = room_pid(&rig.lab.west, "ctl"), other = room_pid(&rig.lab.west, name);
+    assert_true(ctl > 0 && kill(ctl, SIGSTOP) == 0); // it gives the next ike nothing
+    assert_true(other > 0 && kill(other, SIGKILL) == 0);
+    assert_true(death_takes_all(&rig.lab.west, "ctl", &d));
+    assert_true(WIFEXITED(d.status) && WEXITSTATUS(d.status) == 1);
+    assert_true(death_blocks(&rig.lab.west) > 0);
+    assert_true(rig_start_again(&rig, WEST));
+    assert_true(rig_at_rest(&rig, NULL));
+    finish("it and ctl killed");
 }
 
 // Of the two one has what the other needs.
 static void test_ike_and_ctl_die_together_and_the_daemon_ends(void **state)
 {
     (void)state;
-    struct rig_options o = options();
-    struct death d;
-    start(&o, RATE);
-    pid_t ctl = room_pid(&rig.lab.west, "ctl"), ike = room_pid(&rig.lab.west, "ike");
-    assert_true(ctl > 0 && kill(ctl, SIGSTOP) == 0); // it gives the next ike nothing
-    assert_true(ike > 0 && kill(ike, SIGKILL) == 0);
-    assert_true(death_takes_all(&rig.lab.west, "ctl", &d));
-    assert_true(WIFEXITED(d.status) && WEXITSTATUS(d.status) == 1);
-    assert_true(death_blocks(&rig.lab.west) > 0);
-    assert_true(rig_start_again(&rig, WEST));
-    assert_true(rig_at_rest(&rig, NULL));
-    finish("ike and ctl killed");
+    dies_with_ctl_and_the_daemon_ends("ike");
+}
+
+static void test_keys_and_ctl_die_together_and_the_daemon_ends(void **state)
+{
+    (void)state;
+    dies_with_ctl_and_the_daemon_ends("keys");
 }
 
 enum { PEERS = 100 };
@@ -404,12 +479,12 @@ static bool all_are_up(void *ctx)
     return strtoul(out, NULL, 10) == PEERS + 1;
 }
 
-static void test_ike_dies_with_a_hundred_peers(void **state)
+static void dies_with_a_hundred_peers(const char *name)
 {
-    (void)state;
     static char *const one_address[] = {"-o", "block_threshold=0",      "-o", "cookie_threshold_ip=0",
                                         "-o", "metrics=127.0.0.1:9909", NULL};
     struct rig_options o = options();
+    char what[48];
     o.settings = one_address; // that all peers have
     start(&o, RATE);
     for (int i = EAST; i >= WEST; i--) {
@@ -418,11 +493,25 @@ static void test_ike_dies_with_a_hundred_peers(void **state)
     }
     assert_true(wait_for(all_are_up, NULL, 3 * PATIENCE_MS));
     uint64_t from = mono_us();
-    comes_again("ike");
+    comes_again(name);
     assert_true(wait_for(all_are_up, NULL, 3 * PATIENCE_MS));
     double ms = (double)(mono_us() - from) / 1e3;
-    finish("ike killed, with a hundred peers");
-    row("ike, with 101 peers", "all IKE SAs are there again", "%.0f ms", ms);
+    snprintf(what, sizeof(what), "%s killed, with a hundred peers", name);
+    finish(what);
+    snprintf(what, sizeof(what), "%s, with 101 peers", name);
+    row(what, "all IKE SAs are there again", "%.0f ms", ms);
+}
+
+static void test_ike_dies_with_a_hundred_peers(void **state)
+{
+    (void)state;
+    dies_with_a_hundred_peers("ike");
+}
+
+static void test_keys_dies_with_a_hundred_peers(void **state)
+{
+    (void)state;
+    dies_with_a_hundred_peers("keys");
 }
 
 // ---- a load that ctl dies in
@@ -571,12 +660,6 @@ static void dies(const char *name, bool card)
     row(what, out, "no");
 }
 
-static void test_keys_dies(void **state)
-{
-    (void)state;
-    dies("keys", false);
-}
-
 static void test_path_dies(void **state)
 {
     (void)state;
@@ -615,7 +698,10 @@ int main(int argc, char **argv)
         T(test_ike_dies_and_the_card_goes_on),
         T(test_ike_and_ctl_die_together_and_the_daemon_ends),
         T(test_ike_dies_with_a_hundred_peers),
-        T(test_keys_dies),
+        T(test_keys_dies_and_packets_go_on),
+        T(test_keys_dies_and_the_card_goes_on),
+        T(test_keys_and_ctl_die_together_and_the_daemon_ends),
+        T(test_keys_dies_with_a_hundred_peers),
         T(test_path_dies),
         T(test_path_dies_with_the_card),
         T(test_supervisor_dies),

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "ctrl/lib/log.h"
@@ -136,6 +137,21 @@ void another_ike(void)
     assert_int_equal(ipc_send_channel(b->super, ROOM_IKE, fd[0]), 0);
     for (int i = 0; i < 6; i++)
         loop_once(b->loop, 0);
+}
+
+void another_keys(int file)
+{
+    struct ipc_chan **all[] = {&b->ike, &b->path, &b->ctl, &b->super};
+    keys_free(b->keys);
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        ipc_close(*all[i]);
+        *all[i] = NULL;
+    }
+    b->keys = keys_new(b->loop);
+    assert_int_equal(keys_inherit(b->keys, dup(file)), 0);
+    b->ike = attach(ROOM_IKE);
+    b->path = attach(ROOM_PATH);
+    b->ctl = attach(ROOM_CTL);
 }
 
 bool say(struct ipc_chan *c, enum msg_type t, const void *m)

@@ -46,6 +46,7 @@ bool check_auth(uint32_t ike_id, const struct ike_secrets *s, bool of_initiator,
                 const char *peer, const char *secret);
 bool install_with(uint32_t ike_id, uint32_t described, struct slice ni, struct slice nr, uint16_t bits);
 bool install(uint32_t ike_id, uint32_t described);
-void another_ike(void); // that one has died
+void another_ike(void);      // that one has died
+void another_keys(int file); // likewise, with its file; its neighbours are there
 
 #endif

@@ -325,7 +325,7 @@ static void test_sockets_and_files_are_those_of_the_job(void **state)
     }
     expect_of(IN(CTL) | IN(PATH), act_create, "a new file", SYS_openat);
     expect_of(IN(CTL), act_unlink, "unlink", SYS_unlink);
-    expect_of(IN(CTL) | IN(PATH), act_write_in_place, "writing in place", SYS_pwrite64);
+    expect_of(IN(CTL) | IN(KEYS) | IN(PATH), act_write_in_place, "writing in place", SYS_pwrite64);
     expect_of(IN(CTL) | IN(PATH), act_shorten, "shortening a file", SYS_ftruncate);
     expect_of(IN(IKE), act_chmod, "the rights of a file", SYS_fchmod);
     expect_of(0, act_mask, "umask", SYS_umask);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The path room against a card that refuses, hesitates, fails and lies: installation is whole or leaves
 // nothing, no packet that the host holds is lost, no sequence is used twice.
+#include "ctrl/path/sadb.h"
 #include "tests/unit/path_rig.h"
 
 #include <errno.h>
@@ -137,6 +138,26 @@ static void test_a_full_command_ring_delays_and_refuses_nothing(void **state)
     rig_turn(r);
     assert_true(rig_result(r, &ok, text, sizeof(text)) && ok);
     rig_expect(r, 0, 5);
+}
+
+// The next one's questions have the same numbers.
+static void test_what_the_last_keys_asked_is_not_answered_to_the_next(void **state)
+{
+    struct rig *r = *state;
+    char text[400];
+    bool ok = false;
+    rig_card(r);
+    r->card.add_rc[ESP_IN] = r->card.add_rc[ESP_OUT] = -EAGAIN;
+    r->card.add_rc_times[ESP_IN] = r->card.add_rc_times[ESP_OUT] = -1;
+    rig_install(r, 1, OFFLOAD_YES, 0);
+    sadb_next_keys(r->p);
+    r->card.add_rc_times[ESP_IN] = r->card.add_rc_times[ESP_OUT] = 0;
+    rig_turn(r);
+    assert_false(rig_result(r, &ok, text, sizeof(text)));
+    rig_install(r, 2, OFFLOAD_YES, 0);
+    rig_turn(r);
+    assert_true(rig_result(r, &ok, text, sizeof(text)) && ok);
+    assert_false(rig_result(r, &ok, text, sizeof(text)));
 }
 
 static void test_deleted_while_its_commands_wait_for_room(void **state)
@@ -590,6 +611,7 @@ int main(void)
         WITH(test_no_card_is_a_refusal_for_yes_and_packet),
         WITH(test_an_spi_in_use_is_refused),
         WITH(test_a_full_command_ring_delays_and_refuses_nothing),
+        WITH(test_what_the_last_keys_asked_is_not_answered_to_the_next),
         WITH(test_deleted_while_its_commands_wait_for_room),
         WITH(test_packets_wait_while_the_sa_is_being_added),
         WITH(test_a_refusal_frees_the_child_under_its_waiting_packets),

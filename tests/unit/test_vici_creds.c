@@ -7,9 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "ctrl/config/shared.h"
+#include "ctrl/ctl/replay.h"
 #include "ctrl/lib/trust.h"
 #include "tests/unit/ctl_rig.h"
 
@@ -438,6 +442,140 @@ static void test_authorities_that_are_refused(void **state)
     expect_nothing(ROOM_IKE);
 }
 
+// ---- a keys that dies
+
+static void keys_dies(void)
+{
+    close(room[ROOM_KEYS]);
+    room[ROOM_KEYS] = -1;
+    tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_KEYS});
+}
+
+static void keys_comes(void)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(ctl_connect(ctl, ROOM_KEYS, pair[0]), 0);
+    room[ROOM_KEYS] = pair[1];
+    tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_KEYS, .pid = 4711});
+}
+
+static void secret_comes(const char *id)
+{
+    union msg m = expect(ROOM_KEYS, MSG_SECRET_LOAD);
+    assert_string_equal(m.SECRET_LOAD.id, id);
+    assert_true(slice_eq(m.SECRET_LOAD.data, slice_str("s")));
+    result(ROOM_KEYS, m.SECRET_LOAD.req, true, "");
+    expect_success();
+}
+
+static void test_secret_that_is_loaded_while_keys_is_dead_waits_for_the_next(void **state)
+{
+    (void)state;
+    request("load-shared", "id", "x", "type", "ike", "data", "s", NULL);
+    expect(ROOM_KEYS, MSG_SECRET_LOAD); // it dies in the middle of it
+    keys_dies();
+    no_answer_yet(client);
+    now += CTL_ALONE_MS + 1000;
+    turn();
+    assert_false(loop_stopped(loop));
+    keys_comes();
+    secret_comes("x");
+    keys_dies();
+    request("load-shared", "type", "ike", "data", "s", NULL);
+    no_answer_yet(client);
+    keys_comes();
+    secret_comes(SHARED_UNNAMED "1");
+}
+
+static void test_key_waits_too_and_is_read_anew(void **state)
+{
+    (void)state;
+    keys_dies();
+    send_key("any", key_der, sizeof(key_der));
+    no_answer_yet(client);
+    keys_comes();
+    union msg m = expect(ROOM_KEYS, MSG_KEY_LOAD);
+    assert_string_equal(m.KEY_LOAD.type, "any");
+    assert_true(slice_eq(m.KEY_LOAD.data, slice_of(key_der, sizeof(key_der))));
+    result(ROOM_KEYS, m.KEY_LOAD.req, false, "no");
+    expect_error("parsing any private key failed: no");
+}
+
+// Which may have been done already: then it would be said not to be there.
+static void test_unload_that_it_was_asked_for_fails_and_another_waits(void **state)
+{
+    (void)state;
+    request("unload-shared", "id", "x", NULL);
+    expect(ROOM_KEYS, MSG_SECRET_UNLOAD);
+    keys_dies();
+    expect_error(KEYS_DIED);
+    request("unload-shared", "id", "x", NULL);
+    no_answer_yet(client);
+    keys_comes();
+    result(ROOM_KEYS, expect(ROOM_KEYS, MSG_SECRET_UNLOAD).SECRET_UNLOAD.req, true, "");
+    expect_success();
+}
+
+static void test_list_begins_anew_and_one_in_the_middle_fails(void **state)
+{
+    (void)state;
+    request("get-shared", NULL);
+    uint32_t req = expect(ROOM_KEYS, MSG_SECRET_LIST).SECRET_LIST.req;
+    tell(ROOM_KEYS, MSG_SECRET_IS, &(struct msg_SECRET_IS){.req = req, .id = "one"});
+    keys_dies();
+    no_answer_yet(client);
+    keys_comes();
+    req = expect(ROOM_KEYS, MSG_SECRET_LIST).SECRET_LIST.req;
+    tell(ROOM_KEYS, MSG_SECRET_IS, &(struct msg_SECRET_IS){.req = req, .id = "one"});
+    result(ROOM_KEYS, req, true, "");
+    const struct vici_node *n = vici_find(receive(client, VICI_CMD_RESPONSE, NULL), "keys");
+    assert_true(n && n->child && !n->child->next &&
+                slice_eq(slice_of(n->child->value, n->child->len), slice_str("one")));
+    request("get-keys", NULL);
+    req = expect(ROOM_KEYS, MSG_KEY_LIST).KEY_LIST.req;
+    tell(ROOM_KEYS, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = req, .next = 7});
+    assert_int_equal(expect(ROOM_KEYS, MSG_KEY_LIST).KEY_LIST.from, 7);
+    keys_dies();
+    expect_error("keys: " KEYS_DIED);
+}
+
+// ike goes with it, and its channel is lost while that of keys is missed: no loss, as both are told dead.
+static void test_ike_that_goes_with_keys_is_no_loss(void **state)
+{
+    (void)state;
+    close(room[ROOM_KEYS]);
+    room[ROOM_KEYS] = -1;
+    turn();
+    close(room[ROOM_IKE]);
+    room[ROOM_IKE] = -1;
+    turn();
+    request("load-shared", "id", "x", "type", "ike", "data", "s", NULL);
+    no_answer_yet(client);
+    tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_KEYS});
+    tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_IKE});
+    now += 3 * CTL_ALONE_MS;
+    turn();
+    assert_false(loop_stopped(loop));
+    keys_comes();
+    secret_comes("x");
+}
+
+static void test_channel_of_ike_that_is_lost_alone_ends_it_though_keys_comes_again(void **state)
+{
+    (void)state;
+    close(room[ROOM_KEYS]);
+    room[ROOM_KEYS] = -1;
+    turn();
+    close(room[ROOM_IKE]);
+    room[ROOM_IKE] = -1;
+    turn();
+    tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_KEYS});
+    now += CTL_ALONE_MS;
+    turn();
+    assert_true(loop_stopped(loop));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
@@ -457,6 +595,12 @@ int main(void)
         T(test_clear_creds_clears_keys_then_certificates),
         T(test_authorities_go_to_ike_and_are_listed),
         T(test_authorities_that_are_refused),
+        T(test_secret_that_is_loaded_while_keys_is_dead_waits_for_the_next),
+        T(test_key_waits_too_and_is_read_anew),
+        T(test_unload_that_it_was_asked_for_fails_and_another_waits),
+        T(test_list_begins_anew_and_one_in_the_middle_fails),
+        T(test_ike_that_goes_with_keys_is_no_loss),
+        T(test_channel_of_ike_that_is_lost_alone_ends_it_though_keys_comes_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,11 +194,11 @@ static void test_room_without_answer_times_out(void **state)
 static void test_room_that_is_gone_is_an_error(void **state)
 {
     (void)state;
-    close(room[ROOM_KEYS]);
-    room[ROOM_KEYS] = -1;
+    close(room[ROOM_PATH]);
+    room[ROOM_PATH] = -1;
     turn();
-    request("get-shared", NULL);
-    expect_error("the daemon is ending");
+    request("list-policies", "trap", "yes", NULL);
+    expect_error("path: the daemon is ending");
     request("version", NULL);
     assert_value(receive(client, VICI_CMD_RESPONSE, NULL), "daemon", "espalierd");
 }

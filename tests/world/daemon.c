@@ -13,6 +13,7 @@
 
 #include "ctrl/ctl/configured.h"
 #include "ctrl/fetch/fetch.h"
+#include "ctrl/keys/secrets_file.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/path/path.h"
 #include "tests/world/world.h"
@@ -392,10 +393,12 @@ void daemon_start(struct site *s)
     if (d->path && s->w->o.workers)
         path_set_workers(d->path, s->w->o.workers);
     d->keys = keys_new(d->loop[ROOM_KEYS]);
+    d->secrets = secrets_file_new();
     d->ike = ike_new(d->loop[ROOM_IKE], &d->settings, &net);
     d->lives = 0;
     d->ctl = ctl_new(d->loop[ROOM_CTL], &d->settings);
-    if (!d->path || !d->keys || !d->ike || !d->ctl || ctl_configure(d->ctl, configured_new()) < 0)
+    if (!d->path || !d->keys || !d->ike || !d->ctl || ctl_configure(d->ctl, configured_new()) < 0 ||
+        keys_inherit(d->keys, dup(d->secrets)) < 0)
         abort();
     ike_follow(d->ike, 0, CONN_SALT);
     attach(d, fd);
@@ -441,6 +444,9 @@ static void all_down(struct daemon *d)
     if (d->gate > 0)
         close(d->gate);
     d->gate = -1;
+    if (d->secrets >= 0)
+        close(d->secrets);
+    d->secrets = -1;
     d->life = DOWN;
     TRACE(d->site->w, 2, d->site->index, "%c daemon is down", d->site->letter);
     operator_gone(d->site);
@@ -479,11 +485,11 @@ static void goodbye(struct daemon *d)
 
 // ---- the second life of ike
 
-static void tell_pid(struct daemon *d, uint32_t pid)
+static void tell_pid(struct daemon *d, enum room of, uint32_t pid)
 {
     uint8_t b[64];
     struct writer w = writer_of(b, sizeof(b));
-    union msg m = {.ROOM_PID = {.room = ROOM_IKE, .pid = pid}};
+    union msg m = {.ROOM_PID = {.room = (uint8_t)of, .pid = pid}};
     msg_write(&w, MSG_ROOM_PID, &m);
     (void)!send(d->super[ROOM_CTL], b, w.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
@@ -495,7 +501,7 @@ static void ike_again(struct world *w, void *ctx, uint64_t generation)
     struct daemon *d = &s->d;
     const struct net net = {s, ike_send, source_for, certs_wall, can_send};
     int fd[ROOM_COUNT][ROOM_COUNT];
-    if (d->generation != generation || d->life != UP || d->ike)
+    if (d->generation != generation || d->life != UP || d->ike || !d->keys)
         return;
     TRACE(w, 6, d->lives, "%c ike starts again", s->letter);
     the_site = s;
@@ -514,25 +520,72 @@ static void ike_again(struct world *w, void *ctx, uint64_t generation)
             daemon_hand_over(d, peers[i], ROOM_IKE, fd[peers[i]][ROOM_IKE]);
     }
     d->super[ROOM_IKE] = fd[ROOM_SUPER][ROOM_IKE];
-    tell_pid(d, d->lives);
+    tell_pid(d, ROOM_IKE, d->lives);
     daemon_wake(s);
 }
 
 static void ike_died(struct daemon *d)
 {
-    tell_pid(d, 0);
+    tell_pid(d, ROOM_IKE, 0);
     readers_ike_died(d->site);
     disk_ike_died(d->site);
     agenda_add(d->site->w, SECOND / 10, ike_again, d->site, d->generation);
 }
 
-// Without fetch the others go on, and without ike while there is a ctl.
+// ---- the second life of keys, with which ike goes
+
+static void keys_again(struct world *w, void *ctx, uint64_t generation)
+{
+    static const enum room peers[] = {ROOM_PATH, ROOM_IKE, ROOM_CTL, ROOM_SUPER};
+    struct site *s = ctx;
+    struct daemon *d = &s->d;
+    int fd[ROOM_COUNT][ROOM_COUNT];
+    if (d->generation != generation || d->life != UP || d->keys)
+        return;
+    TRACE(w, 6, d->lives, "%c keys starts again", s->letter);
+    the_site = s;
+    daemon_loop(d, ROOM_KEYS);
+    d->keys = keys_new(d->loop[ROOM_KEYS]);
+    if (!d->keys || keys_inherit(d->keys, dup(d->secrets)) < 0)
+        abort();
+    for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+        daemon_join(ROOM_KEYS, peers[i], fd);
+        if (keys_attach(d->keys, peers[i], fd[ROOM_KEYS][peers[i]]) < 0)
+            abort();
+        if (peers[i] == ROOM_IKE) // which is dead
+            close(fd[ROOM_IKE][ROOM_KEYS]);
+        else if (peers[i] != ROOM_SUPER)
+            daemon_hand_over(d, peers[i], ROOM_KEYS, fd[peers[i]][ROOM_KEYS]);
+    }
+    d->super[ROOM_KEYS] = fd[ROOM_SUPER][ROOM_KEYS];
+    tell_pid(d, ROOM_KEYS, 1);
+    ike_again(w, s, generation);
+    daemon_wake(s);
+}
+
+static void keys_died(struct daemon *d)
+{
+    tell_pid(d, ROOM_KEYS, 0);
+    if (d->ike) {
+        d->cut = true;
+        free_room(d, ROOM_IKE);
+        d->cut = false;
+        tell_pid(d, ROOM_IKE, 0);
+    }
+    readers_ike_died(d->site);
+    disk_ike_died(d->site);
+    agenda_add(d->site->w, SECOND / 10, keys_again, d->site, d->generation);
+}
+
+// Without fetch the others go on, and without ike or keys while there is a ctl.
 static void gone(struct daemon *d, enum room r)
 {
     if (r == ROOM_FETCH)
         web_died(d);
     else if (r == ROOM_IKE && d->ctl)
         ike_died(d);
+    else if (r == ROOM_KEYS && d->ctl)
+        keys_died(d);
     else
         goodbye(d);
 }

@@ -24,7 +24,7 @@ enum { PIPE_SIZE = 4 * 4096, SOCKET_SIZE = 4096, STEP = SECOND / 20, STEPS = 40 
 static struct ipc_chan *to_ctl(struct daemon *d, enum room r)
 {
     return r == ROOM_IKE    ? d->ike ? ike_channel(d->ike, ROOM_CTL) : NULL
-           : r == ROOM_KEYS ? keys_channel(d->keys, ROOM_CTL)
+           : r == ROOM_KEYS ? d->keys ? keys_channel(d->keys, ROOM_CTL) : NULL
                             : d->path->ctl;
 }
 

@@ -121,6 +121,7 @@ struct daemon {
     int super[ROOM_COUNT]; // the supervisor's ends
     int gate;              // epoll over the rooms' loops
     uint32_t lives;        // of ike, in this life of the daemon
+    int secrets;           // the file of keys; -1: the daemon is down
     struct queue tun, udp, raw, udp6, raw6;
     uint64_t offset, booted;      // its clock is ahead of the world's; from the beginning
     uint64_t ends_at, started_at; // of the world
