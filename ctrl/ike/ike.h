@@ -132,7 +132,7 @@ struct ike {
     uint8_t secret_version;
     uint64_t secret_at, peer_salt, conn_salt;
     bool partial;               // in the place of one that died, and without all that this had
-    bool keyless;               // keys has died: what it was asked has no answer, not even that
+    bool keyless;               // keys has died (pending.h)
     struct log_limit log_limit; // what strangers may write
     uint64_t error_at;          // unauthenticated error answers: at most a few a second
     unsigned error_count;

@@ -101,10 +101,17 @@ static struct question *take(struct ike *ike, uint32_t req)
     return q;
 }
 
+// The channel may not have told it yet.
+static bool keys_died(const struct ike *ike, int rc)
+{
+    bool broken = rc == -EPIPE || rc == -ECONNRESET || rc == -ENOTCONN;
+    return ike->keyless || (broken && ike->chan[ROOM_KEYS] && !ike->stopping);
+}
+
 void ask(struct ike *ike, enum room to, uint32_t req, enum msg_type t, const void *m)
 {
     int rc = req ? ipc_send(ike->chan[to], t, m) : -ENOMEM;
-    if (rc && req && to == ROOM_KEYS && ike->keyless)
+    if (rc && req && to == ROOM_KEYS && keys_died(ike, rc))
         return;
     struct question *q = rc ? take(ike, req) : NULL;
     if (q)

@@ -11,6 +11,9 @@ struct task;
 typedef void (*reply_fn)(struct task *t, enum msg_type type, const union msg *m);
 typedef void (*room_fn)(struct ike *ike, uint32_t arg, enum msg_type t, const union msg *m);
 
+// What `keys` dies with has no answer, lest a peer be refused for it: either the daemon ends, and all fails
+// as we say goodbye (control_shutdown), or we are ended, and another ike hears what comes again
+// (ctrl/super/supervise.c).
 #define KEYS_GONE "the keys process is gone"
 uint32_t ask_new(struct task *t, reply_fn fn);
 uint32_t ask_new_child(struct task *t, uint32_t child_id, reply_fn fn); // one that is being installed

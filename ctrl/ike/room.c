@@ -251,12 +251,8 @@ struct ipc_chan *ike_channel(struct ike *ike, enum room peer)
     return ike->chan[peer];
 }
 
-// Without keys nobody is answered, lest a peer be refused: either the daemon ends, and we say goodbye, or
-// another ike hears what comes again (ctrl/super/supervise.c).
 void ike_receive(struct ike *ike, const struct net_path *path, struct slice datagram)
 {
-    if (ike->keyless)
-        return;
     exchange_datagram(ike, path, datagram);
     log_set_context("", 0);
 }
