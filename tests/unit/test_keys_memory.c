@@ -2,12 +2,15 @@
 // The keys room when memory runs out: at each allocation of a secret's load, of the keys of an IKE SA, its
 // rekeying and a CHILD SA, the asker hears of it, nothing is half done, and everything works again when there
 // is memory.
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
+#include "ctrl/keys/secrets_file.h"
 #include "ctrl/lib/log.h"
 #include "tests/unit/keys_rig.h"
 #include "tests/unit/no_memory.h"
@@ -56,6 +59,34 @@ static void test_secret_that_cannot_be_loaded_leaves_the_one_before(void **state
     }
     assert_in_range(refused, WANTED - 2, LIMIT);
     print_message("a load met each of %u allocations failing, and was refused at %u\n", n - 1, refused);
+}
+
+// What the next one inherits is whole, or there is another one.
+static void test_next_one_has_all_secrets_or_is_not_there(void **state)
+{
+    unsigned n = 0, refused = 0;
+    bool failed = true;
+    (void)state;
+    while (failed && n++ < LIMIT) {
+        int file = secrets_file_new();
+        setup(NULL);
+        assert_int_equal(keys_inherit(b->keys, dup(file)), 0);
+        assert_true(load("x", "old", "a.test", "b.test") && load("y", "other", "c.test", NULL));
+        struct keys *next = keys_new(b->loop);
+        no_memory_at(n);
+        int rc = keys_inherit(next, dup(file));
+        failed = no_memory_end();
+        assert_true(rc == 0 || (rc == -ENOMEM && failed));
+        refused += rc < 0;
+        keys_free(next);
+        another_keys(file); // and nothing has gone in the file
+        assert_int_equal(count_secrets(), 2);
+        assert_true(proves(1, "old"));
+        teardown(NULL);
+        close(file);
+    }
+    assert_in_range(refused, WANTED, LIMIT);
+    print_message("the next one met each of %u allocations failing, and was none at %u\n", n - 1, refused);
 }
 
 // One step of a peer's life; every one is answered, with a refusal where it could not be done.
@@ -156,6 +187,7 @@ static void test_keys_that_cannot_be_made_are_refused_and_made_later(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_next_one_has_all_secrets_or_is_not_there),
         cmocka_unit_test(test_secret_that_cannot_be_loaded_leaves_the_one_before),
         cmocka_unit_test(test_keys_that_cannot_be_made_are_refused_and_made_later),
     };
