@@ -131,6 +131,7 @@ struct ike {
     uint8_t secrets[2][32];            // cookies: the current one and the one before
     uint8_t secret_version;
     uint64_t secret_at, peer_salt, conn_salt;
+    bool follows;               // in the place of one that died
     bool partial;               // in the place of one that died, and without all that this had
     bool keyless;               // keys has died (pending.h)
     struct log_limit log_limit; // what strangers may write

@@ -40,7 +40,14 @@ static bool any(void *ctx, const struct proposal *p, unsigned count)
     return true;
 }
 
-// With an IKE SA its peer is told what goes by DELETEs; without one it may have outlived us.
+// With an IKE SA its peer is told what goes by DELETEs; without one it may have outlived us. An ike that died
+// may have told of one in a DELETE that was lost, and was to come again: the next one has another IKE SA with
+// that host, which tells of nothing before it.
+static bool may_have_outlived_us(struct ike *ike, const struct addr *host)
+{
+    return ike->follows || !sa_at_host(ike, host, NULL);
+}
+
 void invalid_spi_seen(struct ike *ike, const struct msg_UNKNOWN_SPI *m)
 {
     struct net_path path = {.local = m->local, .remote = m->remote, .nat_t = m->udp};
@@ -51,7 +58,7 @@ void invalid_spi_seen(struct ike *ike, const struct msg_UNKNOWN_SPI *m)
     COUNT(ike, unknown_spi);
     log_limit_begin(&ike->log_limit, &m->remote);
     // What is for another IPsec of this machine is not ours to complain of.
-    if (!sa_at_host(ike, &m->remote, NULL) && conn_for_offers(ike, &path, any, NULL) &&
+    if (may_have_outlived_us(ike, &m->remote) && conn_for_offers(ike, &path, any, NULL) &&
         may_say(ike, &m->remote))
         say(ike, &path, (struct ike_header){.exchange = EX_INFORMATIONAL, .flags = FLAG_INITIATOR},
             N_INVALID_SPI, slice_of(spi, sizeof(spi)));

@@ -230,7 +230,7 @@ void ike_follow(struct ike *ike, uint32_t life, uint64_t conn_salt)
 {
     enum { LIFE_AT = 24, LIVES = 256 };
     ike->next_id = ike->next_child = ike->next_policy = life % LIVES << LIFE_AT;
-    ike->partial = life > 0;
+    ike->follows = ike->partial = life > 0;
     if (conn_salt)
         ike->conn_salt = conn_salt;
 }

@@ -81,6 +81,21 @@ static void test_an_end_that_has_forgotten_all_is_found_out(void **state)
     pair_free(p);
 }
 
+// The one before had said DELETE of it, which was lost, and died before it said so again.
+static void test_an_ike_in_the_place_of_another_says_so_beside_an_ike_sa(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+    struct heard h = {0};
+    p->ctx = &h;
+    p->filter = hear;
+    ike_follow(p->s[1].ike, 1, 0);
+    struct msg_UNKNOWN_SPI m = unknown(1, 0x1234567);
+    tell(p, 1, &m);
+    assert_int_equal(h.clear_spi, 1);
+    pair_free(p);
+}
+
 static void test_nothing_is_said_where_there_is_an_ike_sa_or_no_connection(void **state)
 {
     (void)state;
@@ -220,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_end_that_has_forgotten_all_is_found_out),
+        cmocka_unit_test(test_an_ike_in_the_place_of_another_says_so_beside_an_ike_sa),
         cmocka_unit_test(test_nothing_is_said_where_there_is_an_ike_sa_or_no_connection),
         cmocka_unit_test(test_much_is_answered_by_little),
         cmocka_unit_test(test_a_hint_is_a_question_and_no_more),
