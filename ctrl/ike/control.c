@@ -4,6 +4,7 @@
 #include "ctrl/ike/control.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctrl/ike/childsa.h"
@@ -336,6 +337,8 @@ void control_acquire(struct ike *ike, const struct msg_ACQUIRE *m)
 
 // --- terminate ---
 
+#define NO_MATCH "no matching SAs to terminate found"
+
 static bool child_matches(const struct child_sa *c, const struct msg_TERMINATE *m)
 {
     return (!m->child[0] || strcmp(c->cfg->name, m->child) == 0) && (!m->child_id || c->id == m->child_id);
@@ -437,6 +440,34 @@ static void forget_attempts(struct ike *ike, const struct msg_TERMINATE *m)
                 revive_forget(ike, c->cfg.name, c->cfg.children[i].name);
 }
 
+static void survivors_ended(struct ike *ike, uint32_t job, enum msg_type t, const union msg *m)
+{
+    struct job *j = job_find(ike, job);
+    if (!j)
+        return;
+    j->matched += answer_ok(t, m) ? (unsigned)strtoul(m->RESULT.text, NULL, 10) : 0;
+    if (!j->matched)
+        job_end(j, false, NO_MATCH);
+    else
+        job_step(ike, j->id, true, "");
+}
+
+// What the last ike has left in path goes too, where it is named. Its peer finds that out by its DPD.
+static void end_survivors(struct ike *ike, struct job *j, const struct msg_TERMINATE *m)
+{
+    struct msg_SURVIVORS_END q = {0};
+    if (!ike->follows || m->ike_id || m->child_id)
+        return;
+    j->remaining++;
+    snprintf(q.conn, sizeof(q.conn), "%s", m->conn);
+    snprintf(q.child, sizeof(q.child), "%s", m->child);
+    q.req = ask_new_room(ike, j->id, survivors_ended);
+    if (q.req)
+        ask(ike, ROOM_PATH, q.req, MSG_SURVIVORS_END, &q);
+    else
+        j->remaining--;
+}
+
 static void terminate(struct ike *ike, const struct msg_TERMINATE *m)
 {
     struct job *j = job_new(ike, JOB_TERMINATE, m->req);
@@ -464,8 +495,12 @@ static void terminate(struct ike *ike, const struct msg_TERMINATE *m)
                 close_child(c, j, m->force);
         }
     }
-    if (!j->matched) {
-        job_end(j, false, "no matching SAs to terminate found");
+    uint32_t id = j->id;
+    end_survivors(ike, j, m);
+    if (!(j = job_find(ike, id)))
+        return;
+    if (!j->matched && j->remaining == 1) {
+        job_end(j, false, NO_MATCH);
         return;
     }
     job_limit(j, m->timeout_ms);

@@ -200,6 +200,8 @@
 // A deleted child takes no new packet at once. What path had already taken for it still leaves: by its successor where
 // there is one, otherwise by itself before its keys go. Inbound it ends at once: ike, who wants it to receive for a while
 // after a rekey, deletes it that much later; a newer child sends meanwhile.
+// CHILD SAs whose ike has died, by their names (an empty one: any): ike knows them by nothing else.
+#define MSG_SURVIVORS_END_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) // -> RESULT (text: how many)
 #define MSG_CHILD_DELETE_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0)                 // -> RESULT; unknown ids are fine
 // Make before break (RFC 7296 2.8). Of several children of a policy the newest that is in place sends; all receive. The
 // responder of a rekey installs the new child with out_after = child_id of the one that it replaces: it receives from its
@@ -368,6 +370,7 @@
     X(POLICY_CLEAR, AT(IKE, PATH)) \
     X(CHILD_EXPECT, AT(IKE, PATH)) \
     X(CHILD_DELETE, AT(IKE, PATH)) \
+    X(SURVIVORS_END, AT(IKE, PATH)) \
     X(CHILD_OUTBOUND, AT(IKE, PATH)) \
     X(CHILD_ENDPOINT, AT(IKE, PATH)) \
     X(ACQUIRE, AT(PATH, IKE)) \

@@ -276,9 +276,11 @@ struct path {
     // By card_close: the process ends beneath a thread that still opens a card.
     bool thread_left;
     struct child *children;
-    uint32_t survivors;    // of them
-    bool virtual_held;     // for them
-    struct reason *reason; // the last one that was told
+    uint32_t survivors;         // of them
+    bool virtual_held;          // for them
+    struct hash survivor_hosts; // of them, by that
+    bool survivors_unlisted;    // without memory: not all of these are in it
+    struct reason *reason;      // the last one that was told
     struct hash by_spi, by_id;
     uint32_t expected[PATH_EXPECTED]; // SPIs of SAs to come, each at its rest; the newest of several with one
     struct spd spd;
@@ -406,9 +408,11 @@ void survivors_late(struct path *p);  // keys has installed all that the last on
 // A host that is behind that peer now was behind another one: nothing goes there, nor comes from there, any
 // more.
 void survivors_make_way(struct path *p, const struct child *c);
-void survivors_ask(struct path *p, const char *conn); // it has loaded that connection
-void survivors_look(struct path *p);                  // now and then
-void virtual_hold(struct path *p);                    // virtual_ip.c: as long as they are there
+void survivors_ask(struct path *p, const char *conn);                  // it has loaded that connection
+void survivors_look(struct path *p);                                   // now and then
+void survivors_forget(struct path *p);                                 // there are none
+void survivors_end(struct path *p, const struct msg_SURVIVORS_END *m); // somebody has said so; it is answered
+void virtual_hold(struct path *p); // virtual_ip.c: as long as they are there
 void virtual_let_go(struct path *p);
 
 // idle.c

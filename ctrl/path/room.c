@@ -68,6 +68,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_POLICY_LIST: policy_list(p, &m->POLICY_LIST); break;
     case MSG_SWEEP: kernel_watch_sweep(p, &m->SWEEP); break;
     case MSG_NEXT_IKE: survivors_late(p); break;
+    case MSG_SURVIVORS_END: survivors_end(p, &m->SURVIVORS_END); break;
     case MSG_CHANNEL: attach_again(p, (enum room)m->CHANNEL.room, ipc_take_fd(c)); break;
     case MSG_SHUTDOWN: shut_down(p, &m->SHUTDOWN); break;
     case MSG_SETTINGS:
@@ -224,6 +225,7 @@ void path_close(struct path *p)
     crew_close(p);
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
+    survivors_forget(p);
     kernel_watch_close(p);
 }
 

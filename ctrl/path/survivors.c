@@ -8,12 +8,52 @@
 #include "ctrl/path/path.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctrl/lib/log.h"
 #include "ctrl/path/sadb.h"
 
 enum { SURVIVE_MS = 300 * 1000, OVERLAP_MS = 3000 };
+
+// NULL: it is of no single host.
+static const struct ts *host_of(const struct child *c)
+{
+    struct selectors s = c->policy ? policy_remote(c->policy) : (struct selectors){0};
+    const struct ts *t = s.t;
+    size_t octets = s.count == 1 && t->family == 4 ? 4 : 16;
+    return s.count == 1 && t->family && memcmp(t->lo, t->hi, octets) == 0 ? t : NULL;
+}
+
+struct survivor_at { // where one is found by its host; it may have gone meanwhile
+    struct hash_node node;
+    uint32_t child_id;
+};
+
+static uint64_t host_key(const struct ts *at)
+{
+    return hash_bytes(at->family, at->lo, sizeof(at->lo));
+}
+
+static void list(struct path *p, const struct child *c)
+{
+    const struct ts *at = host_of(c);
+    struct survivor_at *s = at ? calloc(1, sizeof(*s)) : NULL;
+    if (s)
+        s->child_id = c->c.child_id;
+    if (!at || (s && hash_add(&p->survivor_hosts, &s->node, host_key(at)) == 0))
+        return;
+    free(s);
+    p->survivors_unlisted = true;
+}
+
+void survivors_forget(struct path *p)
+{
+    for (struct hash_node *n; (n = hash_pop(&p->survivor_hosts)) != NULL;)
+        free(n);
+    hash_free(&p->survivor_hosts);
+    p->survivors_unlisted = false;
+}
 
 // Each has its time from the first death on: an ike that dies again and again prolongs none.
 void survivors_late(struct path *p)
@@ -25,6 +65,7 @@ void survivors_late(struct path *p)
         p->survivors++;
         c->survivor = true;
         c->c.survives_to = to;
+        list(p, c);
     }
 }
 
@@ -73,27 +114,45 @@ static bool same_peer(const struct child *a, const struct child *b)
            a->c.remote_port == b->c.remote_port;
 }
 
-// NULL: it is of no single host.
-static const struct ts *host_of(const struct child *c)
+static void make_way(struct path *p, struct child *s, const struct child *c, const struct ts *at)
 {
-    struct selectors s = c->policy ? policy_remote(c->policy) : (struct selectors){0};
-    const struct ts *t = s.t;
-    size_t octets = s.count == 1 && t->family == 4 ? 4 : 16;
-    return s.count == 1 && t->family && memcmp(t->lo, t->hi, octets) == 0 ? t : NULL;
+    const struct ts *had = s && s->survivor && !s->dying ? host_of(s) : NULL;
+    if (!had || had->family != at->family || memcmp(had->lo, at->lo, sizeof(at->lo)) != 0 || same_peer(s, c))
+        return;
+    LOGF(ESP, 1, "child %s{%u} ends: another peer has its address", s->c.name, s->c.child_id);
+    sadb_begin_delete(p, s);
 }
 
 void survivors_make_way(struct path *p, const struct child *c)
 {
     const struct ts *at = p->survivors ? host_of(c) : NULL;
-    for (struct child *s = at ? p->children : NULL, *next; s; s = next) {
+    for (struct child *s = at && p->survivors_unlisted ? p->children : NULL, *next; s; s = next) {
         next = s->next;
-        const struct ts *had = s->survivor && !s->dying ? host_of(s) : NULL;
-        if (!had || had->family != at->family || memcmp(had->lo, at->lo, sizeof(at->lo)) != 0 ||
-            same_peer(s, c))
-            continue;
-        LOGF(ESP, 1, "child %s{%u} ends: another peer has its address", s->c.name, s->c.child_id);
-        sadb_begin_delete(p, s);
+        make_way(p, s, c, at);
     }
+    for (struct hash_node *n = at ? hash_first(&p->survivor_hosts, host_key(at)) : NULL; n; n = hash_next(n))
+        make_way(p, sadb_by_id(p, ((struct survivor_at *)(void *)n)->child_id), c, at);
+}
+
+static bool is_called(const struct child *c, const char *conn, const char *child)
+{
+    const struct policy *pol = c->policy && c->policy->of ? c->policy->of : c->policy;
+    return (!conn[0] || (pol && strcmp(policy_conn(pol), conn) == 0)) &&
+           (!child[0] || strcmp(c->c.name, child) == 0);
+}
+
+void survivors_end(struct path *p, const struct msg_SURVIVORS_END *m)
+{
+    unsigned n = 0;
+    for (struct child *c = p->survivors ? p->children : NULL, *next; c; c = next) {
+        next = c->next;
+        if (!c->survivor || c->dying || !is_called(c, m->conn, m->child))
+            continue;
+        LOGF(ESP, 1, "child %s{%u} ends: terminated", c->c.name, c->c.child_id);
+        sadb_begin_delete(p, c);
+        n++;
+    }
+    ipc_result(p->ike, m->req, true, "%u", n);
 }
 
 // NULL: it goes on. One that has come to a hard limit sends no more, and no ike ends it: without it the next
@@ -119,6 +178,7 @@ void survivors_look(struct path *p)
     }
     if (!p->survivors && p->virtual_held) {
         p->virtual_held = false;
+        survivors_forget(p);
         virtual_let_go(p);
     }
 }

@@ -199,6 +199,9 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
         s->endpoint = m->CHILD_ENDPOINT;
         s->endpoints++;
         ipc_result(c, m->CHILD_ENDPOINT.req, true, "%s", "");
+    } else if (t == MSG_SURVIVORS_END) {
+        ipc_result(c, m->SURVIVORS_END.req, true, "%u", s->survivors);
+        s->survivors = 0;
     } else if (t == MSG_VIRTUAL_ADD) {
         virtual_ip(s, c, &m->VIRTUAL_ADD);
     } else if (t == MSG_VIRTUAL_DEL) {

@@ -57,6 +57,7 @@ struct side {
     struct msg_CHILD_ENDPOINT endpoint; // the last one
     uint32_t expected;                  // the last SPI that packets were to wait for
     unsigned endpoints, ike_infos, child_infos;
+    unsigned survivors; // that path has of a dead ike; it says goodbye to all of them
     bool no_way;        // to anybody
     bool hold_policies; // and answer in policies_held
     unsigned held_count;

@@ -247,6 +247,7 @@ int rig_down(void **state)
     }
     hash_free(&p->by_spi);
     hash_free(&p->by_id);
+    survivors_forget(p);
     free(p);
     const int fds[] = {r->tun, r->env.tun,     r->keys, r->ike, r->ctl, r->udp, r->env.sock_esp_nat_t,
                        r->raw, r->env.sock_esp};

@@ -371,9 +371,34 @@ static void test_keepalives_go_out_behind_a_nat_only(void **state)
     }
 }
 
+// Path has them by their names, and ike by nothing.
+static void test_terminate_ends_what_an_ike_that_died_has_left(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(0, NULL);
+    struct side *s = &p->s[0];
+    ike_follow(s->ike, 1, 0);
+    ipc_send(s->ctl_ike, MSG_WHOLE, &(struct msg_WHOLE){.pid = 1});
+    s->survivors = 2;
+    pair_terminate(p, 0, "c", false);
+    assert_true(s->last_ok);
+    assert_string_equal(s->last_text, "2");
+    pair_terminate(p, 0, "c", false); // there are none any more
+    assert_false(s->last_ok);
+    assert_string_equal(s->last_text, "no matching SAs to terminate found");
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    s->survivors = 1;
+    pair_terminate(p, 0, NULL, false);
+    assert_true(s->last_ok);
+    assert_string_equal(s->last_text, "2"); // with its own
+    assert_int_equal(s->ike->sa_count + s->survivors, 0);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_terminate_ends_what_an_ike_that_died_has_left),
         cmocka_unit_test(test_start_action_brings_the_child_up_on_loading),
         cmocka_unit_test(test_close_action_brings_the_child_up_again),
         cmocka_unit_test(test_dpd_action_restart_connects_again),

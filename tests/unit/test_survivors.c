@@ -8,6 +8,14 @@
 
 enum { OVERLAP_MS = 3000, SURVIVE_MS = 300000, LOOK_MS = 500, NEXT_ID = 1 << 24 };
 
+static uint64_t blocks; // basic blocks of survivors.c, which this program counts
+
+void __sanitizer_cov_trace_pc(void);
+void __sanitizer_cov_trace_pc(void)
+{
+    blocks++;
+}
+
 // rig/net as the next one has it: by a number of its own.
 static void applied_anew(struct rig *r)
 {
@@ -134,6 +142,43 @@ static void test_it_ends_when_nobody_has_come_for_long(void **state)
     assert_int_equal(acquired(r), 1);
 }
 
+static unsigned ended(struct rig *r, const char *conn, const char *child)
+{
+    uint8_t buf[8192];
+    struct msg_SURVIVORS_END q = {.req = 5};
+    unsigned n = UINT32_MAX;
+    union msg m;
+    snprintf(q.conn, sizeof(q.conn), "%s", conn);
+    snprintf(q.child, sizeof(q.child), "%s", child);
+    survivors_end(r->p, &q);
+    rig_turn(r);
+    for (ssize_t len; (len = recv(r->ike, buf, sizeof(buf), MSG_DONTWAIT)) > 0;)
+        if (msg_read(slice_of(buf, (size_t)len), &m) == MSG_RESULT && m.RESULT.req == 5 && m.RESULT.ok)
+            n = (unsigned)strtoul(m.RESULT.text, NULL, 10);
+    return n;
+}
+
+static void test_it_ends_where_somebody_says_so_by_its_names(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    assert_int_equal(ended(r, "rig", "net"), 0); // none survives
+    survivors_begin(r->p);
+    rig_must_install(r, 2, OFFLOAD_NO, "software"); // which has its ike
+    const char *child = sadb_by_id(r->p, 1)->c.name;
+    assert_int_equal(ended(r, "other", ""), 0);
+    assert_int_equal(ended(r, "rig", "other"), 0);
+    assert_int_equal(ended(r, "", "other"), 0);
+    assert_true(is_there(r, 1));
+    assert_int_equal(ended(r, "rig", child), 1);
+    assert_false(is_there(r, 1));
+    assert_true(is_there(r, 2));
+    survivors_begin(r->p);
+    assert_int_equal(ended(r, "rig", ""), 1);
+    assert_false(is_there(r, 2));
+    assert_int_equal(r->p->survivors, 0);
+}
+
 // Who has broken into ike, and lets it die time and again, keeps none alive by that.
 static void test_further_deaths_prolong_nothing(void **state)
 {
@@ -220,6 +265,44 @@ static void test_address_that_another_peer_has_now_is_no_survivors(void **state)
     assert_true(is_there(r, 1));
 }
 
+static void install_at(struct rig *r, uint32_t id, uint32_t of, unsigned host)
+{
+    char at[32];
+    struct msg_CHILD c = rig_child(r, id);
+    c.policy_id = of;
+    snprintf(at, sizeof(at), "10.2.%u.%u/32", host / 256, host % 256);
+    c.remote_ts = rig_list(at);
+    rig_must_install_child(r, &c);
+}
+
+static uint64_t cost_of_one_more(struct rig *r, uint32_t id)
+{
+    survivors_begin(r->p);
+    uint64_t from = blocks;
+    install_at(r, id, NEXT_ID + 2, id);
+    return blocks - from;
+}
+
+// A hundred thousand clients come again beside as many.
+static void test_client_that_comes_costs_the_same_beside_many_survivors(void **state)
+{
+    enum { FEW = 4, MANY = 300 };
+    struct rig *r = *state;
+    struct policy_spec of = rig_spec(NEXT_ID + 2, "net", "10.1.0.0/16", "10.2.0.0/16");
+    of.given = true;
+    rig_must_apply(r, "another", &of, 1);
+    for (uint32_t id = 1; id < FEW; id++)
+        install_at(r, id, NEXT_ID + 2, id);
+    uint64_t few = cost_of_one_more(r, FEW);
+    for (uint32_t id = FEW + 1; id < MANY; id++)
+        install_at(r, id, NEXT_ID + 2, id);
+    uint64_t many = cost_of_one_more(r, MANY);
+    print_message("  %u basic blocks beside %u, %u beside %u\n", (unsigned)few, FEW - 1, (unsigned)many,
+                  MANY - 1);
+    assert_int_equal(r->p->survivors, MANY - 1);
+    assert_true(few > 0 && many < 2 * few);
+}
+
 static void test_one_that_is_made_afterwards_is_none(void **state)
 {
     struct rig *r = *state;
@@ -239,6 +322,8 @@ int main(void)
         T(test_it_ends_behind_its_successor),
         T(test_it_ends_when_nobody_has_come_for_long),
         T(test_one_that_is_made_afterwards_is_none),
+        T(test_client_that_comes_costs_the_same_beside_many_survivors),
+        T(test_it_ends_where_somebody_says_so_by_its_names),
         T(test_further_deaths_prolong_nothing),
         T(test_it_ends_at_its_limit_and_the_next_packet_asks),
         T(test_one_that_was_on_its_way_is_one_too),
