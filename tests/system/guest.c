@@ -106,7 +106,9 @@ static void command(struct line *l, const struct guest *g, const struct guest_op
     add(l, "-initrd");
     add(l, "%s", o->image);
     add(l, "-append");
-    add(l, "console=ttyS0 quiet panic=-1 random.trust_cpu=on%s", o->vfio_user ? " intel_iommu=on" : "");
+    // on a busy machine the timer seems not to tick to a kernel that counts, which then panics
+    add(l, "console=ttyS0 quiet panic=-1 no_timer_check random.trust_cpu=on%s",
+        o->vfio_user ? " intel_iommu=on" : "");
 }
 
 // ---- orders

@@ -3,7 +3,8 @@
 // mode, family and encapsulation, over the end of 32 bits with extended sequence numbers. What the engine
 // seals, some of it out of order, the kernel opens and answers; what the kernel seals the engine opens, out
 // of order too; and what is sent twice or was changed on the way neither of them takes. The kernel's own
-// counters are held against that at the end. --card: a simulated card instead of software, for what it takes.
+// counters are held against that at the end. ESPALIER_ENGINE=card: a simulated card instead of software, for
+// what it takes.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -570,10 +571,10 @@ static bool engine_open(struct trial *t, const char *card)
 
 static bool options(int argc, char **argv, struct options *o)
 {
+    const char *engine = getenv("ESPALIER_ENGINE");
+    o->card = engine && strcmp(engine, "card") == 0;
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--card") == 0)
-            o->card = true;
-        else if (strcmp(argv[i], "--algorithm") == 0 && i + 1 < argc)
+        if (strcmp(argv[i], "--algorithm") == 0 && i + 1 < argc)
             o->algorithm = argv[++i];
         else if (strcmp(argv[i], "--mode") == 0 && i + 1 < argc)
             o->mode = argv[++i];
@@ -602,7 +603,7 @@ int main(int argc, char **argv)
     static struct lab l; // of it the card alone
     struct options o = {0};
     if (!options(argc, argv, &o)) {
-        fprintf(stderr, "usage: %s [--card] [--algorithm NAME] [--mode NAME]\n", argv[0]);
+        fprintf(stderr, "usage: %s [--algorithm NAME] [--mode NAME]\n", argv[0]);
         return 2;
     }
     bool ok = start(&t, &l, o.card) && all_cells(&t, &o);

@@ -120,7 +120,7 @@ start_qemu() {
         -device intel-iommu,caching-mode=on \
         -device "{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"$slot/vfio-user.sock\",\"type\":\"unix\"},\"x-msg-timeout\":60000}" \
         -kernel "$kernel" -initrd "$work/initramfs" \
-        -append "console=ttyS0 quiet iomem=relaxed intel_iommu=on card=$id" <"$work/console" >"$work/guest" 2>&1 &
+        -append "console=ttyS0 quiet no_timer_check iomem=relaxed intel_iommu=on card=$id" <"$work/console" >"$work/guest" 2>&1 &
     qemu_pid=$!
 }
 

@@ -44,7 +44,7 @@ check-qemu: $(BUILD)/bin/espalier-card $(BUILD)/tests/card_guest $(BUILD)/tests/
 	@$(call GUEST_IMAGE,card,$(GUEST_DAEMON))
 	@$(call GUEST_IMAGE,strongswan,$(GUEST_MODULES) $(GUEST_STRONGSWAN))
 	@BUILD=$(BUILD) tests/run.sh "$(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_esp" \
-	    "$(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_esp --card" \
+	    "ESPALIER_ENGINE=card $(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_esp" \
 	    "$(GUEST_ENV)/strongswan.img tests/as_root.sh $(BUILD)/tests/system_guest_ike" \
 	    "$(GUEST_ENV)/card.img tests/as_root.sh $(BUILD)/tests/system_guest_card" \
 	    "tests/system/qemu.sh $(BUILD) $(GUEST)"
