@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -117,12 +118,12 @@ static bool vfio_dead(struct bus *b)
     return get_le16(id) == UINT16_MAX;
 }
 
-static void vfio_close(struct bus *b)
+static void *close_files(void *bus)
 {
-    struct vfio *v = vf(b);
+    struct vfio *v = bus;
 
     if (v->bar)
-        munmap(v->bar, b->bar0_size);
+        munmap(v->bar, v->base.bar0_size);
     if (v->device >= 0)
         close(v->device);
     if (v->group >= 0)
@@ -130,6 +131,19 @@ static void vfio_close(struct bus *b)
     if (v->container >= 0)
         close(v->container);
     free(v);
+    return NULL;
+}
+
+// With the last descriptor the kernel resets the device, and waits for one that does not answer for a minute:
+// not the caller, whose other SAs go on.
+static void vfio_close(struct bus *b)
+{
+    pthread_t beside;
+
+    if (b->gone && pthread_create(&beside, NULL, close_files, vf(b)) == 0)
+        pthread_detach(beside);
+    else
+        close_files(vf(b));
 }
 
 static const struct bus_ops vfio_ops = {

@@ -3,6 +3,7 @@
 // vfio-user-pci below, the guest kernel's VFIO behind its IOMMU above. Every packet of an SA with the site
 // outside goes through the RTL, both ways, also after it was rekeyed.
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,7 +67,8 @@ static void start_in_guest(void)
         "    local {\n      auth = psk\n      id = east.example\n    }\n"
         "    remote {\n      auth = psk\n      id = west.example\n    }\n"
         "    children {\n      net {\n        local_ts = 10.2.0.0/16\n        remote_ts = 10.1.0.0/16\n"
-        "        esp_proposals = aes256gcm16-esn\n        rekey_time = 0\n        hw_offload = yes\n      }\n"
+        "        esp_proposals = aes256gcm16-esn\n        rekey_time = 0\n        hw_offload = auto\n      "
+        "}\n"
         "    }\n  }\n}\nsecrets {\n  ike-1 {\n    id-1 = west.example\n    id-2 = east.example\n"
         "    secret = \"a shared secret of the lab\"\n  }\n}\n";
     assert_true(guest_put(&g.guest, "/etc/swanctl/swanctl.conf", conf));
@@ -113,11 +115,46 @@ static void test_espalierd_in_a_guest_has_its_traffic_through_the_card(void **st
     assert_true(in_guest(&g, "! grep 'no nf_tables' /run/espalierd.log")); // the guest has all it asks for
 }
 
-int main(void)
+static bool goes_on(void *ctx)
+{
+    (void)ctx;
+    return guest_pings(&g, 1);
+}
+
+// The process that is the card dies; of the machine's PCI device nothing answers any more. The kernel then
+// waits for a minute with a reset of it, the traffic does not.
+static void test_card_that_dies_below_a_guest(void **state)
+{
+    const struct tunnel_options o = {.esp = "aes256gcm16-esn"};
+    char pcap[200], out[16384];
+    (void)state;
+    bind_card();
+    start_in_guest();
+    assert_true(espalierd_start(lab, &lab->west, &lab->east, &o, no_card));
+    start_capture(lab, pcap, sizeof(pcap));
+    assert_true(initiate(&lab->west));
+    assert_true(guest_pings(&g, 10));
+    assert_true(counter("card_packets_out") >= 20);
+    assert_true(stop(&lab->card, SIGKILL, 5000));
+    bool ok = wait_for(goes_on, NULL, PATIENCE_MS);
+    guest_run(&g.guest, out, sizeof(out),
+              "tail -n 40 /run/espalierd.log; swanctl --list-sas --raw; swanctl --counters --all --raw");
+    if (!ok)
+        fprintf(stderr, "%s", out);
+
+    assert_true(ok);
+    assert_true(guest_pings(&g, 10));
+    only_esp(lab, pcap, 60);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_espalierd_in_a_guest_has_its_traffic_through_the_card, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_card_that_dies_below_a_guest, set_up, tear_down),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
