@@ -141,7 +141,6 @@ static void test_card_that_dies_below_a_guest(void **state)
               "tail -n 40 /run/espalierd.log; swanctl --list-sas --raw; swanctl --counters --all --raw");
     if (!ok)
         fprintf(stderr, "%s", out);
-
     assert_true(ok);
     assert_true(guest_pings(&g, 10));
     only_esp(lab, pcap, 60);
