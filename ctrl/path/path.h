@@ -413,6 +413,10 @@ void survivors_look(struct path *p);                                   // now an
 void survivors_forget(struct path *p);                                 // there are none
 void survivors_end(struct path *p, const struct msg_SURVIVORS_END *m); // somebody has said so; it is answered
 void virtual_hold(struct path *p); // virtual_ip.c: as long as they are there
+// Of those that are held and have nobody else: which go now.
+void virtual_drop(struct path *p, bool (*goes)(void *ctx, const struct addr *a), void *ctx);
+// One of these ends: what it had of virtual addresses goes first, as nothing protects that any more.
+void survivors_goes(struct path *p, struct child *c);
 void virtual_let_go(struct path *p);
 
 // idle.c

@@ -159,6 +159,8 @@ static void delete_half(struct path *p, struct half *h)
 
 void sadb_begin_delete(struct path *p, struct child *c)
 {
+    if (c->survivor)
+        survivors_goes(p, c);
     c->dying = true;
     hash_take(&p->by_id, &c->id_node);
     idle_stop(p, c);

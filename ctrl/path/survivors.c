@@ -69,11 +69,44 @@ void survivors_late(struct path *p)
     }
 }
 
+static bool has_local(const struct child *c, const struct addr *a)
+{
+    struct selectors s = c->policy ? policy_local(c->policy) : (struct selectors){0};
+    size_t octets = a->family == 4 ? 4 : 16;
+    for (unsigned i = 0; i < s.count; i++)
+        if (s.t[i].family == a->family && memcmp(s.t[i].lo, a->a, octets) <= 0 &&
+            memcmp(a->a, s.t[i].hi, octets) <= 0)
+            return true;
+    return false;
+}
+
+static bool goes_with(void *ctx, const struct addr *a)
+{
+    return has_local(ctx, a);
+}
+
+void survivors_goes(struct path *p, struct child *c)
+{
+    if (p->virtual_held)
+        virtual_drop(p, goes_with, c);
+}
+
+static bool nobody_has(void *ctx, const struct addr *a)
+{
+    const struct path *p = ctx;
+    for (const struct child *c = p->children; c; c = c->next)
+        if (c->survivor && !c->dying && has_local(c, a))
+            return false;
+    return true;
+}
+
+// An address that none of them has is nobody's: the next ike applies no policy for it.
 void survivors_begin(struct path *p)
 {
     survivors_late(p);
     p->virtual_held = true;
     virtual_hold(p);
+    virtual_drop(p, nobody_has, p);
     if (p->survivors)
         LOGF(ESP, 1, "%u CHILD SAs go on without the ike process that made them", p->survivors);
 }

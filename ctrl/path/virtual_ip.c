@@ -88,6 +88,15 @@ void virtual_hold(struct path *p)
     }
 }
 
+void virtual_drop(struct path *p, bool (*goes)(void *ctx, const struct addr *a), void *ctx)
+{
+    for (unsigned i = p->virtual.count; i-- > 0;) {
+        struct virtual_ip *ip = &p->virtual.ip[i];
+        if (ip->kept && !ip->users && goes(ctx, &ip->a))
+            take_away(p, ip);
+    }
+}
+
 void virtual_let_go(struct path *p)
 {
     for (unsigned i = p->virtual.count; i-- > 0;) {

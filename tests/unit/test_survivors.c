@@ -303,6 +303,35 @@ static void test_client_that_comes_costs_the_same_beside_many_survivors(void **s
     assert_true(few > 0 && many < 2 * few);
 }
 
+static void put_address(struct rig *r, const char *text)
+{
+    struct msg_VIRTUAL_ADD m = {.req = 9};
+    assert_true(addr_parse(text, &m.address));
+    virtual_add(r->p, &m);
+}
+
+// With the SA its policy goes: what a program still sent from that address would leave in clear. That another
+// one goes on keeps it no longer.
+static void test_virtual_address_goes_with_what_protects_it(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    put_address(r, "10.1.0.9");
+    put_address(r, "10.9.9.9"); // of none: the next ike knows nothing of it either
+    survivors_begin(r->p);
+    assert_int_equal(r->p->virtual.count, 1);
+    look(r, SURVIVE_MS / 2);
+    struct msg_CHILD c = rig_child(r, 2);
+    c.local_ts = rig_list("10.1.7.0/24");
+    rig_must_install_child(r, &c);
+    survivors_begin(r->p);
+    assert_int_equal(r->p->virtual.count, 1);
+    look(r, SURVIVE_MS / 2);
+    assert_false(is_there(r, 1));
+    assert_true(is_there(r, 2));
+    assert_int_equal(r->p->virtual.count, 0);
+}
+
 static void test_one_that_is_made_afterwards_is_none(void **state)
 {
     struct rig *r = *state;
@@ -322,6 +351,7 @@ int main(void)
         T(test_it_ends_behind_its_successor),
         T(test_it_ends_when_nobody_has_come_for_long),
         T(test_one_that_is_made_afterwards_is_none),
+        T(test_virtual_address_goes_with_what_protects_it),
         T(test_client_that_comes_costs_the_same_beside_many_survivors),
         T(test_it_ends_where_somebody_says_so_by_its_names),
         T(test_further_deaths_prolong_nothing),
