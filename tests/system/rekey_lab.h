@@ -34,6 +34,7 @@ struct rig {
 struct flow_report { // sums over the streams
     uint64_t sent, lost, repeated, overtaken, wrong, refused, overflows, max_gap_us, late_us;
     struct ledger_losses blame[2]; // of the streams from west, from east
+    uint64_t over[2];              // of overflows, of the streams from west, from east
     uint64_t full[2];  // datagrams dropped in west's and east's kernel because the daemon's socket was full
     uint64_t clear[2]; // from west, from east
     uint64_t wire_repeated;
@@ -56,7 +57,8 @@ bool rig_flow_stop(struct rig *r, struct flow_report *f);
 // charon's own doing: its socket was full (it reads by the kernel's default buffer, which a busy machine
 // fills); between two charons, one sent by an SA before the other could have it (as the responder of IKE_AUTH
 // it does not wait; an espalierd keeps such packets until it has the SA); it ended an SA while packets were
-// on their way (when it reauthenticates, the old IKE SA takes its CHILD SAs with it). They are printed.
+// on their way (when it reauthenticates, the old IKE SA takes its CHILD SAs with it). So is what a charon
+// sends in clear while it has no SA to send by, if an espalierd has let none of it in. They are printed.
 bool flow_is_clean(const struct flow_report *f);
 void flow_print(const char *what, const struct flow_report *f);
 

@@ -187,18 +187,47 @@ static void test_packet_of_a_young_sa_is_early_but_where_its_receiver_has_answer
     assert_int_equal(l.receiver, 1);
 }
 
+static const char *peer_kind(void)
+{
+    return have_strongswan() ? "charon" : "espalierd";
+}
+
+// East's charon had no SA to send by: its doing, unless west let any of it in; and never west's.
+static void test_clear_text_of_charons_is_its_own_doing_where_none_of_it_is_let_in(void **state)
+{
+    struct flow_report f = {
+        .sent = 100, .lost = 10, .blame[EAST] = {.sender = 8, .early = 2}, .clear = {0, 10}};
+    (void)state;
+    setenv("ESPALIER_REKEY_WEST", "espalierd", 1);
+    setenv("ESPALIER_REKEY_EAST", "charon", 1);
+    bool excused = flow_is_clean(&f);
+    f.clear[EAST] = 11;
+    bool let_in = flow_is_clean(&f);
+    f.clear[EAST] = 9;
+    bool lost_beside = flow_is_clean(&f);
+    f.clear[EAST] = 10;
+    f.clear[WEST] = 1;
+    bool ours = flow_is_clean(&f);
+    setenv("ESPALIER_REKEY_WEST", peer_kind(), 1);
+    setenv("ESPALIER_REKEY_EAST", peer_kind(), 1);
+    assert_true(excused);
+    assert_false(let_in);
+    assert_false(lost_beside);
+    assert_false(ours);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_packet_of_a_young_sa_is_early_but_where_its_receiver_has_answered),
+        cmocka_unit_test(test_clear_text_of_charons_is_its_own_doing_where_none_of_it_is_let_in),
         cmocka_unit_test_teardown(test_quiet_tunnel_shows_no_loss_and_no_rekey, tear_down),
         cmocka_unit_test_teardown(test_planted_losses_are_found_and_laid_at_the_right_door, tear_down),
         cmocka_unit_test_teardown(test_number_that_never_left_is_the_senders, tear_down),
         cmocka_unit_test_teardown(test_packet_sent_twice_is_delivered_once, tear_down),
     };
-    const char *kind = have_strongswan() ? "charon" : "espalierd";
-    setenv("ESPALIER_REKEY_WEST", kind, 1);
-    setenv("ESPALIER_REKEY_EAST", kind, 1);
+    setenv("ESPALIER_REKEY_WEST", peer_kind(), 1);
+    setenv("ESPALIER_REKEY_EAST", peer_kind(), 1);
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("the laboratory of the rekeying tests", tests, NULL, NULL);
