@@ -47,6 +47,7 @@ struct log {
     void *gate_ctx;
     unsigned long long dropped, told; // lines that the output had no room for; of them reported
     struct log_page *page;            // NULL: they go out one by one
+    bool holds;                       // otherwise they do so too
 };
 static _Thread_local struct {
     struct log own, *used; // used NULL: own
@@ -307,9 +308,15 @@ void log_gather(struct log_page *p)
     current()->page = p;
 }
 
+void log_hold(void)
+{
+    current()->holds = true;
+}
+
 void log_flush(void)
 {
     struct log *l = current();
+    l->holds = false;
     if (l->page)
         flush(l);
 }
@@ -327,7 +334,7 @@ static void line_out(struct log *l, enum log_subsys s, int level, const char *te
     _Static_assert(LINE + 1 <= sizeof(((struct log_page *)0)->text), "a line fits into a ready pipe");
     char buf[LINE + 1];
     size_t len = make_line(l, buf + 1, s, level, text);
-    if (l->page)
+    if (l->page && l->holds)
         gather(l, buf + 1, len);
     else
         output(l, buf + 1, len);

@@ -52,10 +52,11 @@ void log_set_context(const char *ike_name, unsigned ike_id); // of the lines tha
 // JSON.
 void log_announce(int fd, const char *text);
 
-// Lines gather there instead, until they are written at once: when it is full and by log_flush. The page is
-// the caller's, for as long as the log is; NULL: each goes out by itself.
+// From log_hold to log_flush lines gather there, to be written at once; before that only where it is full.
+// The page is the caller's, for as long as the log is; NULL: each line goes out by itself.
 struct log_page;
 void log_gather(struct log_page *p);
+void log_hold(void);
 void log_flush(void);
 void log_rest(struct log_page *p); // what a process has left there that is no more: it goes out, by this log
 

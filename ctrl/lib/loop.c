@@ -255,13 +255,14 @@ static void deliver(struct loop *l)
 
 void loop_once(struct loop *l, int timeout_ms)
 {
-    log_flush(); // of the last turn, and of what came before
     int n = epoll_wait(l->epfd, l->batch, BATCH, timeout_ms);
     l->delivered = n > 0 ? n : 0;
     l->batch_len = l->delivered;
+    log_hold(); // the lines of a turn go out at once
     if (l->delivered)
         deliver(l);
     loop_run_timers(l);
+    log_flush();
 }
 
 int loop_run(struct loop *l)

@@ -249,6 +249,7 @@ static void test_log_lines_that_gather_go_out_at_once_and_in_their_order(void **
     (void)state;
     struct log_page *p = page_of(&fd);
     log_gather(p);
+    log_hold();
     LOGF(IKE, 1, "first");
     LOGF(IKE, 1, "second");
     assert_int_equal(all_there_is(text, sizeof(text)), 0);
@@ -259,6 +260,9 @@ static void test_log_lines_that_gather_go_out_at_once_and_in_their_order(void **
     assert_null(strtok(NULL, "\n"));
     log_flush(); // and not once more
     assert_int_equal(all_there_is(text, sizeof(text)), 0);
+    LOGF(IKE, 1, "third"); // nobody holds it
+    assert_true(all_there_is(text, sizeof(text)) > 0);
+    log_hold();
     for (unsigned i = 0; i < 200; i++) // more than a page has room for
         LOGF(IKE, 1, "%u", i);
     log_gather(NULL);
@@ -284,6 +288,7 @@ static void test_log_lines_of_a_process_that_is_killed_are_not_lost(void **state
     assert_true(pid >= 0);
     if (!pid) {
         log_gather(log_page_map(fd));
+        log_hold();
         LOGF(IKE, 1, "what was the matter");
         LOGF(IKE, 0, "the process ends");
         raise(SIGKILL);
@@ -317,6 +322,7 @@ static void test_log_lines_that_gather_for_a_reader_that_stands_still_are_counte
     memset(text, 'x', 900);
     text[900] = 0;
     log_gather(p);
+    log_hold();
     unsigned long long before = log_dropped();
     alarm(20); // a line that waits ends the test
     for (unsigned n = 0; n < 1000; n++)
@@ -352,6 +358,7 @@ static void test_log_lines_that_gather_are_cut_in_one_alone(void **state)
     signal(SIGXFSZ, SIG_IGN);
     log_set_output(file);
     log_gather(p);
+    log_hold();
     LOGF(IKE, 1, "first");
     LOGF(IKE, 1, "second");
     LOGF(IKE, 1, "third");
