@@ -14,7 +14,8 @@ struct log_page { // whole lines, `len` octets of them
     char text[PIPE_BUF]; // a pipe that is ready takes as much as a whole
 };
 
-// A file for one, close-on-exec; a descriptor or -errno.
+// A file for one, close-on-exec, whose length nobody can change: whoever has mapped it would die of that. A
+// descriptor or -errno.
 int log_page_file(void);
 struct log_page *log_page_map(int fd); // NULL: errno says why
 void log_page_unmap(struct log_page *p);

@@ -313,6 +313,18 @@ static void test_log_lines_of_a_process_that_is_killed_are_not_lost(void **state
     close(fd);
 }
 
+static void test_log_page_has_one_length_whoever_has_it(void **state)
+{
+    int fd;
+    (void)state;
+    struct log_page *p = page_of(&fd);
+    assert_int_equal(ftruncate(fd, 0), -1);
+    assert_int_equal(ftruncate(fd, 2 * (off_t)sizeof(*p)), -1);
+    log_rest(p); // it is there
+    log_page_unmap(p);
+    close(fd);
+}
+
 static void test_log_lines_that_gather_for_a_reader_that_stands_still_are_counted(void **state)
 {
     char text[PIPE_BUF], rest[1 << 17];
@@ -431,6 +443,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_log_lines_of_a_process_that_is_killed_are_not_lost, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_log_page_has_one_length_whoever_has_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_lines_that_gather_for_a_reader_that_stands_still_are_counted,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_lines_that_gather_are_cut_in_one_alone, setup, teardown),
