@@ -132,23 +132,36 @@ static struct record *take_unused(struct records *r, unsigned kind)
     return place;
 }
 
+// At the end. Without its head what comes behind it would not be found: where there is no memory for that
+// there is no place.
+static int new_place(struct records *r, unsigned kind, struct record **out)
+{
+    struct record *place = *out = calloc(1, sizeof(*place));
+    if (!place)
+        return -ENOMEM;
+    place->at = r->end;
+    place->room = size_of(kind);
+    int rc = write_head(r, place);
+    if (rc < 0) {
+        free(place);
+        return rc;
+    }
+    r->places++;
+    r->end += (int64_t)sizeof(struct head) + size_of(kind);
+    return 0;
+}
+
 // One of its size, else a new one; where there is no room for that, a larger one.
-static struct record *place_for(struct records *r, size_t len)
+static int place_for(struct records *r, size_t len, struct record **out)
 {
     unsigned kind = kind_of(len);
     if (kind == RECORD_SIZES)
-        return NULL;
+        return -ENOSPC;
     int64_t end = r->end + (int64_t)sizeof(struct head) + size_of(kind);
-    if (r->unused[kind] || end > r->bytes || r->places == r->most)
-        return take_unused(r, kind);
-    struct record *place = calloc(1, sizeof(*place));
-    if (!place)
-        return NULL;
-    place->at = r->end;
-    place->room = size_of(kind);
-    r->places++;
-    r->end = end;
-    return place;
+    if (!r->unused[kind] && end <= r->bytes && r->places < r->most)
+        return new_place(r, kind, out);
+    *out = take_unused(r, kind);
+    return *out ? 0 : -ENOSPC;
 }
 
 // ---- what comes and goes
@@ -172,10 +185,11 @@ static int put(struct records *r, struct record *place, struct slice octets)
 
 int records_put(struct records *r, uint64_t key, struct slice octets)
 {
-    struct record *old = records_find(r, key), *place = place_for(r, octets.len);
-    if (!place)
-        return -ENOSPC;
-    int rc = put(r, place, octets);
+    struct record *old = records_find(r, key), *place = NULL;
+    int rc = place_for(r, octets.len, &place);
+    if (rc < 0)
+        return rc;
+    rc = put(r, place, octets);
     if (rc == 0)
         rc = hash_add(&r->by_key, &place->by_key, key);
     if (rc < 0) {
@@ -214,8 +228,11 @@ static int newest_first(const void *a, const void *b)
 static int scan_place(struct records *r, struct record **out)
 {
     struct head h;
-    if (r->places == r->most || !read_all(r, &h, sizeof(h), r->end) || !h.room || h.room > RECORD_MAX ||
-        h.len > h.room || size_of(kind_of(h.room)) != h.room)
+    if (r->places == r->most || r->end + (int64_t)sizeof(h) > r->bytes)
+        return 0;
+    if (!read_all(r, &h, sizeof(h), r->end))
+        return -EIO;
+    if (!h.room || h.room > RECORD_MAX || h.len > h.room || size_of(kind_of(h.room)) != h.room)
         return 0;
     int64_t end = r->end + (int64_t)sizeof(h) + h.room;
     if (end > r->bytes)
@@ -229,7 +246,14 @@ static int scan_place(struct records *r, struct record **out)
     return 1;
 }
 
-// What makes sense, one behind the other by `next`.
+// Numbers go on behind the highest one: what stands so high was not given by us.
+static bool counts(struct records *r, const struct record *of,
+                   bool (*key)(struct slice octets, uint64_t *key), uint64_t *k)
+{
+    return of->number && of->number <= INT64_MAX && key(slice_of(r->in, of->len), k);
+}
+
+// What makes sense, one behind the other by `next`. What cannot be read is none that makes none.
 static int scan(struct records *r, bool (*key)(struct slice octets, uint64_t *key), struct record **found,
                 size_t *count)
 {
@@ -237,7 +261,12 @@ static int scan(struct records *r, bool (*key)(struct slice octets, uint64_t *ke
     int rc;
     while ((rc = scan_place(r, &place)) > 0) {
         uint64_t k = 0;
-        if (!place->number || !key(records_read(r, place), &k)) {
+        if (records_read(r, place).len != place->len) {
+            free(place);
+            rc = -EIO;
+            break;
+        }
+        if (!counts(r, place, key, &k)) {
             leave(r, place);
             continue;
         }
@@ -303,7 +332,8 @@ struct records *records_open(int fd, int64_t bytes, unsigned most, bool wiped,
     r->bytes = bytes;
     r->most = most;
     r->wiped = wiped;
-    if (find_all(r, key) == 0)
+    // The file's flags are those of all lives: with O_APPEND nothing could be overwritten.
+    if (fcntl(fd, F_SETFL, 0) == 0 && find_all(r, key) == 0)
         return r;
     r->fd = -1; // the caller's still
     records_close(r);

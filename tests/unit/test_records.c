@@ -2,13 +2,16 @@
 // Records in a memory file: what is there is there for the next one, once and in order; what has gone is
 // overwritten, its place is taken by what fits, and whatever was written there, so many are read and no more.
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -48,6 +51,13 @@ static int tear_down(void **state)
     (void)state;
     records_close(r);
     return close(file);
+}
+
+static const char *fd_path(void)
+{
+    static char path[40];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+    return path;
 }
 
 static int put(const char *text)
@@ -196,13 +206,80 @@ static void test_place_of_another_size_is_taken_where_there_is_no_other(void **s
     assert_non_null(records_find(r, 's'));
 }
 
+static void no_octet_behind(int64_t at)
+{
+    const struct rlimit l = {(rlim_t)at, RLIM_INFINITY};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &l), 0);
+}
+
+// As where the system has no memory for the file: what is put behind a place that could not be made is found.
+static void test_what_cannot_be_written_hides_nothing(void **state)
+{
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    for (int64_t room = 0; room < 200; room += 8) {
+        open_again();
+        while (r->first)
+            records_drop(r, r->first);
+        must("a:one");
+        drop('a');
+        must("a:two");
+        char larger[150] = "b:";
+        memset(larger + 2, 'b', (size_t)(80 + room) % 64 + 80);
+        no_octet_behind(r->end + room);
+        bool written = put(larger) == 0;
+        assert_true(written || room < 16 + 144);
+        no_octet_behind(INT64_MAX);
+        must("c:three");
+        open_again();
+        assert_non_null(records_find(r, 'a'));
+        assert_non_null(records_find(r, 'c'));
+        assert_int_equal(records_find(r, 'b') != NULL, written);
+    }
+}
+
+// A room that was broken into leaves numbers behind which none are, and writing that only appends.
+static void test_what_the_last_one_did_to_the_file_harms_no_later_life(void **state)
+{
+    const uint64_t last = UINT64_MAX;
+    (void)state;
+    must("a:old");
+    must("b:bad");
+    assert_int_equal(pwrite(file, &last, sizeof(last), records_find(r, 'b')->at), sizeof(last));
+    assert_int_equal(fcntl(file, F_SETFL, O_APPEND), 0);
+    open_again();
+    must("a:new");
+    must("c");
+    open_again();
+    expect("a:new c");
+    assert_false(stands_there("old"));
+}
+
+static void test_what_cannot_be_read_is_not_wiped(void **state)
+{
+    (void)state;
+    must("a:kept");
+    int blind = open(fd_path(), O_WRONLY);
+    assert_true(blind >= 0);
+    assert_null(records_open(blind, BYTES, MOST, true, key_of));
+    close(blind);
+    open_again();
+    expect("a:kept");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_next_one_has_all_in_order),    T(test_one_that_goes_in_the_middle_of_a_walk_harms_nobody),
-        T(test_what_goes_is_overwritten),     T(test_of_two_of_one_name_the_newer_is_there),
-        T(test_so_many_are_read_and_no_more), T(test_place_of_another_size_is_taken_where_there_is_no_other),
+        T(test_next_one_has_all_in_order),
+        T(test_one_that_goes_in_the_middle_of_a_walk_harms_nobody),
+        T(test_what_goes_is_overwritten),
+        T(test_of_two_of_one_name_the_newer_is_there),
+        T(test_so_many_are_read_and_no_more),
+        T(test_place_of_another_size_is_taken_where_there_is_no_other),
+        T(test_what_cannot_be_written_hides_nothing),
+        T(test_what_the_last_one_did_to_the_file_harms_no_later_life),
+        T(test_what_cannot_be_read_is_not_wiped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
