@@ -175,6 +175,8 @@ static int inherit(struct keys *k, const struct secret *s)
     struct esp_error err = {0};
     if (s->what == SECRET_PRIVATE) {
         private_load(k->privates, s->type, s->data, id, &err);
+        if (!err.code && memcmp(id, s->id, PRIVATE_ID) != 0) // it could be unloaded in this life alone
+            secrets_file_drop_private(k->file, slice_of(s->id, PRIVATE_ID));
     } else {
         int rc = secret_kind(s->type) == SECRET_EAP ? need_mschap(k, s->name, &err) : 0;
         if (rc == 0)
@@ -195,7 +197,7 @@ int keys_inherit(struct keys *k, int fd)
         close(fd);
     if (!k->file)
         return fd < 0 ? fd : -ENOMEM;
-    while (rc == 0 && secrets_file_next(k->file, s.number, &s))
+    while (rc == 0 && (rc = secrets_file_next(k->file, s.number, &s)) > 0)
         rc = inherit(k, &s);
     return rc;
 }

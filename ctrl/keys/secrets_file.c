@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <openssl/crypto.h>
@@ -13,12 +14,21 @@ enum { STEP = 64 * 1024 }; // so much more is mapped at a time
 struct secrets_file {
     struct records *records;
     int64_t mapped; // up to there its pages are locked
+    size_t read;    // so much of a secret is in the records' room
     uint8_t out[RECORD_MAX];
 };
 
 static uint64_t key_of(enum secret_what what, struct slice name)
 {
     return hash_bytes(what, name.p, name.len);
+}
+
+// As we write it: by another one it could not be unloaded.
+static bool is_name(enum secret_what what, struct slice name)
+{
+    return what == SECRET_SHARED    ? name.len < NAME_MAX_LEN && !memchr(name.p, 0, name.len)
+           : what == SECRET_PRIVATE ? name.len == PRIVATE_ID
+                                    : false;
 }
 
 static bool read_record(struct slice octets, struct slice *name, struct secret *out)
@@ -29,7 +39,7 @@ static bool read_record(struct slice octets, struct slice *name, struct secret *
     rd_cstr(&r, out->type, sizeof(out->type));
     out->data = rd_slice16(&r);
     out->owners = rd_slice32(&r);
-    return rd_done(&r) && out->what <= SECRET_PRIVATE && name->len < sizeof(out->name);
+    return rd_done(&r) && is_name(out->what, *name);
 }
 
 static bool record_key(struct slice octets, uint64_t *key)
@@ -78,6 +88,15 @@ void secrets_file_close(struct secrets_file *f)
     free(f);
 }
 
+static void drop(struct secrets_file *f, enum secret_what what, struct slice name)
+{
+    struct record *r = f ? records_find(f->records, key_of(what, name)) : NULL;
+    if (r)
+        records_drop(f->records, r);
+}
+
+// Where there is no room for it the one before goes all the same: the next one is to have none rather than
+// one that counts no more.
 static int put(struct secrets_file *f, enum secret_what what, struct slice name, const char *type,
                struct slice data, struct slice owners)
 {
@@ -89,6 +108,8 @@ static int put(struct secrets_file *f, enum secret_what what, struct slice name,
     wr_slice32(&w, owners);
     int rc = w.bad ? -EMSGSIZE : records_put(f->records, key_of(what, name), wr_written(&w));
     OPENSSL_cleanse(f->out, w.len);
+    if (rc < 0)
+        drop(f, what, name);
     lock_pages(f);
     return rc;
 }
@@ -109,13 +130,6 @@ int secrets_file_put_private(struct secrets_file *f, const uint8_t id[PRIVATE_ID
     return put(f, SECRET_PRIVATE, name, type, der, slice_of(NULL, 0));
 }
 
-static void drop(struct secrets_file *f, enum secret_what what, struct slice name)
-{
-    struct record *r = f ? records_find(f->records, key_of(what, name)) : NULL;
-    if (r)
-        records_drop(f->records, r);
-}
-
 void secrets_file_drop_shared(struct secrets_file *f, const char *name)
 {
     drop(f, SECRET_SHARED, slice_str(name));
@@ -132,15 +146,20 @@ void secrets_file_clear(struct secrets_file *f)
         records_drop(f->records, f->records->first);
 }
 
-bool secrets_file_next(struct secrets_file *f, uint64_t after, struct secret *out)
+int secrets_file_next(struct secrets_file *f, uint64_t after, struct secret *out)
 {
     struct slice name;
     const struct record *r = records_behind(f->records, after);
-    OPENSSL_cleanse(f->records->in, sizeof(f->records->in)); // of the one before
-    if (!r || !read_record(records_read(f->records, r), &name, out))
-        return false;
+    OPENSSL_cleanse(f->records->in, f->read); // of the one before
+    f->read = r ? r->len : 0;
+    if (!r)
+        return 0;
+    if (!read_record(records_read(f->records, r), &name, out)) // which it was, when the file was opened
+        return -EIO;
     out->number = r->number;
-    memcpy(out->name, name.p, name.len);
-    out->name[name.len] = 0;
-    return true;
+    if (out->what == SECRET_PRIVATE)
+        memcpy(out->id, name.p, PRIVATE_ID);
+    memcpy(out->name, name.p, out->what == SECRET_SHARED ? name.len : 0);
+    out->name[out->what == SECRET_SHARED ? name.len : 0] = 0;
+    return 1;
 }

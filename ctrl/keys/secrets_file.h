@@ -24,13 +24,15 @@ enum secret_what { SECRET_SHARED, SECRET_PRIVATE };
 struct secret { // slices: until the next call
     uint64_t number;
     enum secret_what what;
-    char name[NAME_MAX_LEN], type[16]; // name: of a shared one
+    char name[NAME_MAX_LEN], type[16]; // name: of a shared one, "" of a private one
+    uint8_t id[PRIVATE_ID];            // of a private one
     struct slice data, owners;         // as psk_load and private_load take them
 };
 struct secrets_file;
-struct secrets_file *secrets_file_open(int fd); // takes it. NULL: no memory
+struct secrets_file *secrets_file_open(int fd); // takes it. NULL: no memory, or it cannot be read
 void secrets_file_close(struct secrets_file *f);
-// 0 or -errno: the next one will not have it. f may be NULL: there is no next one.
+// 0 or -errno: the next one will not have it, nor what stood in its place. f may be NULL: there is no next
+// one.
 int secrets_file_put_shared(struct secrets_file *f, const char *name, const char *type, struct slice data,
                             struct slice owners);
 int secrets_file_put_private(struct secrets_file *f, const uint8_t id[PRIVATE_ID], const char *type,
@@ -38,7 +40,7 @@ int secrets_file_put_private(struct secrets_file *f, const uint8_t id[PRIVATE_ID
 void secrets_file_drop_shared(struct secrets_file *f, const char *name);
 void secrets_file_drop_private(struct secrets_file *f, struct slice id);
 void secrets_file_clear(struct secrets_file *f);
-// The first one behind that number, in the order of loading. False: there is none.
-bool secrets_file_next(struct secrets_file *f, uint64_t after, struct secret *out);
+// The first one behind that number, in the order of loading: 1. 0: there is none. Or -errno.
+int secrets_file_next(struct secrets_file *f, uint64_t after, struct secret *out);
 
 #endif

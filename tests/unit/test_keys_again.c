@@ -2,15 +2,19 @@
 // The second life of the keys room: shared secrets and private keys are there again, in their order, as they
 // were last loaded; what was unloaded is not, and stands in the file no more; and nothing of an IKE SA is.
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "ctrl/keys/room.h"
 #include "tests/unit/keys_rig.h"
+
+enum { HEAD = 16 }; // of a record, in whose middle it says how much room there is
 
 static int file;
 static char listed[400];
@@ -81,14 +85,21 @@ static bool proves(uint32_t id, const char *secret)
     return derive(id, false, &s) && check_auth(id, &s, true, "b.test", "a.test", secret);
 }
 
-static bool stands_there(const void *octets, size_t len)
+// -1: nowhere in the file.
+static int64_t place_of(const void *octets, size_t len)
 {
     enum { ALL = 1 << 20 };
     uint8_t *all = malloc(ALL);
     assert_true(all && pread(file, all, ALL, 0) == ALL);
-    bool found = memmem(all, ALL, octets, len) != NULL;
+    const uint8_t *at = memmem(all, ALL, octets, len);
+    int64_t place = at ? at - all : -1;
     free(all);
-    return found;
+    return place;
+}
+
+static bool stands_there(const void *octets, size_t len)
+{
+    return place_of(octets, len) >= 0;
 }
 
 static bool text_stands_there(const char *text)
@@ -184,6 +195,47 @@ static void test_secret_that_makes_no_sense_keeps_no_other_from_coming(void **st
     assert_false(text_stands_there("the first secret"));
 }
 
+// Where there is no room for it in the file the one that it has replaced does not come again in its place.
+static void test_secret_that_cannot_be_kept_leaves_none_that_counts_no_more(void **state)
+{
+    char longer[200] = "a longer secret";
+    (void)state;
+    memset(longer + 15, 'x', sizeof(longer) - 16);
+    assert_true(load("one", "the first secret", "a.test", "b.test"));
+    signal(SIGXFSZ, SIG_IGN);
+    uint32_t first; // how much room the only place has
+    assert_int_equal(pread(file, &first, sizeof(first), HEAD - 8), sizeof(first));
+    const struct rlimit any = {RLIM_INFINITY, RLIM_INFINITY}, full = {HEAD + first, RLIM_INFINITY};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+    assert_true(load("one", longer, "a.test", "b.test"));
+    assert_true(proves(1, longer));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &any), 0);
+    assert_false(text_stands_there("the first secret"));
+    another_keys(file);
+    expect_secrets("");
+    assert_false(proves(2, "the first secret"));
+}
+
+// What was broken into may have left them: what is listed can be unloaded, and for good.
+static void test_secret_under_a_name_that_is_not_its_own_can_be_unloaded_for_good(void **state)
+{
+    uint8_t id[20];
+    (void)state;
+    load_key(1, id);
+    assert_true(load("one", "the first secret", "a.test", "b.test"));
+    assert_int_equal(pwrite(file, "x", 1, HEAD + 1 + 2), 1);
+    another_keys(file);
+    assert_int_equal(keys_listed(), 1);
+    assert_true(
+        say(b->ctl, MSG_KEY_UNLOAD, &(struct msg_KEY_UNLOAD){.req = ++req, .id = slice_of(id, sizeof(id))}));
+    another_keys(file);
+    assert_int_equal(keys_listed(), 0);
+    expect_secrets("one");
+    assert_int_equal(pwrite(file, "", 1, place_of("one", 3) + 1), 1);
+    another_keys(file);
+    expect_secrets("");
+}
+
 // One that has no memory to take its channel; where the daemon ends it is told so.
 static void test_path_that_is_gone_ends_it_if_the_daemon_does_not(void **state)
 {
@@ -204,6 +256,8 @@ int main(void)
         T(test_what_goes_is_not_there_again_and_nowhere_in_the_file),
         T(test_third_life_is_as_the_second),
         T(test_secret_that_makes_no_sense_keeps_no_other_from_coming),
+        T(test_secret_that_cannot_be_kept_leaves_none_that_counts_no_more),
+        T(test_secret_under_a_name_that_is_not_its_own_can_be_unloaded_for_good),
         T(test_path_that_is_gone_ends_it_if_the_daemon_does_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
