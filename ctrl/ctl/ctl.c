@@ -131,6 +131,7 @@ static bool note_changes(struct pending *p, enum msg_type t, const void *m)
 {
     uint8_t *buf = malloc(IPC_MAX_MESSAGE);
     struct writer w = writer_of(buf, buf ? IPC_MAX_MESSAGE : 0);
+    free(p->changes); // where it is asked again
     msg_write(&w, t, m);
     p->changes = w.bad ? NULL : realloc(buf, w.len);
     if (!p->changes)
@@ -147,7 +148,8 @@ static bool has_died(const struct ctl *c, enum room room)
 // Or may have: nobody has told yet.
 static bool is_away(const struct ctl *c, enum room room)
 {
-    return has_died(c, room) || (room == ROOM_IKE && c->replay.active) || (c->lost && !c->chan[room]);
+    return has_died(c, room) || (room == ROOM_IKE && c->replay.active) || c->deaf[room] ||
+           (c->lost && !c->chan[room]);
 }
 
 void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m)
@@ -164,6 +166,8 @@ void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m)
     int r = ipc_send(c->chan[room], t, m);
     if (r == -EMSGSIZE)
         finish(p, false, "too long");
+    else if (r && p->ask_again && c->chan[room])
+        p->held = c->deaf[room] = true;
     else if (r && has_died(c, room))
         finish(p, false, room == ROOM_IKE ? IKE_DIED : KEYS_DIED);
     else if (r)
@@ -430,6 +434,7 @@ static void on_closed(void *ctx, struct ipc_chan *chan)
         if (c->chan[r] != chan)
             continue;
         c->chan[r] = NULL;
+        c->deaf[r] = false;
         ipc_close(chan);
         if (r == ROOM_SUPER)
             loop_stop(c->loop);

@@ -140,6 +140,7 @@ struct ctl {
     int status;
     bool stopping;
     bool ike_died, keys_died;         // and another one comes
+    bool deaf[ROOM_COUNT];            // its channel takes nothing more, and has not told of its end yet
     const char *lost;                 // what it cannot have back; NULL: nothing
     struct timer alone;               // since then
     uint8_t conn_wire[CONN_WIRE_MAX]; // the connection that is being loaded, and no longer

@@ -502,6 +502,38 @@ static void test_key_waits_too_and_is_read_anew(void **state)
     expect_error("parsing any private key failed: no");
 }
 
+static void load_x(uint8_t out[64], size_t *len)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_REQUEST, "load-shared");
+    vici_put(&o, "id", "x");
+    vici_put(&o, "type", "ike");
+    vici_put(&o, "data", "s");
+    assert_int_equal(vici_out_finish(&o), 0);
+    assert_true(o.len <= 64);
+    memcpy(out, o.data, *len = o.len);
+    vici_out_free(&o);
+}
+
+// It is asked before its channel has told of its end; and once more as it dies again.
+static void test_secret_waits_though_nobody_has_told_yet_that_keys_is_dead(void **state)
+{
+    uint8_t request[64];
+    size_t len;
+    (void)state;
+    load_x(request, &len);
+    assert_int_equal(send(client, request, len, 0), (ssize_t)len);
+    for (int i = 0; i < 2; i++) {
+        close(room[ROOM_KEYS]);
+        room[ROOM_KEYS] = -1;
+        no_answer_yet(client);
+        tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_KEYS});
+        no_answer_yet(client);
+        keys_comes();
+    }
+    secret_comes("x");
+}
+
 // Which may have been done already: then it would be said not to be there.
 static void test_unload_that_it_was_asked_for_fails_and_another_waits(void **state)
 {
@@ -596,6 +628,7 @@ int main(void)
         T(test_authorities_go_to_ike_and_are_listed),
         T(test_authorities_that_are_refused),
         T(test_secret_that_is_loaded_while_keys_is_dead_waits_for_the_next),
+        T(test_secret_waits_though_nobody_has_told_yet_that_keys_is_dead),
         T(test_key_waits_too_and_is_read_anew),
         T(test_unload_that_it_was_asked_for_fails_and_another_waits),
         T(test_list_begins_anew_and_one_in_the_middle_fails),
