@@ -178,6 +178,26 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
     log_set_context("", 0);
 }
 
+static void no_end_came(struct timer *t)
+{
+    struct ike *ike = t->ctx;
+    LOGF(DMN, 0,
+         "a channel is lost to it that nobody gives it again: it ends, and the next one is given another");
+    loop_stop(ike->loop);
+}
+
+// Of keys or path, who took nothing more, or for which there was no memory; unless the daemon ends, or it is
+// ended with keys.
+static void lose(struct ike *ike)
+{
+    enum { ALONE_MS = 2000 }; // in which the daemon ends, when it does
+    if (ike->stopping)
+        return;
+    ike->shutdown.fire = no_end_came;
+    ike->shutdown.ctx = ike;
+    timer_set(ike->loop, &ike->shutdown, loop_now(ike->loop) + ALONE_MS);
+}
+
 static void closed(void *ctx, struct ipc_chan *c)
 {
     struct ike *ike = ctx;
@@ -185,6 +205,8 @@ static void closed(void *ctx, struct ipc_chan *c)
         if (ike->chan[room] != c)
             continue;
         ike->chan[room] = NULL;
+        if (room == ROOM_KEYS || room == ROOM_PATH)
+            lose(ike);
         if (room == ROOM_KEYS)
             ike->keyless = !ike->stopping;
         if ((room == ROOM_KEYS && ike->stopping) || room == ROOM_PATH)

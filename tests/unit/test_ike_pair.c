@@ -723,6 +723,23 @@ static void test_keys_process_gone_refuses_nobody_until_the_daemon_is_told_to_en
         keys_die_as_is_asked(i & 1, i & 2);
 }
 
+// It lives, and said what is not its to say: ike ends, so that the next one has a channel again.
+static void test_channel_that_is_lost_alone_ends_ike(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct pair *p = established(0);
+        struct side *s = &p->s[0];
+        ipc_send(i ? s->path_ike : keys_channel(s->keys, ROOM_IKE), MSG_RELOAD, &(struct msg_RELOAD){0});
+        pair_wait(p, 1000);
+        assert_null(ike_channel(s->ike, i ? ROOM_PATH : ROOM_KEYS));
+        assert_false(loop_stopped(p->loop));
+        pair_wait(p, 1500);
+        assert_true(loop_stopped(p->loop));
+        pair_free(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -761,6 +778,7 @@ int main(void)
         cmocka_unit_test(test_nat_in_between_is_detected_and_answers_go_back_through_it),
         cmocka_unit_test(test_shutdown_deletes_at_all_peers),
         cmocka_unit_test(test_keys_process_gone_refuses_nobody_until_the_daemon_is_told_to_end),
+        cmocka_unit_test(test_channel_that_is_lost_alone_ends_ike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
