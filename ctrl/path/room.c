@@ -84,6 +84,8 @@ static void on_closed(void *ctx, struct ipc_chan *c)
 {
     struct path *p = ctx;
     struct ipc_chan **all[] = {&p->super, &p->ctl, &p->ike, &p->keys};
+    if (p->ike == c) // whether another one comes or not
+        survivors_late(p);
     for (int i = 0; i < 4; i++) {
         if (*all[i] == c)
             *all[i] = NULL;

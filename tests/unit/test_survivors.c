@@ -1,10 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ike that made a child SA has died, and another one has come: the SA goes on until there is a successor,
 // which is asked for, or until it has been too long.
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/unit/path_rig.h"
+
+// Of the room, which the rig puts together by itself.
+void kernel_watch_sweep(struct path *p, const struct msg_SWEEP *m)
+{
+    (void)p, (void)m;
+}
+
+int kernel_watch_open(struct path *p, struct esp_error *err)
+{
+    (void)p;
+    return esp_fail(err, -ENOSYS, "", "the rig has none");
+}
+
+void kernel_watch_close(struct path *p)
+{
+    (void)p;
+}
 
 enum { OVERLAP_MS = 3000, SURVIVE_MS = 300000, LOOK_MS = 500, NEXT_ID = 1 << 24 };
 
@@ -179,6 +198,36 @@ static void test_it_ends_where_somebody_says_so_by_its_names(void **state)
     assert_int_equal(r->p->survivors, 0);
 }
 
+static int attach(struct rig *r, enum room room)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    ipc_close(path_channel(r->p, room));
+    assert_int_equal(path_attach(r->p, room, pair[0]), 0);
+    return pair[1];
+}
+
+// As where keys, before which no ike comes, dies at once each time.
+static void test_its_time_runs_whether_another_ike_comes_or_not(void **state)
+{
+    struct rig *r = *state;
+    int super = attach(r, ROOM_SUPER), ike = attach(r, ROOM_IKE);
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    close(ike);
+    rig_turn(r);
+    look(r, SURVIVE_MS - LOOK_MS);
+    goes_both_ways(r, 0);
+    look(r, LOOK_MS);
+    assert_false(is_there(r, 1));
+    unsigned before = r->sent_count;
+    rig_out(r, 10, 1);
+    assert_int_equal(r->sent_count, before);
+    assert_int_equal(r->past_count, 0);
+    ipc_close(r->p->super);
+    r->p->super = NULL;
+    close(super);
+}
+
 // Who has broken into ike, and lets it die time and again, keeps none alive by that.
 static void test_further_deaths_prolong_nothing(void **state)
 {
@@ -350,6 +399,7 @@ int main(void)
         T(test_without_survivors_nothing_is_asked_for),
         T(test_it_ends_behind_its_successor),
         T(test_it_ends_when_nobody_has_come_for_long),
+        T(test_its_time_runs_whether_another_ike_comes_or_not),
         T(test_one_that_is_made_afterwards_is_none),
         T(test_virtual_address_goes_with_what_protects_it),
         T(test_client_that_comes_costs_the_same_beside_many_survivors),
