@@ -527,6 +527,7 @@ static void ike_again(struct world *w, void *ctx, uint64_t generation)
 static void ike_died(struct daemon *d)
 {
     tell_pid(d, ROOM_IKE, 0);
+    certs_gone(d->site); // what it has fetched; nothing else is loaded
     readers_ike_died(d->site);
     disk_ike_died(d->site);
     agenda_add(d->site->w, SECOND / 10, ike_again, d->site, d->generation);
@@ -572,6 +573,7 @@ static void keys_died(struct daemon *d)
         d->cut = false;
         tell_pid(d, ROOM_IKE, 0);
     }
+    certs_gone(d->site); // what it has fetched; nothing else is loaded
     readers_ike_died(d->site);
     disk_ike_died(d->site);
     agenda_add(d->site->w, SECOND / 10, keys_again, d->site, d->generation);
