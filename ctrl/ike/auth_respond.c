@@ -80,7 +80,7 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     uint32_t made = c ? c->id : 0;
     if (c)
         child_installed(c, 0);
-    if (made && (c = child_by_id(sa->ike, made)) != NULL)
+    if (made && !contact && (c = child_by_id(sa->ike, made)) != NULL) // a peer that begins anew means it
         unique_child_made(c);
     sa->ike->events->sa_at_rest(sa);
     if (sa->state == SA_ESTABLISHED) // one that lost to another meanwhile ends nobody

@@ -265,10 +265,12 @@ static bool closes(const struct ike_sa *sa, const struct child_sa *like)
 }
 
 // The peer reauthenticates, and what it has made anew is being closed here: it had not heard of that yet.
+// Another host of that name has not asked for what goes there.
 void unique_child_made(struct child_sa *c)
 {
     struct ike_sa *o = NULL;
-    while ((o = sa_twin(c->sa, o)) != NULL && !closes(o, c))
+    while ((o = sa_twin(c->sa, o)) != NULL &&
+           !(addr_eq(&o->path.remote, &c->sa->path.remote) && closes(o, c)))
         ;
     if (!o)
         return;

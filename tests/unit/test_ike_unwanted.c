@@ -376,6 +376,33 @@ static void test_one_whose_delete_is_slower_than_a_reauthentication_does_not_sta
     }
 }
 
+static void from_anywhere(struct conn_config *c, int side)
+{
+    pair_two_children(c, side);
+    c->remote_count = side ? 0 : 1;
+}
+
+// What is closed here is of a peer that is gone, and never answers: whoever comes by its name meanwhile, from
+// another address or saying that it has begun anew, has asked for what it makes.
+static void test_one_of_a_peer_that_is_gone_is_closed_there_alone(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 2 * WAYS; n++) {
+        bool elsewhere = n & 1;
+        struct pair *p = pair_established(elsewhere ? UNIQUE_NEVER : UNIQUE_NO, from_anywhere);
+        sa_destroy(p->s[0].ike->sas);
+        p->filter = lose_deletes;
+        ways[n / 2](p, 1);
+        p->nat = elsewhere;
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        p->filter = NULL;
+        pair_wait(p, 2000);
+        for (int i = 0; i < 2; i++)
+            assert_string_equal(named(p, i, "c")->cfg->name, "c");
+        pair_free(p);
+    }
+}
+
 static void test_all_that_are_closed_while_their_ike_sa_reauthenticates_leave_none(void **state)
 {
     (void)state;
@@ -481,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_one_of_a_former_edition_that_is_rekeyed_goes_all_the_same),
         cmocka_unit_test(test_one_that_is_closed_while_its_ike_sa_reauthenticates_does_not_come_up_again),
         cmocka_unit_test(test_one_whose_delete_is_slower_than_a_reauthentication_does_not_stay),
+        cmocka_unit_test(test_one_of_a_peer_that_is_gone_is_closed_there_alone),
         cmocka_unit_test(test_all_that_are_closed_while_their_ike_sa_reauthenticates_leave_none),
         cmocka_unit_test(test_one_that_is_to_come_back_does_so_where_its_ike_sa_reauthenticates),
         cmocka_unit_test(test_ike_sa_that_is_terminated_while_it_reauthenticates_has_no_successor),
