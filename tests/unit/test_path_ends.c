@@ -319,22 +319,22 @@ static void test_virtual_address_stays_with_sas_that_outlive_their_ike(void **st
     struct rig *r = *state;
     fake_addresses = fake_address_rc = 0;
     rig_must_install(r, 1, OFFLOAD_NO, "software");
-    assert_true(ask_address(r, "10.3.0.1"));
-    assert_true(ask_address(r, "10.3.0.1"));
-    assert_true(ask_address(r, "10.3.0.2"));
+    assert_true(ask_address(r, "10.1.3.1"));
+    assert_true(ask_address(r, "10.1.3.1"));
+    assert_true(ask_address(r, "10.1.3.2"));
     survivors_begin(r->p);
     (void)rig_events(r, 0);
-    assert_true(ask_address(r, "10.3.0.1"));
-    lose_address(r, "10.3.0.1");
+    assert_true(ask_address(r, "10.1.3.1"));
+    lose_address(r, "10.1.3.1");
     assert_int_equal(fake_addresses, 2);
-    assert_true(ask_address(r, "10.3.0.1"));
+    assert_true(ask_address(r, "10.1.3.1"));
     rig_pass(r, LONG_MS);
     for (int i = 0; i < 2; i++) {
         survivors_look(r->p);
         rig_turn(r);
     }
     assert_int_equal(fake_addresses, 1);
-    lose_address(r, "10.3.0.1");
+    lose_address(r, "10.1.3.1");
     assert_int_equal(fake_addresses, 0);
 }
 
