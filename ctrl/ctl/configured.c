@@ -66,7 +66,9 @@ struct configured *configured_open(int fd)
     c->records = records_open(fd, CONFIGURED_BYTES_MAX, CONFIGURED_MOST, false, key_of);
     if (c->records)
         return c;
+    int e = errno;
     free(c);
+    errno = e;
     return NULL;
 }
 

@@ -493,9 +493,9 @@ void ctl_keep(struct ctl *c, struct ctl_kept *k)
 
 int ctl_configure(struct ctl *c, int fd)
 {
-    struct configured *k = configured_open(fd);
+    struct configured *k = fd < 0 ? NULL : configured_open(fd);
     if (!k)
-        return fd < 0 ? fd : -ENOMEM;
+        return fd < 0 ? fd : -errno;
     configured_close(c->configured);
     c->configured = k;
     return 0;
@@ -547,6 +547,14 @@ static int take_over(struct ctl *c, int fd)
     return 0;
 }
 
+static int take_configured(struct ctl *c, int fd)
+{
+    int r = ctl_configure(c, fd);
+    if (r < 0)
+        LOGF(DMN, 0, "what the last one was told cannot be read: %s", strerror(-r));
+    return r;
+}
+
 int ctl_main(const struct child_env *env)
 {
     struct loop *l = loop_new();
@@ -558,7 +566,7 @@ int ctl_main(const struct child_env *env)
         return status;
     }
     c->listener = env->sock_vici;
-    if (take_over(c, env->kept) < 0 || ctl_configure(c, env->configured) < 0 || remember(c) < 0) {
+    if (take_over(c, env->kept) < 0 || take_configured(c, env->configured) < 0 || remember(c) < 0) {
         ctl_free(c);
         loop_free(l);
         return status;

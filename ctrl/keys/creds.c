@@ -192,11 +192,14 @@ int keys_inherit(struct keys *k, int fd)
 {
     struct secret s = {0};
     int rc = 0;
-    k->file = fd < 0 ? NULL : secrets_file_open(fd);
-    if (!k->file && fd >= 0)
+    if (fd < 0)
+        return fd;
+    k->file = secrets_file_open(fd);
+    if (!k->file) {
+        rc = -errno;
         close(fd);
-    if (!k->file)
-        return fd < 0 ? fd : -ENOMEM;
+        return rc;
+    }
     while (rc == 0 && (rc = secrets_file_next(k->file, s.number, &s)) > 0)
         rc = inherit(k, &s);
     return rc;

@@ -72,7 +72,9 @@ struct secrets_file *secrets_file_open(int fd)
         return NULL;
     f->records = records_open(fd, SECRETS_BYTES_MAX, SECRETS_MOST, true, record_key);
     if (!f->records) {
+        int e = errno;
         free(f);
+        errno = e;
         return NULL;
     }
     lock_pages(f);

@@ -325,7 +325,7 @@ static int find_all(struct records *r, bool (*key)(struct slice octets, uint64_t
 struct records *records_open(int fd, int64_t bytes, unsigned most, bool wiped,
                              bool (*key)(struct slice octets, uint64_t *key))
 {
-    struct records *r = fd < 0 ? NULL : calloc(1, sizeof(*r));
+    struct records *r = calloc(1, sizeof(*r));
     if (!r)
         return NULL;
     r->fd = fd;
@@ -333,10 +333,12 @@ struct records *records_open(int fd, int64_t bytes, unsigned most, bool wiped,
     r->most = most;
     r->wiped = wiped;
     // The file's flags are those of all lives: with O_APPEND nothing could be overwritten.
-    if (fcntl(fd, F_SETFL, 0) == 0 && find_all(r, key) == 0)
+    int rc = fcntl(fd, F_SETFL, 0) < 0 ? -errno : find_all(r, key);
+    if (rc == 0)
         return r;
     r->fd = -1; // the caller's still
     records_close(r);
+    errno = -rc;
     return NULL;
 }
 

@@ -32,7 +32,8 @@ struct records {
 
 int records_file(const char *name, int64_t bytes); // a descriptor, or -errno. Close-on-exec
 // Takes the descriptor. key: what a record is known by; false: it makes no sense, and counts as a place
-// alone. At most so many places are looked at, and made. NULL: no memory, or it cannot be read.
+// alone. At most so many places are looked at, and made. NULL: errno
+// says why (no memory, or it cannot be read), and the descriptor is the caller's still.
 struct records *records_open(int fd, int64_t bytes, unsigned most, bool wiped,
                              bool (*key)(struct slice octets, uint64_t *key));
 void records_close(struct records *r);
