@@ -291,9 +291,9 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
         free(c);
         return;
     }
-    survivors_make_way(p, c);
     c->inner = families(policy_local(c->policy));
     spd_serve(p, c);
+    survivors_make_way(p, c); // behind that: the last SA of an instance takes it out of the classifier
     if (place(p, c, &err) < 0) {
         char text[300];
         snprintf(text, sizeof(text), "%s: %s", err.field, err.text);

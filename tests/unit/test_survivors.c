@@ -314,6 +314,25 @@ static void test_address_that_another_peer_has_now_is_no_survivors(void **state)
     assert_true(is_there(r, 1));
 }
 
+// Behind a NAT that has another port for him now: the new one sends, as soon as it is there.
+static void test_client_that_comes_from_another_port_has_what_is_for_him(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec of = rig_spec(2, "net", "10.1.0.0/16", "10.2.0.0/16");
+    of.given = true;
+    r->conn_peer = 2;
+    rig_must_apply(r, "warrior", &of, 1);
+    install_host(r, 2, 2, 4001);
+    survivors_begin(r->p);
+    of.id = NEXT_ID + 2;
+    rig_must_apply(r, "warrior", &of, 1);
+    install_host(r, 3, NEXT_ID + 2, r->udp_port);
+    assert_false(is_there(r, 2));
+    unsigned before = r->sent_count;
+    rig_out_packet(r, &(struct rig_packet){.src = "10.1.0.1", .dst = "10.2.0.7", .proto = 17});
+    assert_int_equal(r->sent_count, before + 1);
+}
+
 static void install_at(struct rig *r, uint32_t id, uint32_t of, unsigned host)
 {
     char at[32];
@@ -408,6 +427,7 @@ int main(void)
         T(test_it_ends_at_its_limit_and_the_next_packet_asks),
         T(test_one_that_was_on_its_way_is_one_too),
         T(test_address_that_another_peer_has_now_is_no_survivors),
+        T(test_client_that_comes_from_another_port_has_what_is_for_him),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
