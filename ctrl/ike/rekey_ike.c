@@ -101,7 +101,9 @@ static void tried(struct ike_sa *sa)
 // that it passes over, as it cannot read it, and hears it again only when it is sent again.
 void rekey_ike_heir(struct ike_sa *old)
 {
-    struct ike_sa *next = old->later->heir ? sa_by_id(old->ike, old->later->heir) : NULL;
+    if (!old->later->heir) // nor is there room for one yet, maybe (sa_room)
+        return;
+    struct ike_sa *next = sa_by_id(old->ike, old->later->heir);
     old->later->heir = 0;
     if (next)
         tried(next);
