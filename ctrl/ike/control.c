@@ -391,13 +391,14 @@ static void close_child(struct child_sa *c, struct job *j, bool force)
     log_set_context("", 0);
 }
 
-// What is being made in the place of an IKE SA that is closed by its number goes, too.
+// What is being made in the place of an IKE SA that is closed by its number goes, too, unless an operator
+// waits for that.
 static void close_heirs(struct ike *ike, const struct msg_TERMINATE *m)
 {
     for (struct ike_sa *sa = ike->sas, *next; sa; sa = next) {
         const struct ike_sa *old = sa->replaces ? sa_by_id(ike, sa->replaces) : NULL;
         next = sa->next;
-        if (!old || !sa_matches(old, m) || sa_matches(sa, m))
+        if (!old || !sa_matches(old, m) || sa_matches(sa, m) || job_waits(ike, sa->id))
             continue;
         sa_why(sa, "the IKE_SA that it was to replace was terminated");
         delete_ike_unfinished(sa);

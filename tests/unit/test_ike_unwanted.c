@@ -459,6 +459,34 @@ static void test_ike_sa_that_is_terminated_while_it_reauthenticates_has_no_succe
     }
 }
 
+static void another_ike(struct conn_config *c)
+{
+    narrower(c);
+    c->over_time += 60;
+}
+
+// It was edited, and the new one is asked for: the operator ends the former one, and not what he waits for.
+static void test_ike_sa_that_is_terminated_while_an_operator_waits_for_its_successor_has_one(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 2 * 5; n++) {
+        struct pair *p = pair_established(UNIQUE_NO, NULL);
+        struct msg_TERMINATE m = {.req = 77, .ike_id = 1, .force = n & 1, .timeout_ms = 5000};
+        load(p, 0, NULL, another_ike);
+        p->ctx = (void *)&crossings[n / 2];
+        p->filter = lose_crossing;
+        uint32_t req = pair_initiate(p, 0, "c");
+        ipc_send(p->s[0].ctl_ike, MSG_TERMINATE, &m);
+        pair_run(p);
+        p->filter = NULL;
+        pair_wait(p, 20000);
+        if (n / 2) // until then it was not there
+            pair_result(p, 0, req, true);
+        assert_anew(p, "c");
+        pair_free(p);
+    }
+}
+
 // Only a peer that has heard from whom the new one is may have ended the old one for its sake.
 static void test_ike_sa_that_the_peer_deletes_before_it_knows_of_a_successor_has_none(void **state)
 {
@@ -512,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_all_that_are_closed_while_their_ike_sa_reauthenticates_leave_none),
         cmocka_unit_test(test_one_that_is_to_come_back_does_so_where_its_ike_sa_reauthenticates),
         cmocka_unit_test(test_ike_sa_that_is_terminated_while_it_reauthenticates_has_no_successor),
+        cmocka_unit_test(test_ike_sa_that_is_terminated_while_an_operator_waits_for_its_successor_has_one),
         cmocka_unit_test(test_ike_sa_that_the_peer_deletes_before_it_knows_of_a_successor_has_none),
         cmocka_unit_test(test_ike_sa_that_is_to_go_while_both_rekey_it_leaves_none_that_waits),
     };
