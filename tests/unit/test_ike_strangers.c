@@ -253,10 +253,25 @@ static void test_one_address_holds_a_limited_number_of_half_open_sas(void **stat
     pair_free(p);
 }
 
-// Of ike and keys together, beside request and answer.
+// To each half-open one of side 1 an IKE_AUTH request that nobody has sealed.
+static void claim_auth(struct pair *p)
+{
+    for (const struct ike_sa *sa = p->s[1].ike->sas; sa; sa = sa->next) {
+        uint8_t msg[64] = {0};
+        struct ike_header h = {sa->spi_i, sa->spi_r,      PL_SK, IKE_VERSION,
+                               EX_AUTH,   FLAG_INITIATOR, 1,     sizeof(msg)};
+        struct writer w = writer_of(msg, sizeof(msg));
+        header_write(&w, &h);
+        wr_u16(&w, 0);
+        wr_u16(&w, sizeof(msg) - IKE_HEADER_LEN);
+        pair_inject(p, 1, &sa->path, msg, sizeof(msg));
+    }
+}
+
+// Of ike and keys together, beside request and answer; and where an IKE_AUTH request has come that is none.
 static void test_a_half_open_sa_is_small(void **state)
 {
-    enum { FIRST = 200, SOME = 1000, MOST_OCTETS = 1024 };
+    enum { FIRST = 200, SOME = 1000, MOST_OCTETS = 1024, MOST_MORE = 2048 };
     uint8_t msg[4096];
     size_t len, before = 0;
     (void)state;
@@ -279,6 +294,14 @@ static void test_a_half_open_sa_is_small(void **state)
     printf("%zu octets a half-open IKE SA beside %zu of request and answer\n", octets / SOME - messages,
            messages);
     assert_true(octets <= SOME * (MOST_OCTETS + messages));
+    before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    claim_auth(p);
+    for (const struct ike_sa *sa = p->s[1].ike->sas; sa; sa = sa->next)
+        assert_non_null(sa->sk_in);
+    assert_int_equal(p->s[1].ike->half_open_count, FIRST + SOME);
+    octets = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+    printf("%zu more behind what claims to be IKE_AUTH\n", octets / (FIRST + SOME));
+    assert_true(octets <= (FIRST + SOME) * MOST_MORE);
     pair_free(p);
 }
 
