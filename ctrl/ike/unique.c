@@ -124,14 +124,22 @@ static unsigned children_up(const struct ike_sa *sa)
     return up;
 }
 
+static bool is_served(const struct ike_sa *sa)
+{
+    unsigned served = 0, up = children_up(sa);
+    for (const struct child_sa *c = sa->children; c; c = c->next)
+        served += child_is_up(c) && sa_served_already(c);
+    return up && served == up;
+}
+
 // A peer that reauthenticates makes the CHILD SAs one after another on the new IKE SA, and ends the old one
-// itself.
+// itself. The only one that is left may not be that which it has made first.
 static bool wait_for_successors(struct ike_sa *sa, struct ike_sa *old)
 {
     unsigned up = children_up(old);
     if (sa->initiator || !up || !addr_eq(&sa->path.remote, &old->path.remote))
         return false;
-    end_in(old, up < 2 ? OVERLAP_MS : SUCCESSION_MS);
+    end_in(old, up < 2 && is_served(old) ? OVERLAP_MS : SUCCESSION_MS);
     return true;
 }
 
@@ -277,14 +285,6 @@ void unique_child_made(struct child_sa *c)
     LOGF(IKE, 1, "CHILD_SA %s{%u} is made by the peer as that of IKE_SA %s is being closed: it goes, too",
          c->cfg->name, c->id, sa_label(o));
     exchange_queue(c->sa, TASK_DELETE_CHILD, c->id);
-}
-
-static bool is_served(const struct ike_sa *sa)
-{
-    unsigned served = 0, up = children_up(sa);
-    for (const struct child_sa *c = sa->children; c; c = c->next)
-        served += child_is_up(c) && sa_served_already(c);
-    return up && served == up;
 }
 
 static void lingered(struct timer *t)
