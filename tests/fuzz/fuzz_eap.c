@@ -153,6 +153,15 @@ static void configure(struct conn_config *c, int side, enum scene scene, bool tw
         abort();
 }
 
+static void config_rounds_free(struct auth_round *r)
+{
+    for (struct auth_round *next; r; r = next) {
+        next = r->next;
+        auth_side_clear(&r->side);
+        free(r);
+    }
+}
+
 static void load(struct pair *p, int side, enum scene scene, bool twice, const char *password)
 {
     static const uint8_t owners[] = {0, 3, 'b', 'o', 'b', 0, 6, 'a', '.', 't', 'e', 's', 't'};
@@ -171,12 +180,10 @@ static void load(struct pair *p, int side, enum scene scene, bool twice, const c
     pair_default_conn(&c, side);
     configure(&c, side, scene, twice);
     pair_load(p, side, &c);
-    struct auth_side *all[] = {&c.local, &c.remote, c.local_more, c.remote_more};
-    for (unsigned i = 0; i < 4; i++)
-        if (all[i])
-            auth_side_clear(all[i]);
-    free(c.local_more);
-    free(c.remote_more);
+    auth_side_clear(&c.local);
+    auth_side_clear(&c.remote);
+    config_rounds_free(c.local_more);
+    config_rounds_free(c.remote_more);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
