@@ -61,7 +61,7 @@ CHECKS += lint-readers
 
 lint-shell:
 	@echo "  SHELL   $(words $(LINT_SH)) files"
-	@if $(call lint_if,shellcheck,$(LINT_SHELLCHECK)); then shellcheck $(LINT_SH); fi
+	@if $(call lint_if,shellcheck,$(LINT_SHELLCHECK)); then shellcheck -x $(LINT_SH); fi
 
 STATE_OBJS = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS) $(CLI_SRCS) $(LIBESPALIER_SRC)))
 .PHONY: lint-state

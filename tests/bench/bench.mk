@@ -43,3 +43,8 @@ bench-gateway: programs ## TCP, CPU per packet and ping through two gateways, be
 bench-ike: $(BUILD)/bin/espalierd $(BUILD)/bin/espalier-load ## CPU and memory per handshake, cookie, junk, SA and connection, beside charon
 	@mkdir -p $(BUILD)/report
 	@tests/as_root.sh tests/bench/ike.sh $(BUILD)/bin $(BUILD)/report/bench-ike.json
+
+.PHONY: bench-flashcrowd
+bench-flashcrowd: $(BUILD)/bin/espalierd $(BUILD)/bin/espalier-load ## 100,000 devices come back at once while forged requests come; beside charon
+	@mkdir -p $(BUILD)/report
+	@tests/as_root.sh tests/bench/crowd.sh $(BUILD)/bin $(BUILD)/report/bench-flashcrowd.json

@@ -300,6 +300,8 @@ static int send_auth(struct client *c, const struct load_options *o, struct esp_
     }
     if (ret == 0)
         ret = put_auth(c, o, &b, err);
+    if (o->initial_contact)
+        pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_INITIAL_CONTACT, slice_of(NULL, 0));
     pb_offer(&b, &o->esp, 1, false, spi | 0x100, 4);
     pb_selectors(&b, PL_TSI, &local);
     pb_selectors(&b, PL_TSR, &remote);

@@ -42,6 +42,7 @@ struct load_options {
     struct proposal ike, esp;
     struct ts local_ts, remote_ts;
     bool end; // DELETE behind it
+    bool initial_contact;
     unsigned pid_count;
     int pids[PIDS_MAX];
     struct credentials *credentials;

@@ -35,6 +35,7 @@ enum { // long options
     OPT_LOCAL_TS,
     OPT_REMOTE_TS,
     OPT_END,
+    OPT_INITIAL,
     OPT_PID,
     OPT_JSON,
     OPT_HELP,
@@ -61,6 +62,7 @@ static const struct option OPTIONS[] = {{"peer", required_argument, NULL, OPT_PE
                                         {"local-ts", required_argument, NULL, OPT_LOCAL_TS},
                                         {"remote-ts", required_argument, NULL, OPT_REMOTE_TS},
                                         {"delete", no_argument, NULL, OPT_END},
+                                        {"initial-contact", no_argument, NULL, OPT_INITIAL},
                                         {"pid", required_argument, NULL, OPT_PID},
                                         {"json", required_argument, NULL, OPT_JSON},
                                         {"help", no_argument, NULL, OPT_HELP},
@@ -95,6 +97,7 @@ static const char HELP[] =
     "  --local-ts ADDR      selector of the first client, the next has the next address (10.0.0.0)\n"
     "  --remote-ts TS       what lies behind the responder (0.0.0.0/0)\n"
     "  --delete             the clients end their SAs when the figures are taken\n"
+    "  --initial-contact    they say that they know of no SA of before (RFC 7296 2.4)\n"
     "  --pid N              a process of the responder, with all below it: its CPU time and memory; up to "
     "16\n"
     "  --json FILE          the figures; - is stdout instead of the table\n"
@@ -253,6 +256,7 @@ static int one(struct load_options *o, int which, const char *text)
     case OPT_LOCAL_TS: return selector(o, "--local-ts", text, &o->local_ts);
     case OPT_REMOTE_TS: return selector(o, "--remote-ts", text, &o->remote_ts);
     case OPT_END: o->end = true; return LOAD_DONE;
+    case OPT_INITIAL: o->initial_contact = true; return LOAD_DONE;
     case OPT_PID: return pid(o, text);
     case OPT_JSON: o->json = text; return LOAD_DONE;
     default: return one_number(o, which, text);

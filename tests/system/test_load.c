@@ -41,7 +41,7 @@ static void start(bool charon)
     struct tunnel_options o = {.ike = "aes256gcm16-prfsha256-x25519",
                                .peer_addr = "%any",
                                .remote_id = "*.load.test",
-                               .conn = "unique = never",
+                               .conn = "unique = no",
                                .secrets = "  ike-2 {\n    secret = \"of the clients\"\n  }\n",
                                .psk = "of nobody"};
     if (charon)
@@ -77,6 +77,8 @@ static void all_come_up(bool charon)
     assert_true(number_after(out, "\"cpu_us_each\"", 0) > 0);
     assert_int_equal(sas_of_responder(), CLIENTS);
     assert_int_equal(load(out, sizeof(out), "--psk 'of the clients' --count 50 --first 100 --delete"), 0);
+    assert_int_equal(sas_of_responder(), CLIENTS);
+    assert_int_equal(load(out, sizeof(out), "--psk 'of the clients' --count 100 --initial-contact"), 0);
     assert_int_equal(sas_of_responder(), CLIENTS);
 }
 
