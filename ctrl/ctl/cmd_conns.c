@@ -201,6 +201,8 @@ static void keep(struct ctl *c, struct conn_entry *e)
 {
     struct conn_entry *old = find_entry(c, conn_entry_name(e));
     c->conn_count += !old;
+    if (old && c->replay.told == old)
+        c->replay.told = e; // it has its number
     if (old) {
         take_off_list(c, old);
         leave(c, old);
@@ -261,13 +263,18 @@ static void forget(struct ctl *c, struct conn_entry *e)
     c->conn_count--;
 }
 
-void ctl_conn_lost(struct ctl *c, const char *name)
+// What it protects stays blocked meanwhile, also what an earlier run left.
+bool ctl_conn_is_missing(struct ctl *c, const char *name, bool missing)
 {
     struct conn_entry *e = find_entry(c, name);
-    if (!e)
-        return;
-    ctl_sweep_refused(c, name);
-    forget(c, e);
+    if (!e || e->missing == missing)
+        return false;
+    e->missing = missing;
+    if (missing)
+        ctl_sweep_refused(c, name);
+    else
+        ctl_sweep_taken(c, name);
+    return true;
 }
 
 static void not_loaded(struct ctl *c, struct command *cmd, const char *why)
@@ -352,7 +359,7 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
     }
     // Swanctl sends every connection again with each --load-all; what is as it was is left alone.
     const struct conn_entry *old = ctl_find_conn(c, conn_entry_name(e));
-    if (old && !ctl_under_way(c, conn_entry_name(e)) &&
+    if (old && !old->missing && !ctl_under_way(c, conn_entry_name(e)) &&
         slice_eq(slice_of(conn_entry_wire(old), old->wire_len), wr_written(&w))) {
         LOGF(CFG, 2, "connection %s is unchanged", conn_entry_name(old));
         ctl_sweep_taken(c, conn_entry_name(old));

@@ -7,6 +7,7 @@
 
 #include "ctrl/config/pool_load.h"
 #include "ctrl/ctl/leases.h"
+#include "ctrl/ctl/replay.h"
 #include "ctrl/lib/log.h"
 
 enum { POOL_WIRE_MAX = 4096 };
@@ -32,10 +33,9 @@ void ctl_lease(struct ctl *c, const struct msg_LEASE *m)
         leases_keep(c->leases, m);
 }
 
-void ctl_tell_leases(struct ctl *c, const char *pool)
+bool ctl_tell_leases(struct ctl *c, const char *pool, uint32_t req)
 {
-    if (kept(c))
-        leases_send(c->leases, pool, c->chan[ROOM_IKE]);
+    return kept(c) && leases_send(c->leases, pool, req, c->chan[ROOM_IKE]);
 }
 
 // ---- load-pool
@@ -61,6 +61,8 @@ static void pool_loaded(struct pending *p, bool ok, const char *text)
         LOGF(CFG, 1, "loaded pool %s", name);
     else
         LOGF(CFG, 0, "pool %s refused: %s", name, text);
+    if (ok && p->untold)
+        replay_pool(p->ctl, name, "no memory to tell of them");
     ctl_done_simple(p, ok, text);
 }
 
@@ -83,10 +85,12 @@ void cmd_load_pool(struct ctl *c, struct command *cmd)
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
     if (!p)
         return;
+    uint32_t req = p->req;
     p->done = pool_loaded;
     pool_write(&w, &pool);
     ctl_send(p, ROOM_IKE, MSG_POOL_LOAD, &(struct msg_POOL_LOAD){.req = p->req, .pool = wr_written(&w)});
-    ctl_tell_leases(c, pool.name);
+    if (!replay_leases(c, pool.name))
+        replay_untold(c, req);
 }
 
 // ---- unload-pool

@@ -135,9 +135,26 @@ int configured_take(struct configured *c, struct slice message)
     }
 }
 
-uint64_t configured_next(struct configured *c, uint64_t after, enum msg_type *t, union msg *m)
+bool configured_is_missing(struct configured *c, uint64_t number, bool missing)
+{
+    struct record *r = number ? records_behind(c->records, number - 1) : NULL;
+    bool was = r && r->number == number && r->marked;
+    if (r && r->number == number)
+        r->marked = missing;
+    return was;
+}
+
+uint64_t configured_pool(const struct configured *c, const char *name)
+{
+    const struct record *r = records_find(c->records, name_in(MSG_POOL_LOAD, name));
+    return r ? r->number : 0;
+}
+
+uint64_t configured_next(struct configured *c, uint64_t after, bool missing, enum msg_type *t, union msg *m)
 {
     for (struct record *r; (r = records_behind(c->records, after)) != NULL; after = r->number) {
+        if (missing && !r->marked)
+            continue;
         *t = msg_read(records_read(c->records, r), m);
         if (*t != MSG_NONE)
             return r->number;

@@ -21,8 +21,11 @@ void configured_close(struct configured *c);
 bool configured_keeps(enum msg_type t); // changes by it are kept here
 // ike has taken such a message, as msg_write has written it. 0 or -errno: it will not be there again.
 int configured_take(struct configured *c, struct slice message);
-// The first one behind `after` (0: the first of all), in m, which holds until the next call. Its number, or
-// 0: there is none.
-uint64_t configured_next(struct configured *c, uint64_t after, enum msg_type *t, union msg *m);
+// The first one behind `after` (0: the first of all), in m, which holds until the next call; missing: of
+// those that ike has not. Its number, or 0: there is none.
+uint64_t configured_next(struct configured *c, uint64_t after, bool missing, enum msg_type *t, union msg *m);
+// Whether ike has that one; before. One that has gone since, or is another one now, is not missing.
+bool configured_is_missing(struct configured *c, uint64_t number, bool missing);
+uint64_t configured_pool(const struct configured *c, const char *name); // the pool's number, 0: none
 
 #endif

@@ -46,7 +46,9 @@ struct pending {
     bool held;        // ... so it does
     uint8_t *changes; // what ike keeps when it says yes (configured.h), and nobody else; NULL: nothing
     size_t changes_len;
-    uint64_t more; // done: the answer was a page, and this is where the next one begins; 0: it was the last
+    uint64_t number; // of what it is about (replay.c)
+    bool untold;     // of a pool: its leases are still to be told
+    uint64_t more;   // done: the answer was a page, and this is where the next one begins; 0: it was the last
     void (*message)(struct pending *p, enum msg_type t, const union msg *m);
     void (*done)(struct pending *p, bool ok, const char *text);
 };
@@ -62,7 +64,8 @@ struct conn_entry {        // a loaded connection as it went to `ike`: a tenth o
     struct conn_entry *next, *prev;
     uint64_t number; // grows along the list
     uint32_t wire_len;
-    unsigned child_count;
+    uint16_t child_count;
+    bool missing;                  // ike has it not: it has refused it, and is given it again (replay.h)
     struct child_entry children[]; // and conn_write's octets, in which all names are
 };
 static inline const uint8_t *conn_entry_wire(const struct conn_entry *e)
@@ -89,11 +92,13 @@ struct sweep {
     const char *blind;   // why not all of these names are known: not in this run; or NULL
 };
 
-struct replay { // replay.h
-    bool active;
+struct replay {                    // replay.h
+    bool active;                   // ike has not been given everything once
+    bool passing;                  // what it is to be given is on its way
+    bool busy;                     // inside of what sends it
     uint32_t pid;                  // of the ike that is given everything
     unsigned asked;                // what it has not answered
-    unsigned refused;              // what it has not taken
+    unsigned passes;               // that are over; in the first it is given all, then what is missing
     uint64_t record;               // of configured.h: up to which it has been told,
     bool records_told;             // ... all of them,
     const struct conn_entry *told; // and this connection, with those before it; NULL: none
@@ -238,7 +243,8 @@ bool ctl_under_way(const struct ctl *c, const char *name); // ike has not answer
 struct conn_entry *ctl_new_conn(const struct conn_config *cfg, struct slice wire);
 bool ctl_conn_is(struct ctl *c, const struct msg_CONN_IS *m); // ike has it; false: malformed, or no memory
 bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out); // conn_clear it; false: no memory
-void ctl_conn_lost(struct ctl *c, const char *name);                     // ike does not take it any more
+// Whether ike has it, of what it is to have; true: that is new.
+bool ctl_conn_is_missing(struct ctl *c, const char *name, bool missing);
 void ctl_free_conns(struct ctl *c);
 // ---- sweep.c
 void ctl_sweep_load(struct ctl *c, const struct command *cmd); // a client new to it begins with the whole
@@ -263,7 +269,8 @@ bool ctl_takes_logs(const struct ctl *c);
 void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m);
 // ---- cmd_pools.c
 void ctl_lease(struct ctl *c, const struct msg_LEASE *m); // to be kept over a restart
-void ctl_tell_leases(struct ctl *c, const char *pool);    // those that were kept, to ike
+// Those that were kept, to ike, which answers by that number. False: they could not be read, or no memory.
+bool ctl_tell_leases(struct ctl *c, const char *pool, uint32_t req);
 // ---- cmd_info.c
 void ctl_free_counters(struct ctl *c);
 void ctl_kept_counters(struct ctl *c); // from what the last one kept

@@ -345,33 +345,32 @@ unsigned leases_count(const struct leases *l)
     return l->count;
 }
 
-void leases_send(const struct leases *l, const char *pool, struct ipc_chan *ike)
+bool leases_send(const struct leases *l, const char *pool, uint32_t req, struct ipc_chan *ike)
 {
     const struct kept_pool *p = find_pool(l, pool);
-    uint8_t *buf = p && p->first ? malloc(BATCH) : NULL;
+    const struct kept *first = p ? p->first : NULL;
+    uint8_t *buf = first ? malloc(BATCH) : NULL;
     struct msg_POOL_LEASES m = {0};
-    if (!buf) {
-        if (p && p->first)
-            LOGF(CFG, 0, "pool %s: out of memory to tell of its leases: addresses are given anew", pool);
-        return;
-    }
+    if (first && !buf)
+        return false;
     snprintf(m.name, sizeof(m.name), "%s", pool);
-    struct writer w = writer_of(buf, BATCH);
-    for (const struct kept *k = p->first; k; k = k->next) {
+    struct writer w = writer_of(buf, buf ? BATCH : 0);
+    for (const struct kept *k = first; k; k = k->next) {
         if (!k->id)
             continue;
+        if (BATCH - w.len <= ID_MAX + 32) {
+            m.leases = wr_written(&w);
+            ipc_send(ike, MSG_POOL_LEASES, &m);
+            w = writer_of(buf, BATCH);
+        }
         wr_u8(&w, k->addr.family);
         wr_bytes(&w, k->addr.a, 16);
         wr_slice16(&w, slice_of(k->id, k->id_len));
-        if (k->next && BATCH - w.len > ID_MAX + 32)
-            continue;
-        m.leases = wr_written(&w);
-        ipc_send(ike, MSG_POOL_LEASES, &m);
-        w = writer_of(buf, BATCH);
     }
-    if (w.len) {
-        m.leases = wr_written(&w);
+    m.req = req;
+    m.leases = wr_written(&w);
+    if (req || m.leases.len)
         ipc_send(ike, MSG_POOL_LEASES, &m);
-    }
     free(buf);
+    return true;
 }

@@ -20,8 +20,9 @@ struct leases *leases_open(const char *path);
 void leases_close(struct leases *l);
 void leases_keep(struct leases *l, const struct msg_LEASE *m);
 void leases_drop(struct leases *l, const char *pool);
-// Those of the pool as POOL_LEASES messages.
-void leases_send(const struct leases *l, const char *pool, struct ipc_chan *ike);
+// Those of the pool as POOL_LEASES messages, of which the last is answered by that number. False: no memory,
+// and none was sent.
+bool leases_send(const struct leases *l, const char *pool, uint32_t req, struct ipc_chan *ike);
 unsigned leases_count(const struct leases *l);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ctrl/ctl/ctl.h"
+#include "ctrl/ctl/replay.h"
 #include "ctrl/lib/log.h"
 
 static void ask_pools(struct ctl *c, uint64_t from);
@@ -71,7 +72,8 @@ static void take_pool(struct pending *p, enum msg_type t, const union msg *m)
     struct ctl *c = p->ctl;
     if (t == MSG_POOL_IS) {
         snprintf(c->recover.pool, sizeof(c->recover.pool), "%s", m->POOL_IS.name);
-        ctl_tell_leases(c, c->recover.pool); // what ike was not told of any more
+        if (!replay_leases(c, c->recover.pool)) // what ike was not told of any more
+            replay_pool(c, c->recover.pool, "no memory to tell of them");
     } else if (t == MSG_LEASE_IS) {
         struct msg_LEASE l = {.address = m->LEASE_IS.address, .identity = m->LEASE_IS.id};
         snprintf(l.pool, sizeof(l.pool), "%s", c->recover.pool);

@@ -122,6 +122,7 @@ struct ike {
     uint32_t next_id, next_child, next_req, next_reqid, next_job, next_ke, next_policy, next_task,
         next_resume;
     struct timer reaper, shutdown, missed; // missed: what there was no memory to bring up
+    struct timer renewal;                  // policies that could not be written out anew
     struct timer unjudged;                 // or to hold against a CRL
     struct timer starving;                 // ends the IKE SAs that it wanted in (without_memory, ends_soon)
     unsigned starving_count;

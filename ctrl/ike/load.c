@@ -473,13 +473,13 @@ static void cleared(struct ike *ike, uint32_t id, enum msg_type t, const union m
     job_step(ike, id, answer_ok(t, m), answer_text(t, m));
 }
 
+// Path may have policies of one that is not here: of the ike before, which this one had no memory for.
 void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
 {
     struct conn *c = newest(ike, m->conn);
-    struct job *job = c ? job_new(ike, JOB_LOAD, m->req) : NULL;
+    struct job *job = job_new(ike, JOB_LOAD, m->req);
     if (!job) {
-        ipc_result(ike->chan[ROOM_CTL], m->req, false, c ? "no memory" : "no connection named '%.100s'",
-                   m->conn);
+        ipc_result(ike->chan[ROOM_CTL], m->req, false, "no memory");
         return;
     }
     snprintf(job->child, sizeof(job->child), "%s", m->conn);
@@ -488,7 +488,8 @@ void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
     if (!q.req)
         return;
     struct conn *live = conn_find(ike, m->conn);
-    c->leaving = true;
+    if (c)
+        c->leaving = true;
     if (live)
         live->leaving = true;
     ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
@@ -594,6 +595,37 @@ bool conn_takes(const struct conn *c, const struct child_config *child, const st
     return takes;
 }
 
+enum { RENEWALS_MOST = 12, RENEW_AGAIN_MS = 1000, RENEW_LONGEST = 6 };
+
+static void renew_all(struct timer *t)
+{
+    struct ike *ike = t->ctx;
+    for (struct conn *c = ike->conns, *next; c; c = next) {
+        next = c->next;
+        if (c->unrenewed)
+            conn_renew(ike, c);
+    }
+}
+
+// What memory was short for, here or in path, is done when there is some: what its policies lack is not
+// protected as it is to be.
+static void not_renewed(struct ike *ike, struct conn *c, bool again, const char *why)
+{
+    again = again && c->renewals < RENEWALS_MOST;
+    LOGF(KNL, 0, "the policies of connection '%s' stay as they were%s: %s", c->cfg.name,
+         again ? ", for now" : "", why);
+    c->unrenewed = again;
+    if (!again)
+        return;
+    uint64_t ms = (uint64_t)RENEW_AGAIN_MS << (c->renewals < RENEW_LONGEST ? c->renewals : RENEW_LONGEST);
+    c->renewals++;
+    if (ike->renewal.armed && ike->renewal.at <= loop_now(ike->loop) + ms)
+        return; // it is looked at with another one
+    ike->renewal.fire = renew_all;
+    ike->renewal.ctx = ike;
+    timer_set(ike->loop, &ike->renewal, loop_now(ike->loop) + ms);
+}
+
 static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union msg *m)
 {
     struct job *job = job_find(ike, id);
@@ -601,10 +633,12 @@ static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union m
     if (!c)
         return;
     job->conn = NULL;
+    if (answer_ok(t, m))
+        c->renewals = 0;
     if (answer_ok(t, m) && c->pending)
         take_policies(c);
     else if (!answer_ok(t, m))
-        LOGF(KNL, 0, "the policies of connection '%s' stay as they were: %s", c->cfg.name, answer_text(t, m));
+        not_renewed(ike, c, !ike->stopping, answer_text(t, m));
     drop_pending(c);
     job_step(ike, id, true, "");
     if (c->stale)
@@ -623,8 +657,9 @@ void conn_renew(struct ike *ike, struct conn *c)
     c->stale = c->pending != NULL || c->leaving;
     if (c->stale)
         return; // once more when path has answered, and never behind its last word
+    c->unrenewed = false;
     if (make_policies(ike, c, c, &err) != 0) {
-        LOGF(KNL, 0, "the policies of connection '%s' stay as they were: %s", c->cfg.name, err.text);
+        not_renewed(ike, c, err.code == -ENOMEM, err.text);
         return;
     }
     if (slice_eq(slice_of(c->pending, c->pending_len), slice_of(c->policies, c->policies_len))) {
@@ -633,7 +668,7 @@ void conn_renew(struct ike *ike, struct conn *c)
     }
     struct job *job = job_new(ike, JOB_LOAD, 0);
     if (!job) {
-        LOGF(KNL, 0, "the policies of connection '%s' stay as they were: no memory", c->cfg.name);
+        not_renewed(ike, c, true, "no memory");
         drop_pending(c);
         return;
     }

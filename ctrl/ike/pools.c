@@ -31,6 +31,7 @@ struct pool {
     unsigned count, room, online;
     struct lease *oldest, *newest; // free ones
     uint64_t fresh;                // nobody has had those from here on, but for what a file brought
+    bool some_lost;                // of those that ctl told of: there was no memory
 };
 struct pools {
     struct pool *first; // in the order of loading
@@ -381,9 +382,14 @@ static void leases(struct ike *ike, const struct msg_POOL_LEASES *m)
         if (r.bad || !good || !pool_number(&p->cfg, &a, &number) || at_number(p, number) ||
             ike->pools->leases >= LEASES_MAX)
             continue;
-        if (!make(ike, p, p->count, number, &id))
-            return;
+        p->some_lost = p->some_lost || !make(ike, p, p->count, number, &id);
     }
+    if (!m->req)
+        return;
+    bool lost = p && p->some_lost;
+    if (lost)
+        p->some_lost = false;
+    ipc_result(ike->chan[ROOM_CTL], m->req, !lost, "%s", lost ? "no memory for all leases" : "");
 }
 
 // --- listing ---

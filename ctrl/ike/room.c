@@ -300,6 +300,7 @@ void ike_free(struct ike *ike)
         ike->reaper.fire(&ike->reaper);
     timer_stop(ike->loop, &ike->reaper);
     timer_stop(ike->loop, &ike->starving);
+    timer_stop(ike->loop, &ike->renewal);
     timer_stop(ike->loop, &ike->shutdown);
     log_limit_free(&ike->log_limit);
     job_free_all(ike);

@@ -92,7 +92,7 @@
 // ---- ctl -> ike: address pools; the leases of a file come behind the pool that they belong to
 #define MSG_POOL_LOAD_FIELDS(F)   F(U32, req, 0) F(BLOB, pool, 0)                        // pool_write; replaces one of the same name. -> RESULT
 #define MSG_POOL_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN)              // not ok where addresses are in use. -> RESULT
-#define MSG_POOL_LEASES_FIELDS(F) F(STR, name, NAME_MAX_LEN) F(BLOB, leases, 0)          // u8 family, 16 octets of address, slice16 identity (RFC 7296 3.5) each; no answer
+#define MSG_POOL_LEASES_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(BLOB, leases, 0) // u8 family, 16 octets of address, slice16 identity (RFC 7296 3.5) each; where req is not 0 -> RESULT: of all since the last answer
 #define MSG_POOL_LIST_FIELDS(F)   F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U8, leases, 0) F(U64, from, 0) F(U32, most, 0) /* name "": all */ // a page: -> POOL_IS, LEASE_IS of it ..., LIST_MORE or RESULT
 // ---- ike -> ctl
 #define MSG_POOL_IS_FIELDS(F)     F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(ADDR, base, 0) F(U64, size, 0) F(U32, online, 0) F(U32, offline, 0)

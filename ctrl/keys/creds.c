@@ -11,6 +11,8 @@
 #include "ctrl/keys/room.h"
 #include "ctrl/lib/log.h"
 
+enum { INHERIT_FIRST_MS = 100, INHERIT_MOST = 12 }; // twice as long each time: some minutes
+
 struct page {
     struct ipc_chan *c;
     uint32_t req;
@@ -168,40 +170,78 @@ static void clear(struct keys *k, struct ipc_chan *c, uint32_t req)
     ipc_result(c, req, true, "%s", "");
 }
 
-// What does not come again is told, and stays in the file. Without memory for it there is another try.
-static int inherit(struct keys *k, const struct secret *s)
+static int take_private(struct keys *k, const struct secret *s, struct esp_error *err)
 {
     uint8_t id[PRIVATE_ID];
+    int rc = private_load(k->privates, s->type, s->data, id, err);
+    if (rc == 0 && memcmp(id, s->id, PRIVATE_ID) != 0) // it could be unloaded in this life alone
+        secrets_file_drop_private(k->file, slice_of(s->id, PRIVATE_ID));
+    if (rc == 0)
+        tell_ike(k, slice_of(id, sizeof(id)), true);
+    return rc;
+}
+
+static int take_shared(struct keys *k, const struct secret *s, struct esp_error *err)
+{
+    int rc = secret_kind(s->type) == SECRET_EAP ? need_mschap(k, s->name, err) : 0;
+    if (rc == 0)
+        psk_load(k->psks, s->name, s->type, s->data, s->owners, err);
+    return err->code;
+}
+
+// What does not come again is told, stays in the file, and is tried again: it was taken before, and OpenSSL
+// does not always say that it had no memory. Where we had none there is another process.
+static int inherit(struct keys *k, const struct secret *s)
+{
     struct esp_error err = {0};
-    if (s->what == SECRET_PRIVATE) {
-        private_load(k->privates, s->type, s->data, id, &err);
-        if (!err.code && memcmp(id, s->id, PRIVATE_ID) != 0) // it could be unloaded in this life alone
-            secrets_file_drop_private(k->file, slice_of(s->id, PRIVATE_ID));
-    } else {
-        int rc = secret_kind(s->type) == SECRET_EAP ? need_mschap(k, s->name, &err) : 0;
-        if (rc == 0)
-            psk_load(k->psks, s->name, s->type, s->data, s->owners, &err);
+    bool key = s->what == SECRET_PRIVATE, last = k->inherit_tries + 1 == INHERIT_MOST;
+    int rc = key ? take_private(k, s, &err) : take_shared(k, s, &err);
+    bool was = secrets_file_is_missing(k->file, s->number, rc != 0 && !last);
+    if (rc && (!was || last))
+        LOGF(CFG, 0, "%s%s is not there again%s: %s", key ? "a private key" : "shared key ", s->name,
+             last ? ", and is not tried any more" : " yet", err.text);
+    else if (!rc && was)
+        LOGF(CFG, 1, "%s%s is there again", key ? "a private key" : "shared key ", s->name);
+    return rc;
+}
+
+static int inherit_all(struct keys *k, bool missing);
+
+static void inherit_again(struct timer *t)
+{
+    (void)inherit_all(t->ctx, true);
+}
+
+static int inherit_all(struct keys *k, bool missing)
+{
+    struct secret s = {0};
+    int rc = 0, one = 0;
+    bool more = false;
+    while (rc == 0 && (one = secrets_file_next(k->file, s.number, missing, &s)) > 0) {
+        one = inherit(k, &s);
+        more = more || one;
+        rc = one == -ENOMEM && !missing ? one : 0;
     }
-    if (err.code)
-        LOGF(CFG, 0, "%s%s is not there again: %s",
-             s->what == SECRET_PRIVATE ? "a private key" : "shared key ", s->name, err.text);
-    return err.code == -ENOMEM ? err.code : 0;
+    if (rc == 0 && one < 0)
+        rc = one;
+    if (rc == 0 && more && ++k->inherit_tries < INHERIT_MOST) {
+        k->inherit_again.fire = inherit_again;
+        k->inherit_again.ctx = k;
+        timer_set(k->loop, &k->inherit_again,
+                  loop_now(k->loop) + ((uint64_t)INHERIT_FIRST_MS << (k->inherit_tries - 1)));
+    }
+    return rc;
 }
 
 int keys_inherit(struct keys *k, int fd)
 {
-    struct secret s = {0};
-    int rc = 0;
     if (fd < 0)
         return fd;
     k->file = secrets_file_open(fd);
-    if (!k->file) {
-        rc = -errno;
-        close(fd);
-        return rc;
-    }
-    while (rc == 0 && (rc = secrets_file_next(k->file, s.number, &s)) > 0)
-        rc = inherit(k, &s);
+    if (k->file)
+        return inherit_all(k, false);
+    int rc = -errno;
+    close(fd);
     return rc;
 }
 

@@ -460,6 +460,7 @@ void keys_free(struct keys *k)
     forget_installs(k);
     forget_ike(k);
     timer_stop(k->loop, &k->alone);
+    timer_stop(k->loop, &k->inherit_again);
     keys_ticket_free(k, true);
     secrets_file_close(k->file);
     psk_store_free(k->psks);

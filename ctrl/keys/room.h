@@ -64,7 +64,9 @@ struct keys {
     struct ticket_store tickets; // that were given
     struct timer ticket_timer;   // when one of their keys goes
     struct timer alone;          // since path is gone
-    struct table kept_tickets;   // that were got
+    struct timer inherit_again;  // what could not be read of the last one's
+    unsigned inherit_tries;
+    struct table kept_tickets; // that were got
     struct table ikes, installs;
     uint32_t next_req;
 };

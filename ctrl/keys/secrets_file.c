@@ -148,10 +148,21 @@ void secrets_file_clear(struct secrets_file *f)
         records_drop(f->records, f->records->first);
 }
 
-int secrets_file_next(struct secrets_file *f, uint64_t after, struct secret *out)
+bool secrets_file_is_missing(struct secrets_file *f, uint64_t number, bool missing)
+{
+    struct record *r = number ? records_behind(f->records, number - 1) : NULL;
+    bool was = r && r->number == number && r->marked;
+    if (r && r->number == number)
+        r->marked = missing;
+    return was;
+}
+
+int secrets_file_next(struct secrets_file *f, uint64_t after, bool missing, struct secret *out)
 {
     struct slice name;
     const struct record *r = records_behind(f->records, after);
+    while (r && missing && !r->marked)
+        r = records_behind(f->records, r->number);
     OPENSSL_cleanse(f->records->in, f->read); // of the one before
     f->read = r ? r->len : 0;
     if (!r)

@@ -40,7 +40,9 @@ int secrets_file_put_private(struct secrets_file *f, const uint8_t id[PRIVATE_ID
 void secrets_file_drop_shared(struct secrets_file *f, const char *name);
 void secrets_file_drop_private(struct secrets_file *f, struct slice id);
 void secrets_file_clear(struct secrets_file *f);
-// The first one behind that number, in the order of loading: 1. 0: there is none. Or -errno.
-int secrets_file_next(struct secrets_file *f, uint64_t after, struct secret *out);
+// The first one behind that number, in the order of loading; missing: of those that are said to be. 1. 0:
+// there is none. Or -errno.
+int secrets_file_next(struct secrets_file *f, uint64_t after, bool missing, struct secret *out);
+bool secrets_file_is_missing(struct secrets_file *f, uint64_t number, bool missing); // before
 
 #endif

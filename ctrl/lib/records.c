@@ -175,6 +175,7 @@ struct record *records_find(const struct records *r, uint64_t key)
 static int put(struct records *r, struct record *place, struct slice octets)
 {
     place->number = 0;
+    place->marked = false;
     place->len = (uint32_t)octets.len;
     int rc = write_head(r, place);
     if (rc == 0)

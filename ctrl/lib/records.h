@@ -18,6 +18,7 @@ struct record {
     int64_t at;
     uint64_t number; // grows; 0: nothing is in its place
     uint32_t room, len;
+    bool marked; // by who uses them, and not in the file
 };
 struct records {
     int fd;

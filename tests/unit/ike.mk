@@ -14,7 +14,8 @@ $(eval $(call unit_test,test_ike_intermediate,tests/unit/test_ike_intermediate.c
 $(eval $(call unit_test,test_ike_fragments,tests/unit/test_ike_fragments.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_mobike,tests/unit/test_ike_mobike.c tests/unit/ike_pair.c tests/unit/ike_watch.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_keys_room,tests/unit/test_keys_room.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))
-$(eval $(call unit_test,test_keys_again,tests/unit/test_keys_again.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+KEYS_AGAIN_LDFLAGS := -Wl,--wrap=cr_key_private
+$(eval $(call unit_test,test_keys_again,tests/unit/test_keys_again.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm $(KEYS_AGAIN_LDFLAGS)))
 WIPED_LDFLAGS := -Wl,--wrap=vault_get
 $(eval $(call unit_test,test_keys_wiped,tests/unit/test_keys_wiped.c tests/unit/keys_rig.c tests/unit/memory_search.c $(IKE_ROOM_SRCS),-lcrypto -lm $(WIPED_LDFLAGS)))
 $(eval $(call unit_test,test_ike_control,tests/unit/test_ike_control.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
@@ -40,7 +41,7 @@ $(eval $(call unit_test,test_ike_editions,tests/unit/test_ike_editions.c tests/u
 $(eval $(call unit_test,test_keys_memory,tests/unit/test_keys_memory.c tests/unit/keys_rig.c tests/unit/no_memory.c $(IKE_ROOM_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_ike_memory,tests/unit/test_ike_memory.c tests/unit/ike_pair.c tests/unit/no_memory.c $(IKE_ROOM_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_cp,tests/unit/test_cp.c $(IKE_ROOM_SRCS),-lcrypto -lm))
-$(eval $(call unit_test,test_pools,tests/unit/test_pools.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_pools,tests/unit/test_pools.c tests/unit/ike_pair.c tests/unit/no_memory.c $(IKE_ROOM_SRCS),-lcrypto -lm $(NO_MEMORY_LDFLAGS)))
 $(eval $(call unit_test,test_ike_ppk,tests/unit/test_ike_ppk.c tests/unit/ike_pair.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_virtual,tests/unit/test_virtual.c tests/unit/ike_pair.c tests/unit/ike_watch.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_eap,tests/unit/test_eap.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))

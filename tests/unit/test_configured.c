@@ -85,7 +85,7 @@ static void expect(const char *all)
     enum msg_type t;
     union msg m;
     size_t n = 0;
-    for (uint64_t at = 0; (at = configured_next(c, at, &t, &m)) != 0;) {
+    for (uint64_t at = 0; (at = configured_next(c, at, false, &t, &m)) != 0;) {
         struct pool_config p = {0};
         struct reader r;
         if (t == MSG_CERT_LOAD)

@@ -331,6 +331,42 @@ static void test_dynamic_selectors_follow_the_machines_addresses(void **state)
     pair_free(p);
 }
 
+// What path had no memory for then is asked of it again: until it has it another address is not protected.
+static void test_policies_that_path_refuses_to_renew_are_renewed_later(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, any_peer);
+    struct side *s = &p->s[0];
+    unsigned applied = s->policies;
+    addr_parse("10.0.0.7", &s->source);
+    s->refuse_policies = true;
+    ipc_send(s->path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
+    pair_run(p);
+    pair_wait(p, 4000);
+    assert_int_equal(s->policies, applied + 3); // at once, after 1 s, and 2 s later
+    assert_true(is_host(&s->policy[0].local, "10.0.0.1"));
+    s->refuse_policies = false;
+    pair_wait(p, 5000);
+    assert_int_equal(s->policies, applied + 4);
+    assert_true(is_host(&s->policy[0].local, "10.0.0.7"));
+    pair_wait(p, 600000);
+    assert_int_equal(s->policies, applied + 4);
+    pair_free(p);
+}
+
+// One that this ike had no memory for, and the one before had.
+static void test_unload_of_a_connection_that_is_not_there_takes_what_path_has_of_it(void **state)
+{
+    (void)state;
+    struct pair *p = pair_new(NULL);
+    p->s[1].policy_count = 1;
+    ipc_send(p->s[1].ctl_ike, MSG_CONN_UNLOAD, &(struct msg_CONN_UNLOAD){.req = 9, .conn = "t"});
+    pair_run(p);
+    pair_result(p, 1, 9, true);
+    assert_int_equal(p->s[1].policy_count, 0);
+    pair_free(p);
+}
+
 static void addrs_changed(struct pair *p)
 {
     ipc_send(p->s[0].path_ike, MSG_ADDRS_CHANGED, &(struct msg_ADDRS_CHANGED){0});
@@ -791,6 +827,8 @@ int main(void)
         cmocka_unit_test(test_dynamic_selectors_follow_the_machines_addresses),
         cmocka_unit_test(test_address_that_changes_while_a_load_is_under_way_is_taken),
         cmocka_unit_test(test_pool_that_comes_while_a_load_is_under_way_is_taken),
+        cmocka_unit_test(test_policies_that_path_refuses_to_renew_are_renewed_later),
+        cmocka_unit_test(test_unload_of_a_connection_that_is_not_there_takes_what_path_has_of_it),
         cmocka_unit_test(test_an_address_that_was_known_stays_when_the_route_to_the_peer_goes),
         cmocka_unit_test(test_routes_are_not_asked_for_where_no_selector_follows_them),
         cmocka_unit_test(test_policy_without_a_way_to_its_peer_is_about_more_later),

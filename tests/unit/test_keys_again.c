@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The second life of the keys room: shared secrets and private keys are there again, in their order, as they
 // were last loaded; what was unloaded is not, and stands in the file no more; and nothing of an IKE SA is.
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -195,6 +196,54 @@ static void test_secret_that_makes_no_sense_keeps_no_other_from_coming(void **st
     assert_false(text_stands_there("the first secret"));
 }
 
+static unsigned unreadable; // private keys, from now on
+
+int __real_cr_key_private(const uint8_t *der, size_t len, struct cr_key **out, struct esp_error *err);
+int __wrap_cr_key_private(const uint8_t *der, size_t len, struct cr_key **out, struct esp_error *err);
+int __wrap_cr_key_private(const uint8_t *der, size_t len, struct cr_key **out, struct esp_error *err)
+{
+    if (!unreadable)
+        return __real_cr_key_private(der, len, out, err);
+    unreadable--;
+    return esp_fail(err, -EINVAL, "key", "OpenSSL has no memory, and does not say so");
+}
+
+// What could be read once is read again, and ike hears of it.
+static void test_key_that_cannot_be_read_at_first_is_there_in_a_moment(void **state)
+{
+    uint8_t one[20], two[20];
+    (void)state;
+    load_key(1, one);
+    load_key(2, two);
+    unreadable = 3; // both, and the first one again
+    another_keys(file);
+    assert_int_equal(keys_listed(), 0);
+    for (int i = 0; i < 1000 && b->keys->inherit_again.armed; i++)
+        loop_once(b->loop, 100);
+    assert_int_equal(unreadable, 0);
+    assert_int_equal(b->keys->inherit_tries, 2);
+    assert_int_equal(keys_listed(), 2);
+    assert_non_null(private_find(b->keys->privates, slice_of(one, sizeof(one))));
+    assert_int_equal(b->have, 4); // the last one's ike, and this one's
+    assert_true(stands_there(one, sizeof(one)));
+}
+
+// It has not been given up: whoever unloads it has the last word.
+static void test_key_that_is_unloaded_before_it_is_read_again_stays_away(void **state)
+{
+    uint8_t id[20];
+    (void)state;
+    load_key(1, id);
+    unreadable = 1;
+    another_keys(file);
+    struct msg_KEY_UNLOAD m = {.req = ++req, .id = slice_of(id, sizeof(id))};
+    assert_false(say(b->ctl, MSG_KEY_UNLOAD, &m)); // it is not there
+    for (int i = 0; i < 1000 && b->keys->inherit_again.armed; i++)
+        loop_once(b->loop, 100);
+    assert_int_equal(keys_listed(), 0);
+    assert_false(stands_there(id, sizeof(id)));
+}
+
 // Where there is no room for it in the file the one that it has replaced does not come again in its place.
 static void test_secret_that_cannot_be_kept_leaves_none_that_counts_no_more(void **state)
 {
@@ -256,6 +305,8 @@ int main(void)
         T(test_what_goes_is_not_there_again_and_nowhere_in_the_file),
         T(test_third_life_is_as_the_second),
         T(test_secret_that_makes_no_sense_keeps_no_other_from_coming),
+        T(test_key_that_cannot_be_read_at_first_is_there_in_a_moment),
+        T(test_key_that_is_unloaded_before_it_is_read_again_stays_away),
         T(test_secret_that_cannot_be_kept_leaves_none_that_counts_no_more),
         T(test_secret_under_a_name_that_is_not_its_own_can_be_unloaded_for_good),
         T(test_path_that_is_gone_ends_it_if_the_daemon_does_not),

@@ -113,7 +113,7 @@ static void read_back(const struct leases *l, struct state *is)
     struct ipc_chan *c = ipc_open(loop, fd[0], ROOM_CTL, ROOM_IKE, &none, NULL);
     for (unsigned p = 0; p < POOLS; p++) {
         char name[2] = {(char)('a' + p)};
-        leases_send(l, name, c);
+        (void)leases_send(l, name, 0, c);
         for (ssize_t n; (n = recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT)) > 0;) {
             assert_int_equal(msg_read(slice_of(buf, (size_t)n), &m), MSG_POOL_LEASES);
             note(is, p, m.POOL_LEASES.leases);

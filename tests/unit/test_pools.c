@@ -11,6 +11,7 @@
 
 #include "ctrl/ike/pools.h"
 #include "tests/unit/ike_pair.h"
+#include "tests/unit/no_memory.h"
 
 static struct pair *p;
 static struct ike *ike;
@@ -219,6 +220,42 @@ static void test_leases_of_a_file_come_back_for_their_identity(void **state)
     is(take("x.test", &any4, false), "10.3.0.4");
 }
 
+// Whoever tells of them again is told when all are there; those that are stay.
+static void test_leases_that_there_is_no_memory_for_are_said_to_be_lost(void **state)
+{
+    uint8_t buf[200];
+    struct writer w = writer_of(buf, sizeof(buf));
+    struct msg_POOL_LEASES m = {.name = "a"};
+    (void)state;
+    assert_true(load("a", "10.3.0.0/24"));
+    use("a");
+    pools_release(ike, take("x.test", &any4, false));
+    pair_run(p);
+    for (uint8_t i = 2; i <= 3; i++) {
+        wr_u8(&w, 4);
+        wr_bytes(&w, (uint8_t[16]){10, 3, 0, i}, 16);
+        wr_slice16(&w, slice_of(seen.id, seen.id_len));
+    }
+    m.leases = wr_written(&w);
+    bool hit = true;
+    unsigned n = 0;
+    while (hit) { // in every part of two leases, until they are there
+        no_memory_at(++n);
+        m.req = 0;
+        ipc_send(p->s[0].ctl_ike, MSG_POOL_LEASES, &m);
+        pair_run(p);
+        hit = no_memory_end();
+        ipc_send(p->s[0].ctl_ike, MSG_POOL_LEASES, &(struct msg_POOL_LEASES){.req = n, .name = "a"});
+        pair_run(p);
+        pair_result(p, 0, n, !hit);
+        ipc_send(p->s[0].ctl_ike, MSG_POOL_LEASES, &(struct msg_POOL_LEASES){.req = 100 + n, .name = "a"});
+        pair_run(p);
+        pair_result(p, 0, 100 + n, true); // it has been told
+    }
+    assert_true(n > 1);
+    is(take("y.test", &any4, false), "10.3.0.4");
+}
+
 static void test_pool_with_addresses_in_use_stays(void **state)
 {
     (void)state;
@@ -277,6 +314,7 @@ int main(void)
         TEST(test_address_in_use_is_its_own_identitys_alone),
         TEST(test_exhausted_pool_gives_what_was_free_longest_then_nothing),
         TEST(test_leases_of_a_file_come_back_for_their_identity),
+        TEST(test_leases_that_there_is_no_memory_for_are_said_to_be_lost),
         TEST(test_pool_with_addresses_in_use_stays),
         TEST(test_great_pools_and_many_leases),
     };

@@ -178,7 +178,25 @@ static void test_question_that_it_has_not_answered_fails(void **state)
     expect_error(IKE_DIED);
 }
 
-static void test_connection_that_it_does_not_take_any_more_is_not_listed(void **state)
+// All that was refused is given again; nothing else.
+static void later(uint64_t ms)
+{
+    now += ms;
+    turn();
+}
+
+static void refused_until_whole(const char *name)
+{
+    for (unsigned i = 0; i < REPLAY_BEFORE; i++) {
+        result(ROOM_IKE, conn_comes(name), false, "no memory");
+        expect_nothing(ROOM_SUPER);
+        later(REPLAY_FIRST_MS << i);
+    }
+    result(ROOM_IKE, conn_comes(name), false, "no memory");
+    is_whole(PID);
+}
+
+static void test_connection_that_it_refuses_is_given_again_before_it_is_whole(void **state)
 {
     (void)state;
     load_conn("x");
@@ -189,9 +207,169 @@ static void test_connection_that_it_does_not_take_any_more_is_not_listed(void **
     uint32_t x = conn_comes("x"), y = conn_comes("y");
     result(ROOM_IKE, x, false, "no memory");
     result(ROOM_IKE, y, true, "");
+    later(REPLAY_FIRST_MS - 1);
+    expect_nothing(ROOM_IKE);
+    expect_nothing(ROOM_SUPER);
+    later(1);
+    result(ROOM_IKE, conn_comes("x"), true, "");
     is_whole(PID);
-    assert_string_equal(conn_entry_name(ctl->conns), "y");
+    later(10 * REPLAY_LONGEST_MS);
+    expect_nothing(ROOM_IKE);
+}
+
+static void test_what_it_goes_on_to_refuse_keeps_nobody_waiting_and_is_given_again_later(void **state)
+{
+    (void)state;
+    load_conn("x");
+    dies();
+    comes(PID);
+    keys_are_told();
+    refused_until_whole("x");
+    for (unsigned i = 0; i < 12; i++) { // the last ones a minute apart
+        later(REPLAY_LONGEST_MS);
+        result(ROOM_IKE, conn_comes("x"), false, "no memory");
+        expect_nothing(ROOM_IKE);
+    }
+    later(REPLAY_LONGEST_MS - 1);
+    expect_nothing(ROOM_IKE);
+    later(1);
+    result(ROOM_IKE, conn_comes("x"), true, "");
+    later(10 * REPLAY_LONGEST_MS);
+    expect_nothing(ROOM_IKE);
+    assert_string_equal(conn_entry_name(ctl->conns), "x");
+}
+
+static void test_what_it_refuses_for_an_hour_is_given_up_and_can_be_loaded_and_unloaded(void **state)
+{
+    (void)state;
+    load_conn("x");
+    load_conn("y");
+    dies();
+    comes(PID);
+    keys_are_told();
+    for (unsigned i = 1; i <= REPLAY_PASSES; i++) {
+        result(ROOM_IKE, conn_comes("x"), false, "no memory");
+        result(ROOM_IKE, conn_comes("y"), false, "no memory");
+        if (i == REPLAY_BEFORE + 1)
+            is_whole(PID);
+        later(REPLAY_LONGEST_MS);
+    }
+    later(100 * REPLAY_LONGEST_MS);
+    expect_nothing(ROOM_IKE);
+    send_conn("x", "none"); // as it was: it is not there
+    result(ROOM_IKE, conn_comes("x"), true, "");
+    expect_success();
+    request("unload-conn", "name", "y", NULL); // path may have something of it
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_UNLOAD).CONN_UNLOAD.req, true, "");
+    expect_success();
+    assert_string_equal(conn_entry_name(ctl->conns), "x");
     assert_null(ctl->conns->next);
+}
+
+// What it was is not given behind what it is to be.
+static void test_what_a_client_changes_meanwhile_is_not_given_again(void **state)
+{
+    (void)state;
+    load_conn("x");
+    load_conn("y");
+    dies();
+    comes(PID);
+    keys_are_told();
+    uint32_t x = conn_comes("x");
+    result(ROOM_IKE, conn_comes("y"), true, "");
+    for (unsigned i = 0; i < REPLAY_BEFORE; i++) {
+        result(ROOM_IKE, x, false, "no memory");
+        later(REPLAY_FIRST_MS << i);
+        x = conn_comes("x");
+    }
+    result(ROOM_IKE, x, false, "no memory");
+    is_whole(PID);
+    request("unload-conn", "name", "x", NULL);
+    uint32_t req = expect(ROOM_IKE, MSG_CONN_UNLOAD).CONN_UNLOAD.req;
+    later(REPLAY_FIRST_MS << REPLAY_BEFORE);
+    expect_nothing(ROOM_IKE);
+    result(ROOM_IKE, req, true, "");
+    expect_success();
+    later(REPLAY_LONGEST_MS);
+    expect_nothing(ROOM_IKE);
+}
+
+static void test_certificate_that_it_refuses_is_given_again_before_the_connections(void **state)
+{
+    (void)state;
+    load_cert("one");
+    load_cert("two");
+    load_conn("x");
+    dies();
+    comes(PID);
+    keys_are_told();
+    uint32_t one = expect(ROOM_IKE, MSG_CERT_LOAD).CERT_LOAD.req,
+             two = expect(ROOM_IKE, MSG_CERT_LOAD).CERT_LOAD.req, x = conn_comes("x");
+    result(ROOM_IKE, one, true, "");
+    result(ROOM_IKE, two, false, "no memory");
+    result(ROOM_IKE, x, false, "no memory");
+    expect_nothing(ROOM_SUPER);
+    later(REPLAY_FIRST_MS);
+    union msg m = expect(ROOM_IKE, MSG_CERT_LOAD);
+    assert_true(slice_eq(m.CERT_LOAD.data, slice_str("two")));
+    two = m.CERT_LOAD.req;
+    x = conn_comes("x");
+    result(ROOM_IKE, two, true, "");
+    result(ROOM_IKE, x, true, "");
+    is_whole(PID);
+}
+
+static uint32_t pool_comes(bool has_lease, uint32_t *leases)
+{
+    uint32_t req = expect(ROOM_IKE, MSG_POOL_LOAD).POOL_LOAD.req;
+    union msg m = expect(ROOM_IKE, MSG_POOL_LEASES);
+    assert_string_equal(m.POOL_LEASES.name, "p");
+    assert_int_equal(m.POOL_LEASES.leases.len > 0, has_lease);
+    *leases = m.POOL_LEASES.req;
+    return req;
+}
+
+static void load_pool(void)
+{
+    uint32_t leases;
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_REQUEST, "load-pool");
+    vici_section(&o, "p");
+    vici_put(&o, "addrs", "10.3.0.0/24");
+    vici_section_end(&o);
+    send_out(client, &o);
+    result(ROOM_IKE, pool_comes(false, &leases), true, "");
+    result(ROOM_IKE, leases, true, "");
+    expect_success();
+}
+
+static void test_leases_that_it_has_no_memory_for_are_told_again(void **state)
+{
+    (void)state;
+    static const uint8_t ann[] = {2, 0, 0, 0, 'a', 'n', 'n'};
+    uint32_t leases;
+    char dir[] = "/tmp/espalier-replay-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    snprintf(ctl->settings.pool_leases, sizeof(ctl->settings.pool_leases), "%s/leases", dir);
+    load_pool();
+    tell(ROOM_IKE, MSG_LEASE,
+         &(struct msg_LEASE){.pool = "p",
+                             .address = {.family = 4, .a = {10, 3, 0, 1}},
+                             .identity = slice_of(ann, sizeof(ann))});
+    dies();
+    comes(PID);
+    keys_are_told();
+    result(ROOM_IKE, pool_comes(true, &leases), true, "");
+    assert_int_equal(expect(ROOM_SUPER, MSG_WHOLE).WHOLE.pid, PID); // the pool is there
+    expect(ROOM_IKE, MSG_WHOLE);
+    result(ROOM_IKE, leases, false, "no memory for all leases");
+    later(REPLAY_FIRST_MS);
+    result(ROOM_IKE, pool_comes(true, &leases), true, "");
+    result(ROOM_IKE, leases, true, "");
+    later(10 * REPLAY_LONGEST_MS);
+    expect_nothing(ROOM_IKE);
+    assert_int_equal(unlink(ctl->settings.pool_leases), 0);
+    assert_int_equal(rmdir(dir), 0);
 }
 
 static void test_another_one_that_dies_is_followed_by_one_that_is_given_all(void **state)
@@ -292,7 +470,12 @@ int main(void)
         T(test_load_that_was_under_way_comes_behind_the_others),
         T(test_unload_waits_too_and_other_commands_fail),
         T(test_question_that_it_has_not_answered_fails),
-        T(test_connection_that_it_does_not_take_any_more_is_not_listed),
+        T(test_connection_that_it_refuses_is_given_again_before_it_is_whole),
+        T(test_what_it_goes_on_to_refuse_keeps_nobody_waiting_and_is_given_again_later),
+        T(test_what_it_refuses_for_an_hour_is_given_up_and_can_be_loaded_and_unloaded),
+        T(test_what_a_client_changes_meanwhile_is_not_given_again),
+        T(test_certificate_that_it_refuses_is_given_again_before_the_connections),
+        T(test_leases_that_it_has_no_memory_for_are_told_again),
         T(test_another_one_that_dies_is_followed_by_one_that_is_given_all),
         T(test_one_that_dies_with_its_last_answer_is_not_whole),
         T(test_answer_of_keys_for_the_last_one_is_none_for_the_next),
