@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// For a kernel without PF_KEY: LD_PRELOAD this into a daemon, and its PF_KEYv2 socket (RFC 2367) is answered
-// by a thread that agrees with everything. SPIs are random; there is no traffic.
+// For a kernel without PF_KEY: LD_PRELOAD this into a daemon, and its PF_KEYv2 socket (RFC 2367) agrees with
+// everything. SPIs are random; there is no traffic.
+// The socket is one of datagrams that is connected to itself: what is written to it comes back as the answer.
+// The answer is there when writev() returns, as a kernel's is: iked waits for it for one millisecond
+// (PFKEY_REPLY_TIMEOUT / 1000, where the poll() behind it takes milliseconds), which a thread or a process
+// beside it now and then does not keep. And nothing but the socket itself goes to whom it is passed on to.
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/pfkeyv2.h>
 #include <netinet/in.h>
-#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { WORD = 8, SPI_LEAST = 0x1000 }; // lengths count words of eight octets
@@ -43,37 +48,56 @@ static size_t answer(union message *m, size_t len)
     return len;
 }
 
-// In the process that opened the socket, and which may pass it on to another.
-static void *serve(void *arg)
+// A socket of ours: no other is connected to its own name.
+static bool is_ours(int fd)
 {
-    static union message m; // there is one thread a socket, and one socket
-    int fd = (int)(intptr_t)arg;
-    ssize_t n;
-    while ((n = recv(fd, &m, sizeof(m), 0)) > 0)
-        if ((size_t)n >= sizeof(m.head))
-            send(fd, &m, answer(&m, (size_t)n), MSG_NOSIGNAL);
-    close(fd);
-    return NULL;
+    struct sockaddr_un own, peer;
+    socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
+    return getsockname(fd, (struct sockaddr *)&own, &own_len) == 0 && own.sun_family == AF_UNIX &&
+           own_len > sizeof(own.sun_family) && getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 &&
+           own_len == peer_len && memcmp(&own, &peer, own_len) == 0;
 }
 
 int socket(int domain, int type, int protocol)
 {
     int (*real)(int, int, int) = (int (*)(int, int, int))dlsym(RTLD_NEXT, "socket");
-    int pair[2];
-    pthread_t thread;
+    struct sockaddr_un own = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof(own);
     if (domain != PF_KEY)
         return real(domain, type, protocol);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | (type & (SOCK_NONBLOCK | SOCK_CLOEXEC)), 0, pair) < 0)
+    int fd = real(AF_UNIX, SOCK_DGRAM | (type & (SOCK_NONBLOCK | SOCK_CLOEXEC)), 0);
+    if (fd < 0)
         return -1;
-    fcntl(pair[1], F_SETFL, fcntl(pair[1], F_GETFL) & ~O_NONBLOCK);
-    if (pthread_create(&thread, NULL, serve, (void *)(intptr_t)pair[1]) != 0) {
-        close(pair[0]);
-        close(pair[1]);
-        errno = EAGAIN;
+    if (bind(fd, (struct sockaddr *)&own, sizeof(own.sun_family)) == 0 && // the kernel names it
+        getsockname(fd, (struct sockaddr *)&own, &len) == 0 && connect(fd, (struct sockaddr *)&own, len) == 0)
+        return fd;
+    int e = errno;
+    close(fd);
+    errno = e;
+    return -1;
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+    ssize_t (*real)(int, const struct iovec *, int) =
+        (ssize_t(*)(int, const struct iovec *, int))dlsym(RTLD_NEXT, "writev");
+    static union message m; // who writes to such a socket has one thread
+    size_t len = 0;
+    if (!is_ours(fd))
+        return real(fd, iov, count);
+    for (int i = 0; i < count; i++) {
+        if (iov[i].iov_len > sizeof(m) - len) {
+            errno = EMSGSIZE;
+            return -1;
+        }
+        memcpy(m.octets + len, iov[i].iov_base, iov[i].iov_len);
+        len += iov[i].iov_len;
+    }
+    if (len < sizeof(m.head)) {
+        errno = EMSGSIZE;
         return -1;
     }
-    pthread_detach(thread);
-    return pair[0];
+    return send(fd, &m, answer(&m, len), MSG_NOSIGNAL) < 0 ? -1 : (ssize_t)len;
 }
 
 // The sockets' own exception from IPsec, which this kernel does not know either.
