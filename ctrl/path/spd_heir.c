@@ -123,6 +123,25 @@ static struct policy *twin_of(const struct spd *s, const struct policy *pol, boo
     return first;
 }
 
+bool heir_is_sibling(const struct policy *a, const struct policy *b)
+{
+    return a->loaded && b->loaded && !a->into && !b->into && policy_peer(a) == policy_peer(b) &&
+           heir_equals(a, b) && !strcmp(policy_conn(a), policy_conn(b));
+}
+
+struct policy *heir_sibling_with_sas(const struct spd *s, const struct policy *pol)
+{
+    struct policy *first = NULL;
+    if (!pol->whole || !pol->whole->twin_node.one.hash)
+        return NULL;
+    for (struct hash_node *n = hash_first(&s->twins, pol->whole->twin_node.one.hash); n; n = hash_next(n)) {
+        struct policy *t = of_twin_node(n);
+        if (t != pol && t->sas && heir_is_sibling(t, pol) && (!first || t->rank < first->rank))
+            first = t;
+    }
+    return first;
+}
+
 // ---- ranks
 
 struct family {

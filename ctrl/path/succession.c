@@ -41,7 +41,10 @@ static bool over(const struct child *c)
 
 struct child *outbound_sa(struct path *p, struct policy *pol, const struct fields *f)
 {
-    struct child *c = newest(pol), *sender = c;
+    struct child *c = newest(pol), *sender;
+    if (!c && (pol = heir_sibling_with_sas(&p->spd, policy_base(pol))) != NULL)
+        c = newest(pol);
+    sender = c;
     for (int i = 0; c && c->out_after && i < LINKS; i++) {
         struct child *old = sadb_by_id(p, c->out_after);
         if (over(old)) {

@@ -349,6 +349,28 @@ static void test_loaded_ones_take_nothing_from_one_another(void **state)
     expect_in(r, 0x1001, "10.2.0.1", true);
 }
 
+// Two children of one connection: the peer sends by the newer SA of the two, and we by the one that there is.
+static void test_children_of_the_same_selectors_serve_one_another(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec both[] = {net_as(1, "net"), net_as(7, "twin")};
+    rig_must_apply(r, "rig", both, 2);
+    install_under(r, 1, 7, "10.2.0.0/16"); // of the second one alone
+    expect_by(r, "10.2.0.1", 0x2001);
+    expect_in(r, 0x1001, "10.2.0.1", true);
+    install_under(r, 2, 1, "10.2.0.0/16");
+    expect_by(r, "10.2.0.1", 0x2002);
+    expect_in(r, 0x1001, "10.2.0.1", true);
+    expect_in(r, 0x1002, "10.2.0.1", true);
+    expect_in(r, 0x1001, "10.3.0.1", false);
+    sadb_delete(r->p, 2);
+    rig_turn(r);
+    expect_by(r, "10.2.0.1", 0x2001);
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    expect_blocked(r, "10.2.0.1");
+}
+
 // It stands where the old one stood, before an equal one for another peer that was loaded in between.
 static void test_the_heir_stands_where_the_old_one_stood(void **state)
 {
@@ -517,6 +539,7 @@ int main(void)
         WITH(test_narrowed_ones_give_way_too),
         WITH(test_a_number_of_another_peer_is_refused),
         WITH(test_loaded_ones_take_nothing_from_one_another),
+        WITH(test_children_of_the_same_selectors_serve_one_another),
         WITH(test_the_heir_stands_where_the_old_one_stood),
         ALONE(test_narrowed_sas_go_on_too),
         WITH(test_the_old_number_stays_as_long_as_an_instance_of_it),
