@@ -275,11 +275,10 @@ static int match(const X509_NAME *a, const X509_NAME *pattern)
         const ASN1_STRING *want = X509_NAME_ENTRY_get_data(y);
         if (OBJ_cmp(X509_NAME_ENTRY_get_object(x), X509_NAME_ENTRY_get_object(y)) != 0)
             return -1;
-        if (same_text(X509_NAME_ENTRY_get_data(x), want))
-            continue;
-        if (!is_star(want))
+        if (is_star(want)) // whatever there is, an asterisk too: so a pattern is told by itself
+            stars++;
+        else if (!same_text(X509_NAME_ENTRY_get_data(x), want))
             return -1;
-        stars++;
     }
     return stars;
 }

@@ -158,7 +158,8 @@ static void test_match_counts_wildcards(void **state)
     assert_int_equal(matches("C=CH, O=Lab", "C=CH, O=Lab, CN=*"), -1);
     assert_int_equal(matches("C=CH, O=Lab, CN=x", "C=CH, O=Lab, CN=xy"), -1);
     assert_int_equal(matches("C=CH, O=Lab, CN=x", "C=CH, O=Lab, OU=*"), -1);
-    assert_int_equal(matches("C=CH, O=*", "C=CH, O=Lab"), -1); // only the pattern's star
+    assert_int_equal(matches("C=CH, O=*, CN=*", "C=CH, O=*, CN=*"), 2); // so it is told by itself
+    assert_int_equal(matches("C=CH, O=*", "C=CH, O=Lab"), -1);          // only the pattern's star
 }
 
 // Every octet of a name changed to every value, and every length: no crash, and nothing beyond the buffer.

@@ -160,6 +160,33 @@ static void test_an_address_with_the_octet_of_an_asterisk_is_no_pattern(void **s
     assert_true(match("host.test", "*.test") != MATCH_NONE);
 }
 
+// ... and is not asked for: who answers is nobody of that name.
+static void test_a_pattern_is_no_name_to_ask_for(void **state)
+{
+    static const char *const ids[][2] = {{"C=DE, O=Lab, CN=gw", "C=DE, O=*, CN=*"},
+                                         {"C=DE, O=Lab, CN=gw", "C=*, O=Lab, CN=GW"},
+                                         {"gw.test", "*.test"},
+                                         {"gw@test", "*@test"},
+                                         {"gw.test", "%any"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        struct identity id, pattern;
+        struct pair *p = pair_new(NULL);
+        struct conn_config c;
+        assert_true(identity_parse(ids[i][0], &id) && identity_parse(ids[i][1], &pattern));
+        assert_true(identity_is_pattern(&pattern) && !identity_is_pattern(&id));
+        for (int side = 1; side >= 0; side--) {
+            pair_psk(p, side, "secret", NULL, NULL);
+            pair_default_conn(&c, side);
+            *(side ? &c.local.id : &c.remote.id) = ids[i][!side];
+            pair_load(p, side, &c);
+        }
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        assert_true(identity_eq(p->s[0].ike->sas->remote_id, &id));
+        pair_free(p);
+    }
+}
+
 static void test_an_ike_sa_without_a_child_is_refused_where_childless_is_never(void **state)
 {
     (void)state;
@@ -311,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_a_strangers_offer_is_held_once_against_equal_proposals),
         cmocka_unit_test(test_who_offers_much_to_many_distinct_proposals_brings_a_cookie_first),
         cmocka_unit_test(test_an_address_with_the_octet_of_an_asterisk_is_no_pattern),
+        cmocka_unit_test(test_a_pattern_is_no_name_to_ask_for),
         cmocka_unit_test(test_an_ike_sa_without_a_child_is_refused_where_childless_is_never),
         cmocka_unit_test(test_a_claim_is_answered_as_by_a_walk_over_all),
     };
