@@ -8,27 +8,27 @@
 enum { PLUTO_MS = 15000 };
 
 #define LIBRARIES "LD_LIBRARY_PATH=%s/root/usr/lib/x86_64-linux-gnu"
+// Those of NSS are there, or are this Debian's (where pluto is, its libraries are installed).
+#define TOOLS "p=%s; PATH=$p/root/usr/bin:$PATH LD_LIBRARY_PATH=$p/root/usr/lib/x86_64-linux-gnu"
 
 bool pluto_files(const char *peers, struct site *s)
 {
     const char *d = s->dir;
-    return sh("mkdir -p %s/run %s/nss %s/ipsec.d/policies && " LIBRARIES
-              " %s/root/usr/bin/certutil -N -d sql:%s/nss --empty-password",
-              d, d, d, peers, peers, d) == 0 ||
+    return sh("mkdir -p %s/run %s/nss %s/ipsec.d/policies && " TOOLS
+              " certutil -N -d sql:%s/nss --empty-password",
+              d, d, d, peers, d) == 0 ||
            complain("cannot make pluto's files");
 }
 
 bool pluto_authority(const char *peers, struct site *s, const char *pem, const char *name)
 {
-    return sh(LIBRARIES " %s/root/usr/bin/certutil -A -d sql:%s/nss -n %s -t CT,, -i %s", peers, peers,
-              s->dir, name, pem) == 0 ||
+    return sh(TOOLS " certutil -A -d sql:%s/nss -n %s -t CT,, -i %s", peers, s->dir, name, pem) == 0 ||
            complain("pluto's database does not take %s", pem);
 }
 
 bool pluto_certificate(const char *peers, struct site *s, const char *p12, const char *password)
 {
-    return sh(LIBRARIES " %s/root/usr/bin/pk12util -i %s -d sql:%s/nss -W %s -K ''", peers, peers, p12,
-              s->dir, password) == 0 ||
+    return sh(TOOLS " pk12util -i %s -d sql:%s/nss -W %s -K ''", peers, p12, s->dir, password) == 0 ||
            complain("pluto's database does not take %s", p12);
 }
 
