@@ -111,6 +111,14 @@ static const struct ends
                   "auth = pubkey" THEN("remote-2") "auth = pubkey\n      id = %s2.example" THEN(
                       "remote-3") "auth = psk\n      id = %s.example"};
 
+#define KEY_FIRST                                                                                            \
+    "auth = psk" THEN("local-2") "auth = pubkey\n      certs = %s.pem\n      id = %s.example" THEN(          \
+        "local-3") "auth = pubkey\n      certs = %s2.pem\n      id = %s2.example"
+#define KEY_FIRST_SEEN                                                                                       \
+    "auth = psk" THEN("remote-2") "auth = pubkey\n      id = %s.example" THEN(                               \
+        "remote-3") "auth = pubkey\n      id = %s2.example"
+static const struct ends key_first = {KEY_FIRST, KEY_FIRST_SEEN, KEY_FIRST, KEY_FIRST_SEEN};
+
 static const struct ends first_alone = {
     "auth = pubkey\n      certs = %s.pem",
     "auth = pubkey" THEN("remote-2") "auth = eap-mschapv2\n      eap_id = %%any\n      id = %s.example",
@@ -146,7 +154,7 @@ static void start(const struct ends *e, bool we_begin, const char *their_secret)
     char *own = text_of(e->client, client, t[0], 700), *seen = text_of(e->client_seen, client, t[1], 700),
          *its = text_of(e->server, server, t[2], 700), *its_seen = text_of(e->server_seen, server, t[3], 700);
     const char *id = strstr(e->client_seen, THEN("remote-2")) ? "" : NULL,
-               *its_id = e == &twice || e == &three_each ? "" : NULL;
+               *its_id = e == &twice || e == &three_each || e == &key_first ? "" : NULL;
     struct tunnel_options theirs = {.local_id = we_begin            ? its_id
                                                 : e == &first_alone ? NULL
                                                                     : id,
@@ -235,6 +243,25 @@ static void test_three_proofs_of_either_end(void **state)
     tunnel_works(&three_each, "example' with pre-shared key successful");
 }
 
+// strongSwan as the client does not go on where its own proof in a round was by a pre-shared key and the
+// server has further ones (ike_auth.c, require_strict: its configured rounds have to be done by then, whoever
+// the server is). As the server it takes that.
+static void test_shared_key_first_of_three_proofs_of_either_end(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    start(&key_first, true, SECRET);
+    assert_true(initiate(&lab.west));
+    assert_true(ping(&lab, &lab.west, &lab.east, 3) && ping(&lab, &lab.east, &lab.west, 3));
+    assert_true(logged(&lab.east, "2.example' with ECDSA_WITH_SHA256_DER successful"));
+    tear_down(NULL);
+    set_up(NULL);
+    start(&key_first, false, SECRET);
+    assert_false(initiate(&lab.east));
+    assert_true(logged(&lab.east, "unacceptable: insufficient authentication rounds"));
+    assert_true(unanswered(&lab, &lab.west, &lab.east, 1));
+}
+
 static void test_wrong_password_behind_the_right_certificate_opens_nothing(void **state)
 {
     (void)state;
@@ -275,6 +302,7 @@ int main(int argc, char **argv)
         T(test_two_certificates_of_either_end),
         T(test_shared_key_certificate_and_password),
         T(test_three_proofs_of_either_end),
+        T(test_shared_key_first_of_three_proofs_of_either_end),
         T(test_wrong_password_behind_the_right_certificate_opens_nothing),
         T(test_first_proof_alone_opens_nothing),
     };
