@@ -23,7 +23,7 @@ if [ "$(id -u)" != 0 ]; then
         echo "debian.sh: making a root of another Debian needs root, or sudo without a password" >&2
         exit 3
     }
-    exec sudo --preserve-env=BUILD,FRESH,DEBIAN_MIRROR,JOBS "$0" ${user:+--user} "$@"
+    exec sudo --preserve-env=BUILD,FRESH,DEBIAN_MIRROR,JOBS,ESPALIER_LACKS "$0" ${user:+--user} "$@"
 fi
 PATH=$PATH:/usr/sbin:/sbin
 command -v debootstrap >/dev/null || {
@@ -47,6 +47,9 @@ if [ ! -e "$root/.made" ]; then
     [ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid # a suite younger than this debootstrap
     debootstrap --variant=minbase "--include=ca-certificates,git,make${user:+,sudo}" "$suite" "$root" "$mirror" "$script" >"$root.log" 2>&1 || {
         tail -n 20 "$root.log" >&2
+        # what a run of many checks goes on without (or_skip.sh)
+        ! grep -qE "^[EW]: (Failed getting release file|Couldn't download)" "$root.log" || [ -z "${ESPALIER_LACKS:-}" ] ||
+            echo "Debian $suite cannot be fetched from $mirror (debootstrap said: $(grep -E '^[EW]: ' "$root.log" | head -n 1); the whole in $root.log)" >>"$ESPALIER_LACKS"
         exit 1
     }
     cp /etc/apt/apt.conf.d/*proxy* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true

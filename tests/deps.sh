@@ -167,6 +167,9 @@ fi
 if [ "$status" != 0 ]; then
     tail -n 20 "$log" >&2
     keep_log=1
+    # what a run of many checks goes on without (or_skip.sh)
+    ! grep -qE '^[EW]: .*(Failed to fetch|Unable to fetch|Unable to locate)' "$log" || [ -z "${ESPALIER_LACKS:-}" ] ||
+        echo "packages cannot be fetched:$missing (apt-get said: $(grep -E '^[EW]: ' "$log" | head -n 1); the whole in $log)" >>"$ESPALIER_LACKS"
     echo "deps: apt-get failed (above: its last lines; the whole output is in $log)" >&2
     exit 1
 fi

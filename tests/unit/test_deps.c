@@ -181,6 +181,23 @@ static void test_deps_failed_apt_shows_its_last_lines(void **state)
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(at + 1, ")\n"), at + 1);
     assert_true(exists(name)); // the file that it points to
     assert_false(exists("policy"));
+    char lacks[128];
+    snprintf(lacks, sizeof(lacks), "ESPALIER_LACKS=%s/lacks", dir);
+    assert_int_equal(deps(lacks), 1);
+    assert_false(exists("lacks")); // no network is not what is wrong
+}
+
+static void test_deps_that_cannot_be_fetched_are_named_to_who_goes_on_without_them(void **state)
+{
+    (void)state;
+    char lacks[128];
+    snprintf(lacks, sizeof(lacks), "ESPALIER_LACKS=%s/lacks", dir);
+    put("stubs/apt-get",
+        "#!/bin/sh\necho 'E: Failed to fetch http://nowhere.example/gcc.deb  No route'; exit 100\n");
+    what = "qemu";
+    assert_int_equal(deps(lacks), 1);
+    assert_non_null(strstr(get("lacks"), "packages cannot be fetched: gcc "));
+    assert_non_null(strstr(get("lacks"), "(apt-get said: E: Failed to fetch http://nowhere.example/gcc.deb"));
 }
 
 static void test_deps_terminated_leaves_no_policy_behind(void **state)
@@ -216,6 +233,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deps_unit_without_package_is_not_disabled, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_says_how_far_apt_is, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_failed_apt_shows_its_last_lines, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(
+            test_deps_that_cannot_be_fetched_are_named_to_who_goes_on_without_them, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_terminated_leaves_no_policy_behind, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_policy_of_the_machine_stays, setup, dir_remove),
     };

@@ -123,6 +123,35 @@ static void test_run_missing_right_is_3(void **state)
     must_say("needs a thing");
 }
 
+static void test_long_check_goes_on_without_what_cannot_be_fetched(void **state)
+{
+    (void)state;
+    script("part", "echo \"$*\" >>$D/ran; [ -z \"$LACKS\" ] || echo \"$LACKS\" >>$ESPALIER_LACKS; exit $RC");
+    assert_int_equal(run("TMPDIR=$D RC=2 LACKS='no mirror answers' tests/or_skip.sh $D/part -s check-guest"),
+                     0);
+    must_say("check-long: skip: make check-guest, because no mirror answers\n");
+    assert_int_equal(run("cat $D/ran"), 0);
+    must_say("-s check-guest\n");
+    assert_int_equal(run("TMPDIR=$D RC=2 tests/or_skip.sh $D/part check-guest"), 2);
+    assert_string_equal(output, "");
+    assert_int_equal(run("TMPDIR=$D RC=0 LACKS='a part of it' tests/or_skip.sh $D/part check-guest"), 0);
+    assert_string_equal(output, "");
+    assert_int_equal(run("ls $D | grep -c lacks"), 1); // it leaves nothing
+}
+
+static void test_guest_that_cannot_be_fetched_is_named_with_what_was_tried(void **state)
+{
+    (void)state;
+    script("apt-get", "echo 'W: Failed to fetch http://nowhere.example/InRelease  No route'; exit 100");
+    assert_int_equal(run("PATH=$D:$PATH DEBIAN_MIRROR=http://nowhere.example TMPDIR=$D tests/or_skip.sh "
+                         "tests/system/guest/get.sh $D/guest"),
+                     0);
+    must_say(
+        "because QEMU, a kernel and busybox cannot be fetched from http://nowhere.example (apt-get said: "
+        "W: Failed to fetch http://nowhere.example/InRelease  No route; the whole in ");
+    assert_int_equal(run("PATH=$D:$PATH tests/system/guest/get.sh $D/guest"), 3);
+}
+
 // Where git reads nothing (a tarball, a tree of another user's) what there is is looked at.
 static void test_lint_without_git_looks_at_all_files(void **state)
 {
@@ -291,6 +320,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_planted_defects_that_are_none_are_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_fuzz_target_that_ran_nothing_is_1, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_run_missing_right_is_3, setup, dir_remove),
+        cmocka_unit_test_setup_teardown(test_long_check_goes_on_without_what_cannot_be_fetched, setup,
+                                        dir_remove),
+        cmocka_unit_test_setup_teardown(test_guest_that_cannot_be_fetched_is_named_with_what_was_tried, setup,
+                                        dir_remove),
         cmocka_unit_test_setup_teardown(test_run_three_failures_are_no_missing_right, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_check_runs_every_stage_and_is_0, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_check_failed_stage_is_1_and_what_builds_on_it_is_not_run, setup,

@@ -12,12 +12,17 @@ mirror=${DEBIAN_MIRROR:-$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \(\[[^]]*\]
     /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1 || true)}
 mirror=${mirror:-http://deb.debian.org/debian}
 
+# cannot REASON: it is not to be had here, which a run of many checks goes on without (or_skip.sh)
 lack() {
     echo "guest: $1" >&2
     exit 3
 }
-[[ $(uname -m) == x86_64 ]] || lack "skip: because the virtual machine is one of x86_64, and this is $(uname -m)"
-command -v apt-get >/dev/null || lack "skip: because there is no apt here (QEMU 11.1, a kernel and busybox: QEMU=, QEMU_KERNEL=, …)"
+cannot() {
+    [[ -z ${ESPALIER_LACKS:-} ]] || echo "$1" >>"$ESPALIER_LACKS"
+    lack "skip: because $1"
+}
+[[ $(uname -m) == x86_64 ]] || cannot "the virtual machine is one of x86_64, and this is $(uname -m)"
+command -v apt-get >/dev/null || cannot "there is no apt here (QEMU 11.1, a kernel and busybox: QEMU=, QEMU_KERNEL=, …)"
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 mkdir -p "$dir"/apt/{state/lists/partial,cache/archives/partial} "$dir/root"
@@ -36,7 +41,7 @@ log=$dir/apt/log
 fetch() {
     "$@" >>"$log" 2>&1 || {
         tail -n 5 "$log" >&2
-        lack "skip: because Debian's packages cannot be fetched (above; the whole in $log)"
+        cannot "QEMU, a kernel and busybox cannot be fetched from $mirror ($1 said: $(grep -aE '^[EW]: ' "$log" | head -n 1); the whole in $log)"
     }
 }
 : >"$log"
