@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// `espalier card`: what the daemon says of its card, and which cards PCI has.
+// `espalier card`: what the daemon says of its card, which cards PCI has, and what can be done with each.
 #include <errno.h>
 #include <string.h>
 
+#include "ctrl/cli/card_ops.h"
 #include "ctrl/cli/json.h"
 #include "ctrl/cli/pci.h"
 #include "ctrl/cli/table.h"
@@ -155,20 +156,120 @@ static int look(struct cli *cli, void *ctx)
     return r ? cli_fail(cli, r, &err) : CLI_DONE;
 }
 
-int cmd_card(struct cli *cli)
+// ---- what the card itself counts
+
+// As it and its driver call them: ENC_PACKETS, drop_ICV_FAIL, driver_doorbells.
+static bool by_card(const char *name)
 {
+    return (name[0] >= 'A' && name[0] <= 'Z') || strncmp(name, "driver_", 7) == 0 ||
+           strcmp(name, "packets_OK") == 0 ||
+           (strncmp(name, "drop_", 5) == 0 && name[5] >= 'A' && name[5] <= 'Z');
+}
+
+static void put_counted(struct cli *cli, const struct vici_node *all)
+{
+    static const struct table_column columns[] = {{"COUNTER", 0, 0, false}, {"VALUE", 0, 0, true}, {0}};
+    json_t *doc = cli_given(cli, CLI_JSON) ? json_object() : NULL;
+    char text[FIGURE];
+    struct table t;
+    table_begin(&t, columns);
+    for (const struct vici_node *k = all ? all->child : NULL; k; k = k->next) {
+        if (!by_card(k->name))
+            continue;
+        uint64_t n = vici_get_num(all, k->name, 0);
+        json_object_set_new(doc, k->name, json_integer((json_int_t)n));
+        table_add(&t, PLAIN, "%s", k->name);
+        table_add(&t, PLAIN, "%s", figure_number(text, n));
+    }
+    if (doc)
+        json_put(cli, json_pack("{s:o}", "counters", doc));
+    else
+        table_end(&t, cli, "the daemon has had no card that counts");
+    table_free(&t);
+}
+
+static int counted(struct cli *cli, void *ctx)
+{
+    struct vici_msg counters = {0};
     struct esp_error err = {0};
-    if (cli->operands && strcmp(cli->operand[0], "list") != 0)
-        return cli_fail(
-            cli, esp_fail(&err, -EINVAL, "card", "'%.60s': expected list, or nothing", cli->operand[0]),
-            &err);
-    if (cli->operands)
-        return cli_show(cli, list, NULL);
-    if (cli_given(cli, CLI_PCI_SYSFS))
-        return cli_fail(cli, esp_fail(&err, -EINVAL, "--pci-sysfs", "has a meaning with `card list` alone"),
-                        &err);
+    struct vici_out out;
+    (void)ctx;
+    vici_out_begin(&out, VICI_CMD_REQUEST, "get-counters");
+    int r = talk_ask_ok(cli->talk, &out, &counters, &err);
+    if (r == 0)
+        put_counted(cli, vici_find(vici_find(counters.root, "counters"), ""));
+    vici_msg_free(&counters);
+    return r ? cli_fail(cli, r, &err) : CLI_DONE;
+}
+
+// ---- which of them
+
+static int show_list(struct cli *cli)
+{
+    return cli_show(cli, list, NULL);
+}
+
+static int show_counters(struct cli *cli)
+{
+    int status = cli_connect(cli);
+    return status ? status : cli_show(cli, counted, NULL);
+}
+
+static int show_use(struct cli *cli)
+{
     int status = cli_connect(cli);
     if (status == 0)
         status = cli_register(cli, "list-sa");
     return status ? status : cli_show(cli, look, NULL);
+}
+
+#define O(sym) (1u << CLI_##sym)
+enum { DAEMONS = O(URI), MACHINES = O(PCI_SYSFS), SHOWN = O(WATCH) | O(INTERVAL) | O(COUNT) };
+static const struct action {
+    const char *name;
+    int (*run)(struct cli *cli);
+    uint32_t options; // beside --json
+    unsigned most;    // operands behind it
+} actions[] = {
+    {NULL, show_use, DAEMONS | SHOWN, 0},
+    {"list", show_list, DAEMONS | MACHINES | SHOWN, 0},
+    {"info", card_info, MACHINES, 1},
+    {"bind", card_bind, MACHINES | O(FORCE), 1},
+    {"unbind", card_unbind, MACHINES, 1},
+    {"selftest", card_selftest_it, MACHINES, 1},
+    {"counters", show_counters, DAEMONS | SHOWN, 0},
+    {"reset", card_reset_it, MACHINES, 1},
+};
+
+static const struct action *action_of(const struct cli *cli)
+{
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        if (cli->operands ? actions[i].name && strcmp(cli->operand[0], actions[i].name) == 0
+                          : !actions[i].name)
+            return &actions[i];
+    return NULL;
+}
+
+static int judge(const struct cli *cli, const struct action *a, struct esp_error *err)
+{
+    if (!a)
+        return esp_fail(err, -EINVAL, "card",
+                        "'%.60s': expected list, info, bind, unbind, selftest, counters, reset, or nothing",
+                        cli->operand[0]);
+    for (unsigned o = 0; o < CLI_OPTION_COUNT; o++)
+        if (cli_given(cli, (enum cli_option)o) && !((a->options | O(JSON)) & 1u << o))
+            return esp_fail(err, -EINVAL, cli_options[o].name, "has no meaning with `espalier card%s%s`",
+                            a->name ? " " : "", a->name ? a->name : "");
+    if (cli->operands > 1 + a->most)
+        return esp_fail(err, -EINVAL, cli->operand[1 + a->most], "more than `espalier card %s` takes",
+                        a->name);
+    return 0;
+}
+
+int cmd_card(struct cli *cli)
+{
+    struct esp_error err = {0};
+    const struct action *a = action_of(cli);
+    int r = judge(cli, a, &err);
+    return r ? cli_fail(cli, r, &err) : a->run(cli);
 }

@@ -27,7 +27,7 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MISSING = 3 };
     X(IKE, "--ike", "NAME", "the IKE SA of that connection itself")                                            \
     X(ID, "--id", "N", "the IKE SA of that number, as `sas` shows it in brackets")                             \
     X(CHILD_ID, "--child-id", "N", "the CHILD SA of that number")                                              \
-    X(FORCE, "--force", "", "without waiting for the peer's answer")                                           \
+    X(FORCE, "--force", "", "without waiting for the peer's answer; of card bind: although it is in use")          \
     X(REAUTH, "--reauth", "", "with authentication anew, of an IKE SA")                                        \
     X(TIMEOUT, "--timeout", "SECONDS", "longest time to wait for the end of it (without limit)")    \
     X(LEVEL, "--level", "N", "how much of the log: -1 nothing, 0 audit, 1 control (1), 2, 3, 4 more")          \

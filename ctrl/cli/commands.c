@@ -64,11 +64,18 @@ const struct cli_command cli_commands[] = {
      ASKS | O(IKE) | O(ID) | O(CHILD_ID) | O(REAUTH), 0, CLI_OPERANDS, cmd_rekey},
     {"log", "", "the daemon's log as it is written", "", FOLLOWS | O(LEVEL), 0, 0, cmd_log},
     {"events", "", "SAs that come, go, are rekeyed or move, as it happens", "", FOLLOWS, 0, 0, cmd_events},
-    {"card", "[list]", "what the daemon says of its card; `card list`: which PCI has",
-     "How many SAs are on it, why the others are not, and what it and fail-over count. With `list` the cards "
-     "that libpci finds, and "
-     "what they are bound to; no daemon is asked.",
-     SHOWS | O(PCI_SYSFS), 0, 1, cmd_card},
+    {"card", "[ACTION [ADDRESS]]",
+     "what the daemon says of its card, and what can be done with each that PCI has",
+     "How many SAs are on it, why the others are not, and what it and fail-over count. ACTION: `list` those "
+     "that "
+     "libpci finds and what they are bound to; `info`, what one is and where; `bind` to vfio-pci, which the "
+     "daemon "
+     "has it by, `unbind` from it; `selftest` of one that nobody uses: known answers, beside software, "
+     "refusals, "
+     "interrupts, counters; `counters` of the card that the daemon has, and of its driver; `reset` one that "
+     "nobody "
+     "uses. ADDRESS: 0000:01:00.0; it may be left out where there is one card.",
+     SHOWS | O(PCI_SYSFS) | O(FORCE), 0, 2, cmd_card},
     {"doctor", "[NAME]...", "what would be searched for for hours, why it matters, and what mends it",
      "The daemon, clock, entropy, rights, ports, policies that are passed over, firewall, rp_filter, "
      "forwarding, own "

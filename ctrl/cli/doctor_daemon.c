@@ -156,10 +156,7 @@ static void judge_card(struct doctor *d, const struct pci_card *c, bool used)
 {
     static const char why[] = "SAs go to software meanwhile";
     char mend[300];
-    snprintf(mend, sizeof(mend),
-             "modprobe vfio-pci; echo vfio-pci >/sys/bus/pci/devices/%s/driver_override; "
-             "echo %s >/sys/bus/pci/devices/%s/driver/unbind; echo %s >/sys/bus/pci/drivers_probe",
-             c->name, c->name, c->name, c->name);
+    snprintf(mend, sizeof(mend), "modprobe vfio-pci; espalier card bind %s", c->name);
     if (c->simulated)
         return;
     if (c->group < 0)

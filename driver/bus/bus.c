@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "driver/common/bytes.h"
@@ -78,6 +79,11 @@ int bus_master(struct bus *b, bool on)
     return on ? change_command(b, COMMAND_MASTER, 0) : change_command(b, 0, COMMAND_MASTER);
 }
 
+int bus_memory(struct bus *b)
+{
+    return change_command(b, COMMAND_MEMORY, COMMAND_MASTER);
+}
+
 int bus_open(struct bus **b, const char *pci_sysfs, const char *bdf, uint16_t vendor, uint16_t device,
              struct esp_error *err)
 {
@@ -99,8 +105,7 @@ int bus_open(struct bus **b, const char *pci_sysfs, const char *bdf, uint16_t ve
         return rc;
     snprintf((*b)->name, sizeof((*b)->name), "%s", found);
     (*b)->next_iova = IOVA_START;
-    rc = change_command(*b, COMMAND_MEMORY,
-                        COMMAND_MASTER); // registers answer; no DMA until the driver is ready for it
+    rc = bus_memory(*b); // no DMA until the driver is ready for it
     if (rc) {
         bus_close(*b);
         *b = NULL;
@@ -148,8 +153,16 @@ int bus_post32(struct bus *b, uint32_t offset, uint32_t value)
 
 int bus_dma_map(struct bus *b, void *base, size_t length, int memfd, uint64_t *iova, struct esp_error *err)
 {
+    struct rlimit most;
     int rc = b->ops->dma_map(b, base, length, memfd, b->next_iova);
 
+    if (rc == -ENOMEM && b->locks_memory && !getrlimit(RLIMIT_MEMLOCK, &most) &&
+        most.rlim_cur != RLIM_INFINITY)
+        return esp_fail(
+            err, rc, b->name,
+            "cannot map %zu bytes for DMA: RLIMIT_MEMLOCK is %llu KiB, and all that a card may reach "
+            "is locked (ulimit -l, LimitMEMLOCK=)",
+            length, (unsigned long long)most.rlim_cur / 1024);
     if (rc)
         return esp_fail(err, rc, b->name, "cannot map %zu bytes for DMA: %s", length, strerror(-rc));
     *iova = b->next_iova;

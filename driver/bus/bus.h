@@ -39,6 +39,7 @@ struct bus {
     uint64_t next_iova;
     uint64_t bar0_size;
     unsigned irqs;       // MSI-X vectors
+    bool locks_memory;   // what is mapped counts against RLIMIT_MEMLOCK
     unsigned timeout_ms; // an answer comes within: longer while nobody depends on the device yet
 };
 
@@ -51,6 +52,7 @@ uint32_t bus_read32(struct bus *b, uint32_t offset);              // BAR0; all o
 void bus_write32(struct bus *b, uint32_t offset, uint32_t value); // BAR0, acknowledged
 int bus_post32(struct bus *b, uint32_t offset, uint32_t value);   // BAR0, posted; 0, or -EAGAIN: no room
 int bus_master(struct bus *b, bool on);                           // acknowledged when it returns 0
+int bus_memory(struct bus *b); // registers answer, no DMA: as bus_open leaves it, and a reset does not
 int bus_dma_map(struct bus *b, void *base, size_t length, int memfd, uint64_t *iova, struct esp_error *err);
 // Looks whether the device has gone, without waiting.
 bool bus_check_gone(struct bus *b);

@@ -179,11 +179,14 @@ static int open_group(struct vfio *v, const char *dir, const char *bdf, struct e
         ioctl(v->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) != 1)
         return esp_fail(err, -ENOTSUP, bdf, "this kernel's VFIO offers no type 1 IOMMU");
     v->group = open(path, O_RDWR | O_CLOEXEC);
+    if (v->group < 0 && errno == EBUSY)
+        return esp_fail(err, -EBUSY, bdf, "another process has %.40s", path);
+    if (v->group < 0 && errno == ENOENT)
+        return esp_fail(err, -ENOENT, bdf, "there is no %.40s: the device is not bound to vfio-pci", path);
     if (v->group < 0)
-        return esp_fail(err, -errno, bdf, "cannot open %.40s (is the device bound to vfio-pci?): %s", path,
-                        strerror(errno));
+        return esp_fail(err, -errno, bdf, "cannot open %.40s: %s", path, strerror(errno));
     if (ioctl(v->group, VFIO_GROUP_GET_STATUS, &status) || !(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-        return esp_fail(err, -EBUSY, bdf, "another device of IOMMU group %.40s is bound to a kernel driver",
+        return esp_fail(err, -EPERM, bdf, "another device of IOMMU group %.40s is bound to a kernel driver",
                         path);
     if (ioctl(v->group, VFIO_GROUP_SET_CONTAINER, &v->container) ||
         ioctl(v->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
@@ -232,6 +235,7 @@ int bus_vfio_open(struct bus **b, const char *dir, const char *bdf, struct esp_e
         return esp_fail(err, -ENOMEM, bdf, "out of memory");
     v->base.ops = &vfio_ops;
     v->base.fd = -1;
+    v->base.locks_memory = true;
     v->container = v->group = v->device = -1;
     rc = open_group(v, dir, bdf, err);
     if (!rc)

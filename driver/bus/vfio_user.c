@@ -455,7 +455,11 @@ int bus_vfio_user_open(struct bus **b, const char *dir, const char *bdf, struct 
         esp_fail(err, rc, bdf, "cannot connect to the device's vfio-user socket: %s", strerror(-rc));
     if (!rc) {
         rc = negotiate(v);
-        if (rc)
+        if (v->eof) // it closes before a word where it has a client
+            rc = esp_fail(
+                err, -EBUSY, bdf,
+                "the device's vfio-user socket closes without a word: another process has the device");
+        else if (rc)
             esp_fail(err, rc, bdf, "the device's vfio-user socket does not agree on version 0.0: %s",
                      strerror(-rc));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same tunnels with the simulated card: offload and its refusals. What happens when it fails:
-// test_matrix.c.
+// The same tunnels with the simulated card: offload and its refusals, and what `espalier card` does with it.
+// What happens when it fails: test_matrix.c.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -123,6 +123,58 @@ static void test_auto_with_tfc_padding_ends_in_software(void **state)
                      "offload-reason=the card does not offer TFC padding");
 }
 
+// ---- espalier card
+
+static int card(char *out, size_t size, const char *action)
+{
+    return sh_read(out, size, "%s/espalier card %s --pci-sysfs %s 2>&1", bin_dir(), action, lab.card_dir);
+}
+
+static void card_says(int status, const char *action, const char *text)
+{
+    char out[4096];
+    int rc = card(out, sizeof(out), action);
+    if (rc != status || !strstr(out, text))
+        fail_msg("espalier card %s: %d, expected %d and \"%s\":\n%s", action, rc, status, text, out);
+}
+
+static void test_card_that_nobody_uses_is_tested_and_reset(void **state)
+{
+    (void)state;
+    assert_true(card_start(&lab, ""));
+    card_says(0, "selftest", "against software  ok      512 packets of 28 to 1414 octets by 8 kinds of SA");
+    card_says(0, "selftest --json", "\"passed\": true,\n  \"steps\"");
+    card_says(0, "reset", "0000:01:00.0 was reset");
+    card_says(0, "info", "1,024 in each direction\n");
+    assert_int_equal(sh("%s/espalier-card ctl --dir %s fault drop-irq", bin_dir(), lab.card_dir), 0);
+    card_says(1, "selftest",
+              "interrupts        FAILED\nespalier: 0000:01:00.0: no interrupt came for an SA command\n");
+    assert_int_equal(sh("%s/espalier-card ctl --dir %s fault partial-dma", bin_dir(), lab.card_dir), 0);
+    card_says(1, "selftest", "its result was not written as a whole");
+}
+
+static void test_card_that_the_daemon_has_is_left_alone(void **state)
+{
+    (void)state;
+    char out[16384];
+    struct tunnel_options o = {.encap = true, .hw_offload = "auto"};
+    assert_true(card_start(&lab, ""));
+    assert_true(start(&o));
+    assert_true(wait_for(has_card, NULL, PATIENCE_MS));
+    assert_int_equal(up(out, sizeof(out)), 0);
+    static const char why[] = "another process has the device";
+    card_says(1, "reset", why);
+    card_says(1, "selftest", why);
+    card_says(0, "info", why);
+    assert_true(ping(&lab, &lab.west, &lab.east, 5));
+    assert_true(stat("card_packets_out") >= 5);
+    assert_int_equal(stat("failovers"), 0);
+    assert_int_equal(sh_read(out, sizeof(out), "%s/espalier card counters --json --uri unix://%s/vici",
+                             bin_dir(), lab.west.dir),
+                     0);
+    assert_true(number_after(out, "ENC_PACKETS", 0) >= 5);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +183,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_auto_with_an_algorithm_the_card_lacks_ends_in_software, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_auto_with_tfc_padding_ends_in_software, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_card_that_nobody_uses_is_tested_and_reset, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_card_that_the_daemon_has_is_left_alone, set_up, tear_down),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -463,6 +463,10 @@ static uint32_t handle(struct fake_card *f, uint16_t cmd, uint8_t *p, const int 
         else
             bar_write(f, (uint32_t)offset, get_le32(p + 16));
         return 16;
+    case 13:
+        if (atomic_load(&f->fault) != FAKE_NO_RESET)
+            reset_card(f);
+        return 0;
     default: return 0;
     }
 }

@@ -48,6 +48,7 @@ enum fake_fault {
     FAKE_ONES_LATER,    // ... from the next look at EPOCH on
     FAKE_MUTE,          // answers no message any more
     FAKE_HANG_UP,       // closes the stream, and completes nothing any more
+    FAKE_NO_RESET,      // a reset that the bus asks for is acknowledged and not done
     FAKE_RESET_ENABLE,  // EPOCH is lost when CTRL.ENABLE is written
     FAKE_GONE_AT_CLOCK, // closes the stream when its clock is looked at
     FAKE_NEVER_READY,   // after a reset

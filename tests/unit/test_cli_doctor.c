@@ -184,6 +184,9 @@ static void with_card(struct fake *f, const char *command, const struct vici_nod
     vici_put(&o, "card_present", "1");
     vici_put(&o, "failovers", "2");
     vici_put(&o, "software_packets_in", "9");
+    vici_put(&o, "drop_in_NO_SA", "4");
+    vici_put(&o, "ENC_PACKETS", "12");
+    vici_put(&o, "drop_NO_SA", "3");
     vici_section_end(&o);
     vici_section_end(&o);
     fake_send(f, &o);
@@ -204,7 +207,11 @@ static void test_card_says_how_much_is_on_it_and_why_not_all(void **state)
     assert_true(json_is_true(json_object_get(doc, "in-use")));
     json_decref(doc);
     assert_int_equal(espalier("card", "lost", NULL), CLI_USAGE);
-    says("'lost': expected list, or nothing");
+    says("'lost': expected list, info");
+    assert_int_equal(espalier("card", "counters", NULL), CLI_DONE);
+    shows("COUNTER      VALUE\nENC_PACKETS     12\ndrop_NO_SA       3\n");
+    assert_null(strstr(cli_out, "failovers"));
+    assert_null(strstr(cli_out, "drop_in_NO_SA")); // the daemon's own
     assert_int_equal(espalier("card", "list", "--pci-sysfs", "/nonexistent", NULL), CLI_MISSING);
     says("/nonexistent/devices: No such file or directory");
 }
