@@ -191,15 +191,17 @@ static int get(int fd, struct batch *b)
     return n < 0 ? 0 : n;
 }
 
-// How many there were, BURST at most.
-static unsigned receive(struct ike_socket *s)
+// How many there were, BURST at most, and how many of them were turned away.
+static unsigned receive(struct ike_socket *s, unsigned *refused)
 {
     struct batch *b = &s->of->batch;
+    uint64_t before = ike_turned_away(s->of->ike);
     int n = get(s->watch.fd, b);
     for (int i = 0; i < n; i++) {
         take(s, &b->msg[i].msg_hdr, b->msg[i].msg_len);
         make_room(b, (unsigned)i);
     }
+    *refused = (unsigned)(ike_turned_away(s->of->ike) - before);
     return (unsigned)n;
 }
 
@@ -207,8 +209,8 @@ static void fetch(struct timer *t)
 {
     struct ike_socket *s = t->ctx;
     struct loop *l = s->of->loop;
-    unsigned got = receive(s);
-    if (pace_polled(&s->pace, got, got == BURST) || loop_add(l, &s->watch) != 0)
+    unsigned refused, got = receive(s, &refused);
+    if (pace_polled(&s->pace, got, refused, got == BURST) || loop_add(l, &s->watch) != 0)
         timer_set(l, t, loop_now(l) + PACE_MS);
 }
 
@@ -216,8 +218,9 @@ static void ready(struct loop_fd *f, uint32_t events)
 {
     struct ike_socket *s = f->ctx;
     struct loop *l = s->of->loop;
+    unsigned refused, got = receive(s, &refused);
     (void)events;
-    if (!pace_woken(&s->pace, loop_now_us(l), receive(s)))
+    if (!pace_woken(&s->pace, loop_now_us(l), got, refused))
         return;
     loop_del(l, f);
     timer_set(l, &s->fetch, loop_now(l) + PACE_MS);

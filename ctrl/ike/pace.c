@@ -6,25 +6,26 @@
 // come.
 enum { FEW = 4, WAKES = 16, WINDOW_US = 8000, POLLS = 16 };
 
-bool pace_woken(struct pace *p, uint64_t now_us, unsigned got)
+bool pace_woken(struct pace *p, uint64_t now_us, unsigned got, unsigned refused)
 {
     if (now_us - p->since_us > WINDOW_US || got >= FEW) {
         p->since_us = now_us;
         p->woken = 0;
     }
-    if (got >= FEW || ++p->woken < WAKES)
+    if (got >= FEW || refused * 2 < got || ++p->woken < WAKES)
         return false;
     *p = (struct pace){0};
     return true;
 }
 
-bool pace_polled(struct pace *p, unsigned got, bool full)
+bool pace_polled(struct pace *p, unsigned got, unsigned refused, bool full)
 {
     p->got += got;
-    bool worth = !full && (++p->polls < POLLS || p->got >= POLLS);
+    p->refused += refused;
+    bool worth = !full && (++p->polls < POLLS || (p->refused >= POLLS && p->refused * 2 >= p->got));
     if (!worth)
         *p = (struct pace){0};
     else if (p->polls == POLLS)
-        p->polls = p->got = 0;
+        p->polls = p->got = p->refused = 0;
     return worth;
 }

@@ -35,7 +35,8 @@ struct ipc_chan *ike_channel(struct ike *ike, enum room peer);
 const struct settings *ike_settings(const struct ike *ike); // as they are now
 // One datagram without its non-ESP marker.
 void ike_receive(struct ike *ike, const struct net_path *path, struct slice datagram);
-void ike_clock_set(struct ike *ike); // the system's wall clock was set
-void ike_free(struct ike *ike);      // no DELETEs are sent
+uint64_t ike_turned_away(const struct ike *ike); // datagrams that led to nothing, so far
+void ike_clock_set(struct ike *ike);             // the system's wall clock was set
+void ike_free(struct ike *ike);                  // no DELETEs are sent
 
 #endif
