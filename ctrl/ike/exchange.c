@@ -29,8 +29,8 @@ const char *exchange_name(uint8_t x)
 void exchange_log(const char *verb, uint8_t x, bool response, uint32_t mid, const struct payloads *pl)
 {
     char list[800];
-    payloads_print(pl, list, sizeof(list));
-    LOGF(ENC, 1, "%s %s %s %u %s", verb, exchange_name(x), response ? "response" : "request", mid, list);
+    LOGF(ENC, 1, "%s %s %s %u %s", verb, exchange_name(x), response ? "response" : "request", mid,
+         payloads_print(pl, list, sizeof(list)));
     for (unsigned i = 0; i < pl->count; i++) {
         struct notify n;
         if (pl->p[i].type == PL_NOTIFY && notify_read(pl->p[i].body, &n) && !notify_has_effect(n.type, x))

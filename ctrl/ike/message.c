@@ -178,7 +178,7 @@ unsigned payload_count(const struct payloads *l, uint8_t type)
     return n;
 }
 
-void payloads_print(const struct payloads *l, char *buf, size_t size)
+const char *payloads_print(const struct payloads *l, char *buf, size_t size)
 {
     size_t at = (size_t)snprintf(buf, size, "[ ");
     for (unsigned i = 0; i < l->count && at < size; i++) {
@@ -190,6 +190,7 @@ void payloads_print(const struct payloads *l, char *buf, size_t size)
     }
     if (at < size)
         snprintf(buf + at, size - at, "]");
+    return buf;
 }
 
 bool notify_read(struct slice body, struct notify *n)

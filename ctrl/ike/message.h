@@ -101,8 +101,8 @@ int refuse(struct refusal *r, uint16_t notify, const char *field, const char *fm
 int payloads_read(uint8_t first, struct slice s, struct payloads *out, struct refusal *r);
 const struct payload *payload_find(const struct payloads *l, uint8_t type); // the first, or NULL
 unsigned payload_count(const struct payloads *l, uint8_t type);
-// "[ SA KE No N(NATD_S_IP) ]"-like list for the log.
-void payloads_print(const struct payloads *l, char *buf, size_t size);
+// "[ SA KE No N(NATD_S_IP) ]"-like list for the log; returns buf.
+const char *payloads_print(const struct payloads *l, char *buf, size_t size);
 
 struct notify {
     uint8_t protocol;

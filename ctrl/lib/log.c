@@ -349,16 +349,23 @@ void log_announce(int fd, const char *text)
         emit(fd, kind_of(fd), line, n < LINE ? (size_t)n : LINE - 1);
 }
 
-void log_line(enum log_subsys s, int level, const char *fmt, ...)
+bool log_wants(enum log_subsys s, int level)
+{
+    struct log *l = current();
+    if (level > l->levels[s])
+        return false;
+    int e = errno; // the line may be about it
+    bool yes = !l->gate || l->gate(l->gate_ctx);
+    errno = e;
+    return yes;
+}
+
+__attribute__((format(printf, 3, 0))) static void write_line(enum log_subsys s, int level, const char *fmt,
+                                                             va_list ap)
 {
     struct log *l = current();
     char text[TEXT];
-    va_list ap;
-    if (level > l->levels[s] || (l->gate && !l->gate(l->gate_ctx)))
-        return;
-    va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
     printable_make(text);
     if (l->fd >= 0)
         line_out(l, s, level, text);
@@ -367,4 +374,22 @@ void log_line(enum log_subsys s, int level, const char *fmt, ...)
         l->sink(l->sink_ctx, s, level, l->context_name, l->context_id, text);
         l->inside = false;
     }
+}
+
+void log_wanted(enum log_subsys s, int level, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    write_line(s, level, fmt, ap);
+    va_end(ap);
+}
+
+void log_line(enum log_subsys s, int level, const char *fmt, ...)
+{
+    va_list ap;
+    if (!log_wants(s, level))
+        return;
+    va_start(ap, fmt);
+    write_line(s, level, fmt, ap);
+    va_end(ap);
 }

@@ -66,6 +66,10 @@ void log_free(struct log *l);
 struct log *log_use(struct log *l); // NULL: the thread's own. Returns the one that was in use
 
 __attribute__((format(printf, 3, 4))) void log_line(enum log_subsys s, int level, const char *fmt, ...);
-#define LOGF(sub, level, ...) log_line(LOG_##sub, level, __VA_ARGS__)
+// What a line is made of is worked out for one that is written alone: log_wants asks the gate for it, once.
+bool log_wants(enum log_subsys s, int level);
+__attribute__((format(printf, 3, 4))) void log_wanted(enum log_subsys s, int level, const char *fmt, ...);
+#define LOGF(sub, level, ...)                                                                                \
+    (log_wants(LOG_##sub, level) ? log_wanted(LOG_##sub, level, __VA_ARGS__) : (void)0)
 
 #endif

@@ -82,8 +82,10 @@ static void try_all(const char *it, const struct child_env *env)
     }
     if (strcmp(it, "exec") == 0)
         attempt(it, 0);
-    if (strcmp(it, "passwd") == 0)
-        LOGF(DMN, 0, "tried passwd: %s", attempt(it, 0) == 0 ? "done" : strerror(errno));
+    if (strcmp(it, "passwd") == 0) {
+        int rc = attempt(it, 0);
+        LOGF(DMN, 0, "tried passwd: %s", rc == 0 ? "done" : strerror(errno));
+    }
 }
 
 int __wrap_ike_main(const struct child_env *env)

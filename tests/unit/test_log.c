@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The form of a log line: text with time, level, subsystem, connection and SA; JSON that every reader takes,
 // whatever a peer or a file put into it.
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <regex.h>
@@ -425,6 +426,41 @@ static void test_log_of_another_thread_is_its_own(void **state)
     close(other[1]);
 }
 
+static unsigned worked_out, asked;
+
+static const char *dear(void)
+{
+    worked_out++;
+    return "dear";
+}
+
+static bool every_second_one(void *ctx)
+{
+    (void)ctx;
+    errno = EDOM; // of its own
+    return ++asked % 2 == 0;
+}
+
+static void test_log_line_that_is_left_out_is_not_worked_out(void **state)
+{
+    (void)state;
+    worked_out = asked = 0;
+    LOGF(NET, 2, "%s", dear());
+    assert_int_equal(worked_out, 0);
+    log_set_gate(every_second_one, NULL);
+    LOGF(NET, 2, "%s", dear());
+    assert_int_equal(asked, 0); // what nobody wants takes no token
+    LOGF(NET, 1, "%s", dear());
+    assert_int_equal(asked, 1);
+    assert_int_equal(worked_out, 0);
+    errno = ENOENT;
+    LOGF(NET, 1, "%s: %d", dear(), errno);
+    log_set_gate(NULL, NULL);
+    assert_int_equal(asked, 2);
+    assert_int_equal(worked_out, 1);
+    must_match(next_line(), " 1 ike\\[net\\] dear: 2$");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +483,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_lines_that_gather_for_a_reader_that_stands_still_are_counted,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_lines_that_gather_are_cut_in_one_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_line_that_is_left_out_is_not_worked_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_of_another_thread_is_its_own, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
