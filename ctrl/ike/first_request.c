@@ -19,6 +19,16 @@
 // To one address: what an honest peer meets with as well, and what it does not.
 enum { ANSWERS_A_SECOND = 1000, ERRORS_A_SECOND = 50 };
 
+void first_request_begin(struct first_request *f, const struct net_path *path, const struct ike_header *h,
+                         struct slice datagram)
+{
+    f->path = path;
+    f->h = h;
+    f->datagram = datagram;
+    f->pl.count = 0;
+    f->nonce = slice_of(NULL, 0);
+}
+
 static bool well_formed(struct ike *ike, const struct first_request *f)
 {
     const struct ike_header *h = f->h;

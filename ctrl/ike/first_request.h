@@ -25,6 +25,8 @@ struct first_request {
     struct slice nonce;
 };
 
+void first_request_begin(struct first_request *f, const struct net_path *path, const struct ike_header *h,
+                         struct slice datagram); // all of it but what the list of payloads has not
 // False: dropped, or one that came again, and is answered again.
 bool first_request_is_new(struct ike *ike, const struct first_request *f);
 bool first_request_within_limits(struct ike *ike, const struct net_path *path);

@@ -43,6 +43,19 @@ struct init_in { // what a request brought
     struct conn *conn;
 };
 
+// Its lists are filled as far as they count: zeros in all of them would cost more than the answer to a flood.
+static void begin(struct init_in *in, const struct net_path *path, const struct ike_header *h, struct slice d)
+{
+    first_request_begin(&in->f, path, h, d);
+    in->ke = (struct ke){0};
+    in->offers.count = 0;
+    in->suite = (struct suite){0};
+    in->chosen = NULL;
+    in->tried = NULL;
+    in->tried_count = 0;
+    in->conn = NULL;
+}
+
 static bool read_payloads(struct init_in *in, struct refusal *r)
 {
     struct payloads *pl = &in->f.pl;
@@ -65,8 +78,7 @@ static bool read_request(struct ike *ike, struct init_in *in)
     struct refusal r = {0};
     char list[600];
     if (read_payloads(in, &r)) {
-        payloads_print(&in->f.pl, list, sizeof(list));
-        LOGF(ENC, 1, "parsed IKE_SA_INIT request 0 %s", list);
+        LOGF(ENC, 1, "parsed IKE_SA_INIT request 0 %s", payloads_print(&in->f.pl, list, sizeof(list)));
         return true;
     }
     first_request_refuse(ike, &in->f, &r);
@@ -214,7 +226,8 @@ static bool may_cost(struct ike *ike, const struct init_in *in)
 
 void init_request(struct ike *ike, const struct net_path *path, const struct ike_header *h, struct slice d)
 {
-    struct init_in in = {.f = {.path = path, .h = h, .datagram = d}};
+    struct init_in in;
+    begin(&in, path, h, d);
     if (first_request_is_new(ike, &in.f) && read_request(ike, &in) && may_cost(ike, &in) && choose(ike, &in))
         accept_request(ike, &in);
 }

@@ -115,9 +115,10 @@ static void ask_about(struct ike *ike, const struct first_request *f, struct sli
 
 void resume_request(struct ike *ike, const struct net_path *path, const struct ike_header *h, struct slice d)
 {
-    struct first_request f = {.path = path, .h = h, .datagram = d};
+    struct first_request f;
     struct slice ticket;
     struct refusal r = {0};
+    first_request_begin(&f, path, h, d);
     if (!first_request_is_new(ike, &f))
         return;
     if (!read_request(&f, &ticket, &r)) {
