@@ -197,8 +197,8 @@ static uint32_t due(const struct load *l)
     return n >= l->o->count ? l->o->count : (uint32_t)n;
 }
 
-// Until a datagram comes or something is due.
-static void rest(struct load *l)
+// Until something is due.
+static uint64_t rest_ns(const struct load *l)
 {
     uint64_t now = load_now_ns(), ns = IDLE_NS, next;
 
@@ -210,7 +210,13 @@ static void rest(struct load *l)
         next = l->began + (uint64_t)(1e9 * l->r->begun / l->o->rate);
         ns = next <= now ? 0 : next - now < ns ? next - now : ns;
     }
-    load_wait(&l->socket, ns);
+    return ns;
+}
+
+// Or a datagram comes.
+static void rest(struct load *l)
+{
+    load_wait(&l->socket, rest_ns(l));
 }
 
 // ---- the kinds of run
@@ -274,6 +280,8 @@ static void end_clients(struct load *l)
     }
 }
 
+// Strangers wait for no answer, and are woken by none: with both ends on one machine the responder would be
+// charged for waking them, and for the processor that they take from it at once.
 static int run_strangers(struct load *l, struct esp_error *err)
 {
     struct client_ends ends = ends_of(l, 0);
@@ -288,7 +296,7 @@ static int run_strangers(struct load *l, struct esp_error *err)
             send_out(l, l->r->begun++, s.data, s.len);
         }
         if (receive(l) == 0)
-            rest(l);
+            load_sleep(rest_ns(l));
     }
     l->r->done = (uint32_t)l->r->sent;
     return 0;

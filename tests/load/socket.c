@@ -139,3 +139,10 @@ void load_wait(struct load_socket *s, uint64_t ns)
 
     (void)ppoll(&p, 1, &t, NULL);
 }
+
+void load_sleep(uint64_t ns)
+{
+    struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+
+    (void)nanosleep(&t, NULL);
+}

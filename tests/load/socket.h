@@ -22,5 +22,6 @@ int load_send(struct load_socket *s, const struct load_options *o, uint32_t n, c
 size_t load_receive(struct load_socket *s, void *buf, size_t cap);
 // Waits until a datagram is there, or so long.
 void load_wait(struct load_socket *s, uint64_t ns);
+void load_sleep(uint64_t ns);
 
 #endif
