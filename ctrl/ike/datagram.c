@@ -155,3 +155,14 @@ void exchange_datagram(struct ike *ike, const struct net_path *path, struct slic
     take_datagram(ike, path, d);
     log_limit_end(&ike->log_limit);
 }
+
+void ike_answer_lost(struct ike *ike, const struct sockaddr_storage *to, int error)
+{
+    struct addr a;
+    uint16_t port;
+    char text[64];
+    addr_from_sockaddr(to, &a, &port);
+    log_limit_begin(&ike->log_limit, &a);
+    LOGF(NET, 1, "sending to %s[%u]: %s", addr_print(&a, text, sizeof(text)), port, strerror(error));
+    log_limit_end(&ike->log_limit);
+}

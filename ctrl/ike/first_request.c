@@ -117,7 +117,10 @@ void first_request_answer(struct ike *ike, const struct net_path *path, const st
         return;
     }
     LOGF(ENC, 1, "generating %s response 0 [ N(%s) ]", exchange_name(h.exchange), notify_name(type));
-    ike->net.send(ike->net.ctx, path, wr_written(&b.w), true);
+    if (ike->net.answer)
+        ike->net.answer(ike->net.ctx, path, wr_written(&b.w));
+    else
+        ike->net.send(ike->net.ctx, path, wr_written(&b.w), true);
 }
 
 bool first_request_cookie(struct ike *ike, const struct first_request *f, bool busy)

@@ -14,12 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctrl/ike/answers.h"
 #include "ctrl/ike/pace.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/route_query.h"
 #include "ctrl/lib/log.h"
 
-enum { MARKER = 4, BURST = 64, DATAGRAM_MAX = 65536, APART = 320 };
+enum { BURST = ANSWERS_MOST, DATAGRAM_MAX = 65536, APART = 320 };
 
 struct process;
 struct ike_socket {
@@ -45,52 +46,44 @@ struct process {
     struct loop_fd clock;         // says when the system's clock is set
     uint16_t port[2];
     struct batch batch;
+    struct ike_socket *answering; // NULL: answers do not gather
+    struct answers answers;
 };
 
 // --- sending ---
 
-static void put_source(struct msghdr *msg, const struct addr *local)
+static struct ike_socket *socket_for(struct process *p, const struct net_path *path)
 {
-    struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-    if (local->family == 4) {
-        struct in_pktinfo info = {0};
-        memcpy(&info.ipi_spec_dst, local->a, 4);
-        c->cmsg_level = IPPROTO_IP;
-        c->cmsg_type = IP_PKTINFO;
-        c->cmsg_len = CMSG_LEN(sizeof(info));
-        memcpy(CMSG_DATA(c), &info, sizeof(info));
-        msg->msg_controllen = CMSG_SPACE(sizeof(info));
-    } else if (local->family == 6) {
-        struct in6_pktinfo info = {0};
-        memcpy(&info.ipi6_addr, local->a, 16);
-        c->cmsg_level = IPPROTO_IPV6;
-        c->cmsg_type = IPV6_PKTINFO;
-        c->cmsg_len = CMSG_LEN(sizeof(info));
-        memcpy(CMSG_DATA(c), &info, sizeof(info));
-        msg->msg_controllen = CMSG_SPACE(sizeof(info));
-    } else {
-        msg->msg_control = NULL;
-        msg->msg_controllen = 0;
-    }
+    return &p->sock[path->remote.family == 6][path->nat_t];
 }
 
 static void net_send(void *ctx, const struct net_path *path, struct slice d, bool marker)
 {
     struct process *p = ctx;
-    uint8_t zeros[MARKER] = {0};
-    _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
-    struct sockaddr_storage to;
-    struct iovec iov[2] = {{zeros, marker && path->nat_t ? MARKER : 0}, {(void *)(uintptr_t)d.p, d.len}};
-    struct msghdr msg = {.msg_name = &to, .msg_iov = iov, .msg_iovlen = 2, .msg_control = control};
+    uint8_t zeros[NON_ESP_MARKER] = {0};
+    struct envelope e;
+    struct iovec iov[2] = {{zeros, marker && path->nat_t ? NON_ESP_MARKER : 0},
+                           {(void *)(uintptr_t)d.p, d.len}};
+    struct msghdr msg = envelope_for(&e, path);
     char a[64];
-    addr_to_sockaddr(&path->remote, path->remote_port, &to);
-    msg.msg_namelen = path->remote.family == 6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    msg.msg_controllen = sizeof(control);
-    put_source(&msg, &path->local);
-    if (sendmsg(p->sock[path->remote.family == 6][path->nat_t].watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) <
-        0)
+    msg.msg_iov = iov;
+    msg.msg_iovlen = 2;
+    if (sendmsg(socket_for(p, path)->watch.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         LOGF(NET, 1, "sending to %s[%u]: %s", addr_print(&path->remote, a, sizeof(a)), path->remote_port,
              strerror(errno));
+}
+
+static void answer_lost(void *ctx, const struct sockaddr_storage *to, int error)
+{
+    struct process *p = ctx;
+    ike_answer_lost(p->ike, to, error);
+}
+
+static void net_answer(void *ctx, const struct net_path *path, struct slice d)
+{
+    struct process *p = ctx;
+    if (p->answering != socket_for(p, path) || !answers_put(&p->answers, path, d))
+        net_send(ctx, path, d, true);
 }
 
 static bool net_source_for(void *ctx, const struct addr *remote, struct addr *local)
@@ -161,10 +154,10 @@ static void take(struct ike_socket *s, struct msghdr *msg, size_t len)
     if (!settings_use_index(ike_settings(p->ike), index))
         return;
     if (s->nat_t) {
-        static const uint8_t marker[MARKER];
-        if (d.len < MARKER || memcmp(d.p, marker, MARKER) != 0)
+        static const uint8_t marker[NON_ESP_MARKER];
+        if (d.len < NON_ESP_MARKER || memcmp(d.p, marker, NON_ESP_MARKER) != 0)
             return; // a keepalive, or not for us
-        d = slice_of(d.p + MARKER, d.len - MARKER);
+        d = slice_of(d.p + NON_ESP_MARKER, d.len - NON_ESP_MARKER);
     }
     ike_receive(p->ike, &path, d);
 }
@@ -191,39 +184,48 @@ static int get(int fd, struct batch *b)
     return n < 0 ? 0 : n;
 }
 
-// How many there were, BURST at most, and how many of them were turned away.
-static unsigned receive(struct ike_socket *s, unsigned *refused)
+static struct pace_got receive(struct ike_socket *s)
 {
-    struct batch *b = &s->of->batch;
-    uint64_t before = ike_turned_away(s->of->ike);
+    struct process *p = s->of;
+    struct batch *b = &p->batch;
+    struct turned_away before = ike_turned_away(p->ike), after;
     int n = get(s->watch.fd, b);
+    p->answering = s;
+    answers_begin(&p->answers, s->watch.fd);
     for (int i = 0; i < n; i++) {
         take(s, &b->msg[i].msg_hdr, b->msg[i].msg_len);
         make_room(b, (unsigned)i);
     }
-    *refused = (unsigned)(ike_turned_away(s->of->ike) - before);
-    return (unsigned)n;
+    answers_send(&p->answers, answer_lost, p);
+    p->answering = NULL;
+    after = ike_turned_away(p->ike);
+    return (struct pace_got){.all = (unsigned)n,
+                             .refused = (unsigned)(after.all - before.all),
+                             .junk = (unsigned)(after.malformed - before.malformed),
+                             .full = n == BURST};
 }
 
 static void fetch(struct timer *t)
 {
     struct ike_socket *s = t->ctx;
     struct loop *l = s->of->loop;
-    unsigned refused, got = receive(s, &refused);
-    if (pace_polled(&s->pace, got, refused, got == BURST) || loop_add(l, &s->watch) != 0)
-        timer_set(l, t, loop_now(l) + PACE_MS);
+    struct pace_got g = receive(s);
+    unsigned ms = pace_polled(&s->pace, &g);
+    if (ms || loop_add(l, &s->watch) != 0)
+        timer_set(l, t, loop_now(l) + (ms ? ms : PACE_BEGIN_MS));
 }
 
 static void ready(struct loop_fd *f, uint32_t events)
 {
     struct ike_socket *s = f->ctx;
     struct loop *l = s->of->loop;
-    unsigned refused, got = receive(s, &refused);
+    struct pace_got g = receive(s);
+    unsigned ms = pace_woken(&s->pace, loop_now_us(l), &g);
     (void)events;
-    if (!pace_woken(&s->pace, loop_now_us(l), got, refused))
+    if (!ms)
         return;
     loop_del(l, f);
-    timer_set(l, &s->fetch, loop_now(l) + PACE_MS);
+    timer_set(l, &s->fetch, loop_now(l) + ms);
 }
 
 // --- the clock ---
@@ -289,7 +291,7 @@ static int watch_all(struct process *p, struct loop *l, const struct child_env *
 static int run(struct process *p, struct loop *l, const struct child_env *env)
 {
     static const enum room peers[] = {ROOM_CTL, ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_SUPER};
-    const struct net net = {p, net_send, net_source_for, NULL, net_can_send};
+    const struct net net = {p, net_send, net_source_for, NULL, net_can_send, net_answer};
     int rc = 0;
     p->ike = ike_new(l, env->settings, &net);
     if (!p->ike)

@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 // When datagrams are fetched. As they come, to begin with; but to be woken costs several times what most of
 // them cost, so where those that are turned away come fast and one by one, as those of a flood do, all are
-// fetched every two milliseconds instead, until there are few of these again, or fewer than of the others,
-// who wait for it, or more than one fetching takes.
+// fetched every few milliseconds instead, until there are few of these again, or fewer than of the others,
+// who wait for it, or more than one fetching takes. The more seldom the less one costs: it is every four
+// milliseconds at most, or sixteen where nothing comes that any client would send, and every one as soon as
+// somebody is let in, whose next datagram will come soon.
 #ifndef CTRL_IKE_PACE_H
 #define CTRL_IKE_PACE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PACE_MS = 2 };
+enum { PACE_LEAST_MS = 1, PACE_BEGIN_MS = 2, PACE_MOST_MS = 4, PACE_JUNK_MS = 16 };
 struct pace {          // all zero: as they come
     uint64_t since_us; // of these wake-ups:
     unsigned woken;    // with few datagrams each
-    unsigned polls, got, refused;
+    unsigned ms, calm; // what they are fetched every, and how often it brought few that were all turned away
+    unsigned polled_ms, got, refused; // since it was last asked whether it is worth it
 };
-// They were fetched as they came; of `got` so many were turned away. True: from now on they are to be fetched
-// every PACE_MS.
-bool pace_woken(struct pace *p, uint64_t now_us, unsigned got, unsigned refused);
-// They were fetched so; full: more may be there. False: from now on as they come.
-bool pace_polled(struct pace *p, unsigned got, unsigned refused, bool full);
+struct pace_got { // what was fetched: how many, how many of them turned away, and of those how many malformed
+    unsigned all, refused, junk;
+    bool full; // more may be there
+};
+// They were fetched as they came, or so many milliseconds after the last ones. When they are to be fetched
+// next: 0: as they come, or after so many milliseconds.
+unsigned pace_woken(struct pace *p, uint64_t now_us, const struct pace_got *g);
+unsigned pace_polled(struct pace *p, const struct pace_got *g);
 
 #endif

@@ -279,13 +279,13 @@ void ike_receive(struct ike *ike, const struct net_path *path, struct slice data
     log_set_context("", 0);
 }
 
-uint64_t ike_turned_away(const struct ike *ike)
+struct turned_away ike_turned_away(const struct ike *ike)
 {
     static const enum counter those[] = {CNT_dropped_malformed, CNT_dropped_unknown,   CNT_dropped_state,
                                          CNT_dropped_limit,     CNT_dropped_integrity, CNT_cookies_sent};
-    uint64_t n = 0;
+    struct turned_away n = {.malformed = ike->counters[CNT_dropped_malformed]};
     for (unsigned i = 0; i < sizeof(those) / sizeof(those[0]); i++)
-        n += ike->counters[those[i]];
+        n.all += ike->counters[those[i]];
     return n;
 }
 

@@ -24,6 +24,9 @@ struct net {
     // Whether the machine has that address, on an interface that is up, and a route from it. NULL: it is the
     // one that source_for says.
     bool (*can_send)(void *ctx, const struct addr *local, const struct addr *remote);
+    // As send does, but an answer to a stranger's, of which very many may come: it can leave together with
+    // others, at the latest behind what came with it. NULL: it is sent.
+    void (*answer)(void *ctx, const struct net_path *path, struct slice datagram);
 };
 
 struct ike;
@@ -35,8 +38,13 @@ struct ipc_chan *ike_channel(struct ike *ike, enum room peer);
 const struct settings *ike_settings(const struct ike *ike); // as they are now
 // One datagram without its non-ESP marker.
 void ike_receive(struct ike *ike, const struct net_path *path, struct slice datagram);
-uint64_t ike_turned_away(const struct ike *ike); // datagrams that led to nothing, so far
-void ike_clock_set(struct ike *ike);             // the system's wall clock was set
-void ike_free(struct ike *ike);                  // no DELETEs are sent
+// An answer that gathered with others (net.answer) could not be sent.
+void ike_answer_lost(struct ike *ike, const struct sockaddr_storage *to, int error);
+struct turned_away { // datagrams that led to nothing, so far
+    uint64_t all, malformed;
+};
+struct turned_away ike_turned_away(const struct ike *ike);
+void ike_clock_set(struct ike *ike); // the system's wall clock was set
+void ike_free(struct ike *ike);      // no DELETEs are sent
 
 #endif

@@ -21,6 +21,8 @@ $(eval $(call unit_test,test_keys_wiped,tests/unit/test_keys_wiped.c tests/unit/
 $(eval $(call unit_test,test_ike_control,tests/unit/test_ike_control.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_strangers,tests/unit/test_ike_strangers.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_pace,tests/unit/test_ike_pace.c ctrl/ike/pace.c))
+ANSWERS_LDFLAGS := -Wl,--wrap=sendmmsg
+$(eval $(call unit_test,test_ike_answers,tests/unit/test_ike_answers.c $(IKE_ROOM_SRCS),-lcrypto -lm $(ANSWERS_LDFLAGS)))
 $(eval $(call unit_test,test_ike_load,tests/unit/test_ike_load.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_list,tests/unit/test_ike_list.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_matching,tests/unit/test_ike_matching.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))

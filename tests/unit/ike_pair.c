@@ -307,7 +307,7 @@ struct pair *pair_new(void (*tune)(struct settings *s))
     if (tune)
         tune(&p->set);
     for (int i = 0; i < 2; i++) {
-        struct net net = {&p->s[i], net_send, net_source_for, NULL, NULL};
+        struct net net = {&p->s[i], net_send, net_source_for, NULL, NULL, NULL};
         p->s[i].pair = p;
         p->s[i].index = i;
         p->s[i].ike = ike_new(p->loop, &p->set, &net);

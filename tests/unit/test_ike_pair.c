@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two daemons against each other, message by message: the good case, each message lost or doubled, every
 // refusal by name, and the ends of SAs. IKE_LOG=1 in the environment shows both daemons' log.
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -191,6 +192,53 @@ static void test_cookie_is_asked_for_and_brought(void **state)
     pair_result(p, 0, pair_initiate(p, 0, "d"), true);
     assert_int_equal(p->s[1].ike->counters[CNT_cookies_sent], 1);
     assert_int_equal(p->sent, 2 + 6);
+    pair_free(p);
+}
+
+static struct {
+    struct pair *p;
+    unsigned count;
+} gathered;
+
+static void gather(void *ctx, const struct net_path *path, struct slice d)
+{
+    struct ike *ike = gathered.p->s[1].ike;
+    assert_ptr_equal(ctx, ike->net.ctx);
+    gathered.count++;
+    ike->net.send(ctx, path, d, true);
+}
+
+static void test_answers_to_strangers_gather_and_those_that_are_lost_fill_no_log(void **state)
+{
+    (void)state;
+    struct pair *p = gathered.p = pair_new(cookies_from_the_first);
+    struct ike *ike = p->s[1].ike;
+    struct sockaddr_storage to;
+    struct addr a;
+    pair_simple(p);
+    gathered.count = 0;
+    ike->net.answer = gather;
+    p->filter = hold_back;
+    pair_initiate(p, 0, "c");
+    pair_wait(p, 20000); // the same request again, which has no cookie: its answer is no stranger's
+    assert_int_equal(gathered.count, 0);
+    p->filter = NULL;
+    pair_terminate(p, 0, NULL, false);
+    ike->half_open_count += 10;
+    pair_initiate(p, 0, "c");
+    pair_run(p);
+    assert_int_equal(gathered.count, 1); // the cookie
+    ike->half_open_count -= 10;
+    addr_parse("10.0.0.9", &a);
+    addr_to_sockaddr(&a, 500, &to);
+    uint64_t before = ike->log_limit.left_out;
+    log_set_output(-1);
+    log_set_level(LOG_NET, 1);
+    for (unsigned i = 0; i < 2 * LOG_LIMIT_SOURCE_BURST; i++)
+        ike_answer_lost(ike, &to, ENETUNREACH);
+    log_set_level(LOG_NET, -1);
+    log_set_output(2);
+    assert_in_range(ike->log_limit.left_out - before, LOG_LIMIT_SOURCE_BURST, 2 * LOG_LIMIT_SOURCE_BURST - 1);
     pair_free(p);
 }
 
@@ -751,6 +799,7 @@ int main(void)
         cmocka_unit_test(test_invalid_ke_under_a_responder_spi_is_retried_all_the_same),
         cmocka_unit_test(test_no_common_proposal_is_refused),
         cmocka_unit_test(test_cookie_is_asked_for_and_brought),
+        cmocka_unit_test(test_answers_to_strangers_gather_and_those_that_are_lost_fill_no_log),
         cmocka_unit_test(test_who_does_not_listen_is_told_of_no_sa_and_lists_them_all_the_same),
         cmocka_unit_test(test_wrong_cookie_leaves_no_state),
         cmocka_unit_test(test_wrong_secret_fails_at_both_ends_and_installs_nothing),

@@ -371,7 +371,7 @@ void daemon_start(struct site *s)
 {
     struct daemon *d = &s->d;
     int fd[ROOM_COUNT][ROOM_COUNT];
-    const struct net net = {s, ike_send, source_for, certs_wall, can_send};
+    const struct net net = {s, ike_send, source_for, certs_wall, can_send, NULL};
     the_site = s;
     d->site = s;
     d->cut = false;
@@ -499,7 +499,7 @@ static void ike_again(struct world *w, void *ctx, uint64_t generation)
     static const enum room peers[] = {ROOM_FETCH, ROOM_PATH, ROOM_KEYS, ROOM_CTL, ROOM_SUPER};
     struct site *s = ctx;
     struct daemon *d = &s->d;
-    const struct net net = {s, ike_send, source_for, certs_wall, can_send};
+    const struct net net = {s, ike_send, source_for, certs_wall, can_send, NULL};
     int fd[ROOM_COUNT][ROOM_COUNT];
     if (d->generation != generation || d->life != UP || d->ike || !d->keys)
         return;
