@@ -173,7 +173,7 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 
 // swanctl.conf(5): an IKE SA that is reauthenticated is not rekeyed unless that is asked for too. The random
 // part is at most half of the shorter time, so that nothing is made anew as soon as it stands.
-static void finish_ike_times(struct conn_config *c)
+static void finish_ike_times(struct load *l, struct conn_config *c)
 {
     if (c->rekey_time == UINT32_MAX)
         c->rekey_time = c->reauth_time == UINT32_MAX ? IKE_REKEY_TIME : 0;
@@ -185,6 +185,10 @@ static void finish_ike_times(struct conn_config *c)
         c->over_time = longer / 10;
     if (c->rand_time == UINT32_MAX)
         c->rand_time = smaller(c->over_time, shorter / 2);
+    if (shorter && !c->over_time) // as of a CHILD SA
+        load_warn(l, "over_time 0s behind %s %us: the IKE SAs end without being %s",
+                  c->rekey_time == shorter ? "rekey_time" : "reauth_time", shorter,
+                  c->rekey_time == shorter ? "rekeyed" : "reauthenticated");
 }
 
 // Children that give none have the connection's, where they protect something.
@@ -215,6 +219,6 @@ void conn_finish(struct load *l)
         load_refuse(l, "invalid value for: ppk_required: yes goes with ppk_id, which says what PPK that is");
     l->key = NULL;
     sides_finish(l);
-    finish_ike_times(c);
+    finish_ike_times(l, c);
     finish_interfaces(l);
 }

@@ -155,7 +155,7 @@ void expiry_ike(struct ike_sa *sa)
         }
         if (sa->later->reauth_at && now >= sa->later->reauth_at) {
             sa->later->reauth_at = 0;
-            revive_reauthenticate(sa);
+            revive_reauth_due(sa);
         }
         if (sa->state == SA_ESTABLISHED && sa->later->mobike.unasked)
             mobike_ask(sa);

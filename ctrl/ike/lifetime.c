@@ -155,6 +155,7 @@ void lifetime_ike_inherit(struct ike_sa *next, const struct ike_sa *old)
         no_later(&next->later->reauth_at, old->later->reauth_at);
     else if (old->conn->cfg.reauth_time && old->later->over_at) // it is overdue
         no_later(&next->later->over_at, old->later->over_at);
+    next->later->reauths = old->later->reauths;
     if (old->later->proof_over_at) {
         next->later->proof_over_at = old->later->proof_over_at;
         no_later(&next->later->over_at, old->later->proof_over_at);

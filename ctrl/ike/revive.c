@@ -257,6 +257,27 @@ static const struct child_config *another(const struct ike_sa *old, const struct
     return child;
 }
 
+// It was due, and has failed: there may be time left for another try. Not at once, as the peer may have made
+// one meanwhile, and ends this one.
+static void reauth_again(struct ike_sa *sa)
+{
+    struct ike_sa_later *l = sa->later;
+    uint64_t now = loop_now(sa->ike->loop), wait = back_off(1u + l->reauths);
+    if (!l->reauths || sa->ike->stopping || sa->state != SA_ESTABLISHED || sa->retired || !l->over_at ||
+        (l->reauth_at && l->reauth_at <= l->over_at))
+        return;
+    bool time_left = now + wait < l->over_at;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(IKE, 1, "reauthentication of IKE_SA %s failed, %s %llu.%llu s", sa_label(sa),
+         time_left ? "and is tried again in"
+                   : "and there is no time for another try before its hard limit in",
+         (unsigned long long)((time_left ? wait : l->over_at - now) / 1000),
+         (unsigned long long)((time_left ? wait : l->over_at - now) % 1000 / 100));
+    log_set_context("", 0);
+    l->reauth_at = time_left ? now + wait : 0;
+    lifetime_ike_arm(sa);
+}
+
 static void replace(struct revive *r, struct conn *c, const struct child_config *child)
 {
     struct ike_sa *old = sa_by_id(r->ike, r->replaces), *sa;
@@ -268,11 +289,12 @@ static void replace(struct revive *r, struct conn *c, const struct child_config 
     if (!has(old, child->name)) // it was closed meanwhile
         child = another(old, c, NULL);
     uint32_t next = ike->next_id + 1;
-    if (!child || initiate_anew(ike, c, child, NULL) != 0)
+    bool begun = child && initiate_anew(ike, c, child, NULL) == 0;
+    sa = begun ? sa_by_id(ike, next) : NULL;
+    if (!sa) {
+        reauth_again(old);
         return;
-    sa = sa_by_id(ike, next);
-    if (!sa)
-        return;
+    }
     sa->replaces = id;
     old->wanted_new = true;
 }
@@ -351,7 +373,10 @@ static void attempt(struct timer *t)
     const struct child_config *child = c ? conn_child(c, r->child) : NULL;
     struct esp_error err = {0};
     if (!child || child->action != POLICY_PROTECT || ike->stopping) {
+        struct ike_sa *old = r->why == REVIVE_REPLACE ? sa_by_id(ike, r->replaces) : NULL;
         drop(r);
+        if (old)
+            reauth_again(old);
         return;
     }
     if (r->why == REVIVE_REPLACE) {
@@ -613,7 +638,7 @@ void revive_replace(struct child_sa *c, uint64_t within)
     arm(r, jittered(within));
 }
 
-void revive_reauthenticate(struct ike_sa *sa)
+static bool reauthenticate(struct ike_sa *sa)
 {
     struct ike *ike = sa->ike;
     struct conn *live = conn_find(ike, sa->conn->cfg.name);
@@ -622,11 +647,24 @@ void revive_reauthenticate(struct ike_sa *sa)
         c = c->next;
     struct revive *r = c && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
     if (!r || r->trying || (waits(r) && r->why == REVIVE_LIMIT)) // likewise
-        return;
+        return false;
     LOGF(IKE, 0, "reauthenticating IKE_SA %s", sa_label(sa));
     r->why = REVIVE_REPLACE;
     r->replaces = sa->id;
     arm(r, 0);
+    return true;
+}
+
+void revive_reauthenticate(struct ike_sa *sa)
+{
+    (void)reauthenticate(sa);
+}
+
+void revive_reauth_due(struct ike_sa *sa)
+{
+    sa->later->reauths += sa->later->reauths < 31;
+    if (!reauthenticate(sa))
+        reauth_again(sa);
 }
 
 void revive_later(struct ike_sa *sa, const char *child)
@@ -656,6 +694,7 @@ void revive_sa_over(struct ike_sa *sa)
     old->wanted_new = false;
     for (struct child_sa *k = old->children; k; k = k->next)
         k->refused = false;
+    reauth_again(old);
 }
 
 // What was on its way there, or put off as the peer was busy with just that, has crossed the DELETE (RFC 7296

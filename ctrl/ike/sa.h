@@ -115,6 +115,7 @@ struct ike_sa_later {
     uint32_t heir;      // of one that was replaced: what waits for its end or for the peer's first request
     uint32_t waits_for; // likewise, and the peer has it already: the old one's number
     uint32_t handshake_us;
+    uint8_t reauths;      // how often it was to be reauthenticated, and was not yet
     uint64_t liveness_at; // of watch, which sends keepalives too; 0: the peer is not asked
     uint64_t line_at;     // when the first of its line was up, before any rekeying
     uint64_t hinted_at;   // somebody said in clear that the peer has forgotten its SAs; 0: nobody

@@ -337,6 +337,25 @@ static void test_lifetimes_are_compared(void **state)
     assert_non_null(strstr(warnings, "gw.children.net: rekey_time 7200s is not below life_time 3600s"));
 }
 
+// A tenth of some seconds is none.
+static void test_ike_sa_without_a_margin_is_warned_of(void **state)
+{
+    (void)state;
+    assert_int_equal(load(IN_CONN, "rekey_time", "10s"), 0);
+    assert_int_equal(conn.over_time, 1);
+    assert_string_equal(warnings, "");
+    assert_int_equal(load(IN_CONN, "rekey_time", "9s"), 0);
+    assert_int_equal(conn.over_time, 0);
+    assert_non_null(
+        strstr(warnings, "gw: over_time 0s behind rekey_time 9s: the IKE SAs end without being rekeyed"));
+    assert_int_equal(load(IN_CONN, "reauth_time", "9s"), 0);
+    assert_non_null(strstr(warnings, "behind reauth_time 9s: the IKE SAs end without being reauthenticated"));
+    assert_int_equal(load(IN_CONN, "over_time", "0s"), 0); // of four hours, as it was asked for
+    assert_non_null(strstr(warnings, "gw: over_time 0s behind rekey_time 14400s"));
+    assert_int_equal(load(IN_CONN, "rekey_time", "0s"), 0); // it has no end
+    assert_string_equal(warnings, "");
+}
+
 // swanctl.conf(5), and what charon 5.9.8 makes of each.
 static void test_lifetimes_left_out_follow_from_those_given(void **state)
 {
@@ -682,6 +701,7 @@ int main(void)
         cmocka_unit_test(test_modes_are_an_action_and_a_mode),
         cmocka_unit_test(test_connection_of_policies_alone_needs_no_auth),
         cmocka_unit_test(test_lifetimes_are_compared),
+        cmocka_unit_test(test_ike_sa_without_a_margin_is_warned_of),
         cmocka_unit_test(test_lifetimes_left_out_follow_from_those_given),
         cmocka_unit_test(test_ike_times_left_out_follow_from_those_given),
         cmocka_unit_test(test_auth_sections),

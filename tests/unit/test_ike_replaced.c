@@ -476,6 +476,58 @@ static void test_ike_sa_whose_reauthentication_failed_takes_further_children(voi
     pair_free(p);
 }
 
+static void reauthenticating(struct conn_config *c, int side)
+{
+    c->reauth_time = side ? 0 : 300;
+    c->over_time = 600;
+    c->rand_time = 0;
+}
+
+static void no_secret(struct pair *p)
+{
+    ipc_send(p->s[1].ctl_keys, MSG_SECRETS_CLEAR, &(struct msg_SECRETS_CLEAR){.req = 77});
+    pair_run(p);
+    pair_result(p, 1, 77, true);
+}
+
+// What the peer is not ready for when it is due is tried again before the hard limit, less and less often.
+static void test_reauthentication_that_fails_is_tried_again(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, reauthenticating);
+    uint32_t old = p->s[0].ike->sas->id;
+    no_secret(p);
+    pair_wait(p, 5 * MINUTE - 1000);
+    assert_int_equal(p->s[0].ike->next_id, old);
+    pair_wait(p, 2 * MINUTE);
+    unsigned tries = p->s[0].ike->next_id - old;
+    assert_true(tries >= 4 && tries <= 10); // at once, and 2, 4, 8 ... s later, or half of that
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    assert_int_equal(p->s[0].ike->sas->id, old);
+    pair_assert_one(p);
+    pair_psk(p, 1, "secret", NULL, NULL);
+    pair_wait(p, MINUTE + 1000);
+    assert_int_equal(p->s[0].ike->sa_count, 1);
+    assert_int_not_equal(p->s[0].ike->sas->id, old);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+static void test_reauthentication_that_goes_on_failing_ends_at_the_hard_limit(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, reauthenticating);
+    uint32_t old = p->s[0].ike->sas->id;
+    no_secret(p);
+    pair_wait(p, 15 * MINUTE - 1000);
+    assert_int_equal(p->s[0].ike->sas->id, old);
+    pair_assert_one(p);
+    pair_wait(p, 2000);
+    for (const struct ike_sa *sa = p->s[0].ike->sas; sa; sa = sa->next)
+        assert_int_not_equal(sa->id, old);
+    pair_free(p);
+}
+
 static void test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthenticate_comes_up(void **state)
 {
     (void)state;
@@ -656,6 +708,8 @@ int main(void)
         cmocka_unit_test(test_child_that_was_asked_for_on_a_replaced_ike_sa_comes_up_on_its_successor),
         cmocka_unit_test(test_child_that_waits_on_one_of_two_that_crossed_comes_up_on_the_one_that_stays),
         cmocka_unit_test(test_ike_sa_whose_reauthentication_failed_takes_further_children),
+        cmocka_unit_test(test_reauthentication_that_fails_is_tried_again),
+        cmocka_unit_test(test_reauthentication_that_goes_on_failing_ends_at_the_hard_limit),
         cmocka_unit_test(test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthenticate_comes_up),
         cmocka_unit_test(test_packet_brings_up_at_once_what_a_replaced_ike_sa_had),
         cmocka_unit_test(test_child_that_cannot_be_rekeyed_is_replaced_although_it_is_looked_at_again),
