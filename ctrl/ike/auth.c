@@ -375,17 +375,19 @@ static void checked(struct task *t, enum proof how, const char *text)
     sa_established(sa);
     session_bound(sa, hs->later->resumption);
     ticket_take(sa, &hs->later->answer->pl);
-    sa_unique(sa, false);
+    sa_unique(sa, hs->initial_contact);
     bool alone = childless_wanted(sa);
     if (!hs->later->pending && !alone) {
         no_child(sa, "no memory");
         return;
     }
     if (!virtual_take(sa, hs->later->pending, &hs->later->answer->pl, why, sizeof(why)) ||
-        (!alone && !child_take_answer(hs->later->pending, &hs->later->answer->pl, false, why, sizeof(why))))
+        (!alone && !child_take_answer(hs->later->pending, &hs->later->answer->pl, false, why, sizeof(why)))) {
         refused(sa, why);
-    else
-        put_address(t);
+        return;
+    }
+    unique_address(sa);
+    put_address(t);
 }
 
 static void install(struct task *t)
@@ -431,6 +433,7 @@ static bool first_response(struct task *t, struct inmsg *m)
     const struct payload *idr = payload_find(&m->pl, PL_IDR), *ap = payload_find(&m->pl, PL_AUTH);
     struct auth auth;
     struct identity id, want;
+    struct notify contact;
     char a[ID_TEXT_MAX], b[ID_TEXT_MAX], why[200];
     bool only = conn_eap_only(&sa->conn->cfg) && !sa->hs->later->resumption;
     if (!idr || !ap == !only || payload_count(&m->pl, PL_IDR) != 1 || !identity_read(idr->body, &id) ||
@@ -457,6 +460,7 @@ static bool first_response(struct task *t, struct inmsg *m)
         return false;
     }
     *sa->remote_id = id;
+    sa->hs->initial_contact = !sa->hs->later->rounds && notify_find(&m->pl, N_INITIAL_CONTACT, &contact);
     if (only) {
         eap_client_first(t, m);
         return true;

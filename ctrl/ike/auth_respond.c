@@ -60,6 +60,8 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
         pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
         pb_own_certs(&b, sa);
     }
+    if (!hs->later->eap && !hs->later->rounds && sa_only_one(sa)) // 2.4: in the first response, or not at all
+        pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_INITIAL_CONTACT, slice_of(NULL, 0));
     if (hs->later->answer) // otherwise our first round was all
         pb_own_auth(&b, sa, slice_of(hs->later->answer->data, hs->later->answer->len));
     virtual_put_reply(&b, sa);

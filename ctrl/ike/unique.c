@@ -31,6 +31,17 @@ bool sa_first_to_peer(const struct ike_sa *sa)
     return sa->conn->cfg.unique != UNIQUE_NEVER && !sa_twin(sa, NULL);
 }
 
+// One that we have begun may be there for the peer before it is for us. Of a connection that names no peer we
+// begin none, and it may have a hundred thousand.
+bool sa_only_one(const struct ike_sa *sa)
+{
+    for (struct ike_sa *o = NULL;
+         sa->conn->cfg.remote_count && (o = sa_of_conn(sa->ike, sa->conn->cfg.name, o)) != NULL;)
+        if (o->initiator && o->state == SA_CONNECTING)
+            return false;
+    return sa_first_to_peer(sa);
+}
+
 static bool serves(const struct child_sa *c, const struct child_sa *of)
 {
     bool outlived = c->successor && child_by_id(c->sa->ike, c->successor);
@@ -207,7 +218,7 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
         bool said = initial_contact && sa->began_at > o->established_at;
         bool both = !said && crossing(sa, o), perhaps = !said && !both && perhaps_crossing(sa, o);
         next = sa_twin(sa, o);
-        if (o->id == sa->replaces && !said)
+        if (o->id == sa->replaces)
             continue; // it goes when all of its CHILD SAs have a successor
         // Whatever is allowed beside another: nobody asked for two by one connection.
         bool one = (both || perhaps) && strcmp(sa->conn->cfg.name, o->conn->cfg.name) == 0;
@@ -221,6 +232,32 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
         } else if (!end_crossing(sa, o)) {
             return;
         }
+    }
+}
+
+static bool shares_address(const struct ike_sa *a, const struct ike_sa *b)
+{
+    for (unsigned i = 0; i < a->local_vip_count; i++)
+        for (unsigned k = 0; k < b->local_vip_count; k++)
+            if (addr_eq(&a->vips->local[i].a, &b->vips->local[k].a))
+                return true;
+    return false;
+}
+
+// The peer has given an address of its pools to another name of ours than it had before: it knows nothing of
+// that one any more, by which what comes from the address would go on going out.
+void unique_address(struct ike_sa *sa)
+{
+    for (struct ike_sa *o = sa->local_vip_count ? sa_at_host(sa->ike, &sa->path.remote, NULL) : NULL, *next;
+         o; o = next) {
+        next = sa_at_host(sa->ike, &sa->path.remote, o);
+        if (o == sa || !shares_address(sa, o) || sa->began_at <= o->established_at ||
+            identity_eq(o->local_id, sa->local_id) || !identity_eq(o->remote_id, sa->remote_id))
+            continue;
+        LOGF(IKE, 0, "IKE_SA %s ends: the peer has given its virtual IP to this one", sa_label(o));
+        sa_why(o, "replaced: the peer has given its virtual IP away");
+        sa->ike->events->sa_replaced(o);
+        sa_destroy(o);
     }
 }
 

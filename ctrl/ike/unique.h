@@ -9,7 +9,9 @@ struct child_config;
 struct child_sa;
 struct ike_sa;
 void sa_unique(struct ike_sa *sa, bool initial_contact); // replaces older SAs between the same identities
+void unique_address(struct ike_sa *sa);                  // as the one whom the peer has given it
 bool sa_first_to_peer(const struct ike_sa *sa);
+bool sa_only_one(const struct ike_sa *sa); // likewise, as the one that answers: nor is another on its way
 // What another IKE SA between the same two ends, with the peer at the same address, has for a child; or NULL.
 struct child_sa *sa_served_already(const struct child_sa *of);
 void unique_step_aside(struct ike_sa *sa); // it goes: nothing goes out by what another IKE SA has too

@@ -9,6 +9,7 @@
 
 #include "ctrl/ike/control.h"
 #include "ctrl/ike/cookie.h"
+#include "ctrl/ike/initiate.h"
 #include "tests/unit/ike_pair.h"
 
 static void test_psk_handshake_gives_matching_child_sas(void **state)
@@ -652,6 +653,75 @@ static void test_initial_contact_replaces_what_the_peer_forgot(void **state)
     pair_free(p);
 }
 
+static void begin_another(struct pair *p)
+{
+    struct ike *ike = p->s[0].ike;
+    struct conn *c = conn_find(ike, "t");
+    assert_int_equal(initiate_anew(ike, c, conn_child(c, "c"), NULL), 0);
+    pair_run(p);
+}
+
+// The other way round: the answer of who has forgotten the one before says so (2.4), and nothing is sent by
+// that any more.
+static void test_initial_contact_of_the_answer_replaces_what_the_peer_forgot(void **state)
+{
+    (void)state;
+    for (uint8_t unique = UNIQUE_NO; unique <= UNIQUE_KEEP; unique++) {
+        struct pair *p = pair_established(unique, NULL);
+        uint32_t old = p->s[0].ike->sas->id;
+        pair_wait(p, 10);
+        sa_destroy(p->s[1].ike->sas);
+        pair_run(p);
+        begin_another(p);
+        if (unique == UNIQUE_NEVER) { // nothing is said, and nothing would count
+            assert_int_equal(p->s[0].ike->sa_count, 2);
+        } else {
+            pair_assert_one(p);
+            assert_int_not_equal(p->s[0].ike->sas->id, old);
+        }
+        pair_free(p);
+    }
+}
+
+static void test_answer_beside_another_ike_sa_says_nothing_of_it(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
+    pair_wait(p, 10);
+    begin_another(p);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(p->s[i].ike->sa_count, 2);
+    pair_free(p);
+}
+
+static int lose_answer_to_east(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p;
+    (void)number;
+    return d->to != 1 || d->data[18] != EX_AUTH || !(d->data[19] & FLAG_RESPONSE);
+}
+
+// Whoever answers has begun one himself, which his peer may have already: its answer is not here yet.
+static void test_answer_beside_one_that_is_on_its_way_says_nothing_of_it(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, NULL);
+    p->filter = lose_answer_to_east;
+    pair_initiate(p, 1, "c");
+    pair_run(p);
+    assert_int_equal(p->s[0].ike->sas->state, SA_ESTABLISHED);
+    assert_int_equal(p->s[1].ike->sas->state, SA_CONNECTING);
+    pair_wait(p, 10);
+    begin_another(p);
+    assert_int_equal(p->s[0].ike->sa_count, 2);
+    p->filter = NULL;
+    pair_wait(p, 60000);
+    for (int i = 0; i < 2; i++)
+        assert_true(p->s[i].ike->sa_count >= 1);
+    assert_true(pair_agree(p));
+    pair_free(p);
+}
+
 static void test_initial_contact_replaces_what_waits_for_the_answer_to_its_delete(void **state)
 {
     (void)state;
@@ -822,6 +892,9 @@ int main(void)
         cmocka_unit_test(test_child_is_deleted_and_the_ike_sa_stays),
         cmocka_unit_test(test_lost_delete_answer_ends_by_retransmission),
         cmocka_unit_test(test_initial_contact_replaces_what_the_peer_forgot),
+        cmocka_unit_test(test_initial_contact_of_the_answer_replaces_what_the_peer_forgot),
+        cmocka_unit_test(test_answer_beside_another_ike_sa_says_nothing_of_it),
+        cmocka_unit_test(test_answer_beside_one_that_is_on_its_way_says_nothing_of_it),
         cmocka_unit_test(test_initial_contact_replaces_what_waits_for_the_answer_to_its_delete),
         cmocka_unit_test(test_forced_encapsulation_uses_port_4500_and_udp),
         cmocka_unit_test(test_nat_in_between_is_detected_and_answers_go_back_through_it),

@@ -329,6 +329,46 @@ static void call_rw(const char *from, const char *to, bool new_first, const char
     }
 }
 
+// Another name of ours at the same gateway, which has forgotten the first one and has one address to give.
+static void test_address_that_the_gateway_gives_to_another_name_of_ours_ends_the_one_that_had_it(void **state)
+{
+    (void)state;
+    struct conn_config c;
+    set_up(any, 1);
+    pool("v4", "10.3.0.1/32");
+    for (int i = 0; i < 2; i++) {
+        pair_default_conn(&c, i);
+        c.unique = UNIQUE_NO;
+        c.name = "n";
+        c.children[0].name = "other";
+        *(i ? &c.remote.id : &c.local.id) = "c.test";
+        dynamic(i ? c.children[0].remote_ts : c.children[0].local_ts);
+        if (i) {
+            c.pool_count = 1;
+            snprintf(c.pools[0], sizeof(c.pools[0]), "v4");
+        } else {
+            c.vip_count = 1;
+            assert_true(addr_parse(any[0], &c.vips[0]));
+        }
+        pair_load(p, i, &c);
+        pair_psk(p, i, "a secret of both", "c.test", "b.test");
+    }
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_wait(p, 10);
+    pair_result(p, 0, pair_initiate(p, 0, "other"), false); // it knows who has it
+    pair_wait(p, 10000);
+    assert_int_equal(pair_live(rw), 1);
+    assert_string_equal(rw->ike->sas->conn->cfg.name, "t");
+    while (gw->ike->sas)
+        sa_destroy(gw->ike->sas);
+    pair_result(p, 0, pair_initiate(p, 0, "other"), true);
+    assert_int_equal(pair_live(rw), 1);
+    assert_int_equal(rw->ike->sa_count, 1);
+    assert_string_equal(rw->ike->sas->conn->cfg.name, "n");
+    assert_int_equal(rw->virtual_count, 1);
+    assert_string_equal(vip(0), "10.3.0.1");
+}
+
 // With the IKE SA it takes its addresses: its policies protect them, whatever becomes of the SA.
 static void test_renamed_connection_has_the_addresses_that_it_was_given(void **state)
 {
@@ -363,6 +403,7 @@ int main(void)
         TEST(test_rekeying_keeps_addresses_and_reauthentication_takes_them_along),
         TEST(test_no_address_left_is_no_child),
         TEST(test_next_attempt_asks_for_an_address_again),
+        TEST(test_address_that_the_gateway_gives_to_another_name_of_ours_ends_the_one_that_had_it),
         TEST(test_peer_without_a_wish_gets_no_child),
         TEST(test_answer_without_an_address_of_use_is_refused),
         TEST(test_more_than_there_is_room_for_is_left_out_and_told),
