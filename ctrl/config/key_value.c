@@ -157,8 +157,11 @@ static int set_value(struct load *l, void *owner, const char *value)
     case K_TIME:
     case K_NUMBER:
     case K_PORT: return set_number(l, at, value);
-    case K_BLOBS: // octets: set_octets
-    case K_NEVER: break;
+    case K_NEVER:
+        if (!value[0]) // it asks for nothing
+            return 0;
+        break;
+    case K_BLOBS: break; // octets: set_octets
     }
     return refuse_for_good(l, value);
 }

@@ -210,6 +210,8 @@ static void test_values_that_are_not_what_they_should_be(void **state)
     assert_refused(load_one(LOCAL, "revocation", slice_str("strict")), "expected in the remote section");
     assert_refused(load_one(LOCAL, "cacerts", slice_str("x")), "expected in the remote section");
     assert_refused(load_one(LOCAL, "cert_policy", slice_str("1.2.3")), "expected in the remote section");
+    assert_int_equal(load_one(LOCAL, "cacerts", slice_str("")), 0); // none are asked for
+    assert_int_equal(load_one(LOCAL, "cert_policy", slice_str("")), 0);
     assert_refused(load("rsa-1024", "psk", NULL, NULL, 0), "2048 to 8192 bits");
 }
 
