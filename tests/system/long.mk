@@ -21,6 +21,23 @@ check-san: programs ## unit and system tests under AddressSanitizer, LeakSanitiz
 	tests/run.sh $(SAN_SYSTEM) || ok=1; \
 	for f in $$(grep -lE 'ERROR: |runtime error:' $(SAN_REPORT).* 2>/dev/null); do echo "sanitizer report $$f"; head -n 40 "$$f"; ok=1; done; exit $$ok
 
+# ThreadSanitizer looks at the daemon alone, the rest is as it is. It waits a second at a process's end for reports that
+# are still on their way, of which the supervisor knows nothing.
+TSAN_BUILD := $(BUILD)/tsan
+TSAN_REPORT = $(abspath $(TSAN_BUILD))/report
+TSAN_ENV = ESPALIER_LAB=esptsan ESPALIER_BIN=$(abspath $(TSAN_BUILD))/bin TSAN_OPTIONS=log_path=$(TSAN_REPORT):atexit_sleep_ms=0
+TSAN_NAMES := workers route_based tunnel families fragments outer marks mobike transport selectors wide ah
+TSAN_TESTS := $(TSAN_NAMES:%=$(BUILD)/tests/system_%)
+TSAN_RUNS = $(foreach n,2 4,$(foreach t,$(TSAN_TESTS),"ESPALIER_WORKERS=$(n) $(TSAN_ENV) tests/as_root.sh $(t)"))
+.PHONY: check-tsan
+check-tsan: $(TSAN_TESTS) programs ## the daemon with two and with four workers under ThreadSanitizer, in the system tests that need no card
+	@tests/need.sh lab
+	@mkdir -p $(TSAN_BUILD)/bin && rm -f $(TSAN_REPORT).*
+	@$(AGAIN) SAN=thread BUILD=$(TSAN_BUILD) $(TSAN_BUILD)/bin/espalierd
+	@ln -sf $(abspath $(BUILD))/bin/espalier $(abspath $(BUILD))/bin/espalier-card $(TSAN_BUILD)/bin/
+	@ok=0; BUILD=$(BUILD) JOBS=1 tests/run.sh $(TSAN_RUNS) || ok=1; \
+	for f in $$(grep -l 'ThreadSanitizer' $(TSAN_REPORT).* 2>/dev/null); do echo "sanitizer report $$f"; head -n 40 "$$f"; ok=1; done; exit $$ok
+
 check-failover: $(LONG_TESTS) $(BUILD)/tests/system_matrix programs ## the card failing in every way: a table (ESPALIER_FAULTS=FAULT: that one); then at random moments, under load
 	@tests/need.sh lab
 	@ESPALIER_FAULTS=$${ESPALIER_FAULTS:-all} tests/as_root.sh $(BUILD)/tests/system_matrix
@@ -43,12 +60,13 @@ check-debian12 check-debian13: check-debian%: ## `make demo`, then `make check`,
 	@BUILD=$(BUILD) tests/debian.sh $(if $(AS_USER),--user) $(if $(filter 12,$*),bookworm,trixie) demo
 	@FRESH= BUILD=$(BUILD) tests/debian.sh $(if $(AS_USER),--user) $(if $(filter 12,$*),bookworm,trixie) check
 
-check-long: ## everything: check, the manual's examples, a routing daemon, sanitizers, hostile input, fail-over, policies, the card in C, each RTL block, the cost of a look-up, proofs, what the RTL tests reach, the packages, virtual machines, Debian 13
+check-long: ## everything: check, the manual's examples, a routing daemon, sanitizers (of threads too), hostile input, fail-over, policies, the card in C, each RTL block, the cost of a look-up, proofs, what the RTL tests reach, the packages, virtual machines, Debian 13
 	@$(AGAIN) check
 	@$(AGAIN) check-manual
 	@if command -v lowdown >/dev/null; then $(AGAIN) manual; else echo "check-long: skip: make manual, because lowdown is not installed (apt-get install lowdown)"; fi
 	@if PATH=$$PATH:/usr/sbin command -v bird >/dev/null; then $(AGAIN) check-routing; else echo "check-long: skip: make check-routing, because bird is not installed (apt-get install bird2)"; fi
 	@$(AGAIN) check-san
+	@$(AGAIN) check-tsan
 	@$(AGAIN) check-failover
 	@$(AGAIN) check-policy
 	@$(AGAIN) check-orders ORDERS_CPU=3600
