@@ -31,6 +31,10 @@ static void tell(struct timer *t)
 static bool may_write(void *ctx)
 {
     struct log_limit *l = ctx;
+    if (l->shut) {
+        l->left_out++;
+        return false;
+    }
     uint64_t now = loop_now(l->loop);
     bool source = has_token(l->now, now, LOG_LIMIT_SOURCE_RATE, LOG_LIMIT_SOURCE_BURST);
     if (source && has_token(&l->all, now, LOG_LIMIT_RATE, LOG_LIMIT_BURST)) {
@@ -40,6 +44,7 @@ static bool may_write(void *ctx)
         return true;
     }
     l->left_out++;
+    l->shut = true; // no token comes while a datagram is at work
     if (!l->tell.armed)
         timer_set(l->loop, &l->tell, now + TELL_MS);
     return false;
@@ -65,6 +70,7 @@ void log_limit_begin(struct log_limit *l, const struct addr *from)
     memcpy(key + 1, from->a, from->family == 4 ? 3 : 7); // those who share it are one source
     l->now = &l->source[hash_bytes(l->salt, key, sizeof(key)) % LOG_LIMIT_SOURCES];
     l->taken = 0;
+    l->shut = false;
     log_set_gate(may_write, l);
 }
 

@@ -34,6 +34,7 @@ struct log_limit {
     struct log_bucket all, source[LOG_LIMIT_SOURCES],
         *now;                // now: whose lines are being written; NULL: no stranger's
     unsigned taken, depth;   // lines since log_limit_begin; begins without their end
+    bool shut;               // there was none left for one of them
     uint64_t left_out, told; // lines, ever; of them in a summary
 };
 void log_limit_init(struct log_limit *l, struct loop *loop, uint64_t salt); // the salt: random

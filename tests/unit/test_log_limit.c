@@ -13,13 +13,15 @@
 
 static struct loop *loop;
 static struct log_limit limit;
-static uint64_t now; // ms
+static uint64_t now;   // ms
+static unsigned asked; // for the time
 static unsigned lines, summaries;
 static unsigned long long told;
 
 static uint64_t clock_us(void *ctx)
 {
     (void)ctx;
+    asked++;
     return now * 1000;
 }
 
@@ -158,6 +160,22 @@ static void test_who_proves_himself_is_no_stranger(void **state)
     assert_int_equal(lines, 10000 + LOG_LIMIT_SOURCE_BURST);
 }
 
+static void test_lines_of_a_datagram_behind_one_that_was_left_out_are_left_out_unasked(void **state)
+{
+    (void)state;
+    struct addr a = v4(1);
+    for (unsigned i = 0; i < LOG_LIMIT_SOURCE_BURST; i++)
+        datagram(&a, 1);
+    assert_int_equal(lines, LOG_LIMIT_SOURCE_BURST);
+    asked = 0;
+    datagram(&a, 5);
+    assert_int_equal(limit.left_out, 5); // each counts
+    assert_int_equal(asked, 1);
+    now += 1000;
+    datagram(&a, 1); // the next one has tokens again
+    assert_int_equal(lines, LOG_LIMIT_SOURCE_BURST + 1);
+}
+
 static void test_inner_scope_leaves_the_outer_one(void **state)
 {
     (void)state;
@@ -180,6 +198,7 @@ int main(void)
         T(test_neighbours_are_one_source_and_others_are_not_touched),
         T(test_all_sources_together_are_bounded_and_the_rest_is_told_once_a_second),
         T(test_who_proves_himself_is_no_stranger),
+        T(test_lines_of_a_datagram_behind_one_that_was_left_out_are_left_out_unasked),
         T(test_inner_scope_leaves_the_outer_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
