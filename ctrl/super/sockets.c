@@ -157,15 +157,22 @@ static int bind_to(int fd, int family, const struct settings *st, uint16_t port)
     return bind(fd, (const struct sockaddr *)&in6, sizeof(in6));
 }
 
+// Where it came to; each of these costs something with every datagram of a flood.
+static int ask_for_destination(int fd, int family)
+{
+    return family == AF_INET ? set_int(fd, IPPROTO_IP, IP_PKTINFO, 1)
+                             : set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+}
+
+// And what goes on from a tunnel's outer header to the inner one.
 static int ask_for_information(int fd, int family)
 {
+    if (ask_for_destination(fd, family) < 0)
+        return -1;
     if (family == AF_INET)
-        return set_int(fd, IPPROTO_IP, IP_PKTINFO, 1) < 0 || set_int(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0 ||
-                       set_int(fd, IPPROTO_IP, IP_RECVTTL, 1) < 0
-                   ? -1
-                   : 0;
-    return set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) < 0 ||
-                   set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) < 0 ||
+        return set_int(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0 || set_int(fd, IPPROTO_IP, IP_RECVTTL, 1) < 0 ? -1
+                                                                                                        : 0;
+    return set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) < 0 ||
                    set_int(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) < 0
                ? -1
                : 0;
@@ -186,7 +193,9 @@ static int not_bound(const struct opening *o, const char *what, uint16_t port)
                     IPPORT_RESERVED);
 }
 
-static int udp_open(const struct opening *o, int *out, uint16_t port, bool shared)
+enum use { FOR_IKE, FOR_ESP };
+
+static int udp_open(const struct opening *o, int *out, uint16_t port, enum use use, bool shared)
 {
     char what[32];
     snprintf(what, sizeof(what), "%sUDP port %u", o->family == AF_INET ? "" : "IPv6 ", port);
@@ -200,7 +209,7 @@ static int udp_open(const struct opening *o, int *out, uint16_t port, bool share
         return missing(o->err, what, "leaving IPv4 to the other socket");
     if (shared && set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)
         return missing(o->err, what, "sharing the port");
-    if (ask_for_information(fd, o->family) < 0)
+    if ((use == FOR_ESP ? ask_for_information : ask_for_destination)(fd, o->family) < 0)
         return missing(o->err, what, "asking for packet information");
     sockets_room(fd);
     if (bind_to(fd, o->family, o->st, port) < 0)
@@ -213,7 +222,7 @@ static int udp_open(const struct opening *o, int *out, uint16_t port, bool share
 static int port_is_free(const struct opening *o, uint16_t port)
 {
     int fd;
-    int r = udp_open(o, &fd, port, false);
+    int r = udp_open(o, &fd, port, FOR_IKE, false);
     if (fd >= 0)
         close(fd);
     return r;
@@ -232,7 +241,7 @@ static int further_open(const struct opening *o, struct socket_set *s)
     int r = 0;
     for (unsigned i = 0; i + 1 < o->st->workers && r == 0; i++) {
         int *fd = o->family == AF_INET ? &s->more[i].esp_nat_t : &s->more[i].esp6_nat_t;
-        r = udp_open(o, fd, o->st->port_nat_t, true);
+        r = udp_open(o, fd, o->st->port_nat_t, FOR_ESP, true);
         if (r == 0)
             take_together(*fd);
     }
@@ -244,14 +253,14 @@ static int nat_t_open(const struct opening *o, int *ike, int *esp)
     uint16_t port = o->st->port_nat_t;
     int r = port_is_free(o, port);
     if (r == 0)
-        r = udp_open(o, ike, port, true);
+        r = udp_open(o, ike, port, FOR_IKE, true);
     if (r == 0) {
         errno = -sockets_attach_demux(*ike, o->st->workers);
         if (errno)
             r = missing(o->err, "UDP port 4500", "attaching the filter that parts IKE from ESP");
     }
     if (r == 0)
-        r = udp_open(o, esp, port, true); // the group's second: index 1
+        r = udp_open(o, esp, port, FOR_ESP, true); // the group's second: index 1
     if (r == 0) {
         take_together(*ike);
         take_together(*esp);
@@ -355,7 +364,7 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
     bool four = family == AF_INET;
     if (!wanted(st, family))
         return 0;
-    int r = udp_open(&o, four ? &s->ike : &s->ike6, st->port, false);
+    int r = udp_open(&o, four ? &s->ike : &s->ike6, st->port, FOR_IKE, false);
     if (r == 0)
         r = nat_t_open(&o, four ? &s->ike_nat_t : &s->ike6_nat_t, four ? &s->esp_nat_t : &s->esp6_nat_t);
     if (r == 0)
