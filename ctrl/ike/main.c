@@ -20,7 +20,7 @@
 #include "ctrl/ike/route_query.h"
 #include "ctrl/lib/log.h"
 
-enum { BURST = ANSWERS_MOST, DATAGRAM_MAX = 65536, APART = 320 };
+enum { BURST = ANSWERS_MOST, TURNS = 4, DATAGRAM_MAX = 65536, APART = 320 };
 
 struct process;
 struct ike_socket {
@@ -201,15 +201,29 @@ static struct pace_got receive(struct ike_socket *s)
     after = ike_turned_away(p->ike);
     return (struct pace_got){.all = (unsigned)n,
                              .refused = (unsigned)(after.all - before.all),
-                             .junk = (unsigned)(after.malformed - before.malformed),
+                             .idle = (unsigned)(after.idle - before.idle),
                              .full = n == BURST};
+}
+
+// What has gathered since the last time; others want their turn as well.
+static struct pace_got receive_all(struct ike_socket *s)
+{
+    struct pace_got all = receive(s);
+    for (unsigned n = 1; all.full && n < TURNS; n++) {
+        struct pace_got g = receive(s);
+        all.all += g.all;
+        all.refused += g.refused;
+        all.idle += g.idle;
+        all.full = g.full;
+    }
+    return all;
 }
 
 static void fetch(struct timer *t)
 {
     struct ike_socket *s = t->ctx;
     struct loop *l = s->of->loop;
-    struct pace_got g = receive(s);
+    struct pace_got g = receive_all(s);
     unsigned ms = pace_polled(&s->pace, &g);
     if (ms || loop_add(l, &s->watch) != 0)
         timer_set(l, t, loop_now(l) + (ms ? ms : PACE_BEGIN_MS));

@@ -6,7 +6,7 @@
 // more than as they come.
 enum { FEW = 4, WAKES = 16, WINDOW_US = 8000, WORTH_MS = 32, MS_EACH = 2 };
 // One fetching is to bring some of these, so that it costs each of them little, and not all that it can take.
-enum { ENOUGH = 24, MANY = 48, CALM = 4 };
+enum { ENOUGH = 40, MANY = 128, CALM = 4 };
 
 static bool mostly_refused(unsigned got, unsigned refused)
 {
@@ -39,7 +39,7 @@ static bool worth(struct pace *p, const struct pace_got *g)
 
 static unsigned more_seldom(struct pace *p, const struct pace_got *g)
 {
-    unsigned most = g->junk >= g->all ? PACE_JUNK_MS : PACE_MOST_MS;
+    unsigned most = g->idle >= g->all ? PACE_IDLE_MS : PACE_MOST_MS;
     if (g->all && g->all < ENOUGH)
         p->calm++;
     else

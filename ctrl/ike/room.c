@@ -283,7 +283,8 @@ struct turned_away ike_turned_away(const struct ike *ike)
 {
     static const enum counter those[] = {CNT_dropped_malformed, CNT_dropped_unknown,   CNT_dropped_state,
                                          CNT_dropped_limit,     CNT_dropped_integrity, CNT_cookies_sent};
-    struct turned_away n = {.malformed = ike->counters[CNT_dropped_malformed]};
+    struct turned_away n = {.idle =
+                                ike->counters[CNT_dropped_malformed] + ike->counters[CNT_dropped_unknown]};
     for (unsigned i = 0; i < sizeof(those) / sizeof(those[0]); i++)
         n.all += ike->counters[those[i]];
     return n;

@@ -40,8 +40,8 @@ const struct settings *ike_settings(const struct ike *ike); // as they are now
 void ike_receive(struct ike *ike, const struct net_path *path, struct slice datagram);
 // An answer that gathered with others (net.answer) could not be sent.
 void ike_answer_lost(struct ike *ike, const struct sockaddr_storage *to, int error);
-struct turned_away { // datagrams that led to nothing, so far
-    uint64_t all, malformed;
+struct turned_away {    // datagrams that led to nothing, so far
+    uint64_t all, idle; // idle: of these, what is neither from a client nor of an IKE SA
 };
 struct turned_away ike_turned_away(const struct ike *ike);
 void ike_clock_set(struct ike *ike); // the system's wall clock was set

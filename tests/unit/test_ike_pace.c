@@ -67,28 +67,28 @@ static void test_a_few_clients_at_once_are_answered_as_they_come(void **state)
 }
 
 struct flood {
-    unsigned a_second, let_in, junk; // datagrams; in a thousand of them
+    unsigned a_second, let_in, idle; // datagrams; in a thousand of them
 };
 
 // Seconds of a flood that is polled for, in milliseconds; what they are fetched every at the end, 0: as they
 // come. What is not there yet when they are fetched is there the next time.
 static unsigned ends_at(struct pace *p, const struct flood *f, unsigned ms, unsigned *longest)
 {
-    uint64_t now = 0, came = 0, in = 0, junk = 0;
+    uint64_t now = 0, came = 0, in = 0, idle = 0;
     p->ms = p->ms ? p->ms : PACE_BEGIN_MS;
     *longest = 0;
     while (p->ms && now < ms) {
-        uint64_t all, let_in, malformed;
+        uint64_t all, let_in, nobody;
         now += p->ms;
         all = now * f->a_second / 1000 - came;
-        struct pace_got g = {.all = all > 64 ? 64 : (unsigned)all, .full = all >= 64};
+        struct pace_got g = {.all = all > 256 ? 256 : (unsigned)all, .full = all >= 256};
         came += g.all;
         let_in = came * f->let_in / 1000 - in;
-        malformed = came * f->junk / 1000 - junk;
+        nobody = came * f->idle / 1000 - idle;
         in += let_in;
-        junk += malformed;
+        idle += nobody;
         g.refused = g.all - (unsigned)let_in;
-        g.junk = (unsigned)malformed;
+        g.idle = (unsigned)nobody;
         if (pace_polled(p, &g) > *longest)
             *longest = p->ms;
     }
@@ -103,9 +103,9 @@ static void test_a_flood_is_fetched_more_seldom_the_less_of_it_can_be_a_client(v
     assert_int_equal(ends_at(&p, &(struct flood){4000, 0, 0}, 3000, &longest), PACE_MOST_MS);
     assert_int_equal(longest, PACE_MOST_MS);
     p = (struct pace){0};
-    assert_in_range(ends_at(&p, &(struct flood){4000, 0, 1000}, 3000, &longest), 5, PACE_JUNK_MS);
+    assert_int_equal(ends_at(&p, &(struct flood){4000, 0, 1000}, 3000, &longest), PACE_IDLE_MS);
     p = (struct pace){0};
-    assert_int_equal(ends_at(&p, &(struct flood){1000, 0, 1000}, 3000, &longest), PACE_JUNK_MS);
+    assert_int_equal(ends_at(&p, &(struct flood){1000, 0, 1000}, 3000, &longest), PACE_IDLE_MS);
     assert_in_range(polled(&p, 16, 16), 1, PACE_MOST_MS); // a cookie among the junk
     p = (struct pace){0};
     assert_in_range(ends_at(&p, &(struct flood){40000, 0, 1000}, 3000, &longest), 1, 2);
