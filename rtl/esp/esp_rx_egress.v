@@ -2,12 +2,13 @@
 // Decapsulation, stage 6: the store of opened beats and the output stream. Only here does plaintext leave,
 // and only for a packet whose verdict is OK; the beats of the others are skipped in one step.
 //
-// One output beat a cycle without a gap between packets; latency 2 cycles from job to first beat. The first
+// One output beat a cycle without a gap between packets; latency 1 cycle from job to first beat. A block RAM's output is late, so the
+// next beat is read ahead, whether its job has come or not, and goes into a register by itself as it leaves. The first
 // beat gets the inner TOS and header checksum that the verdict asks for. In transport mode the packet's own IPv4 header comes
 // first, with the length, next header and checksum of what was inside, and the stored beats move down behind it: an output beat
 // is put together of two. Byte n of a packet is byte n modulo KB of the bus.
-// Contract: `free_beats` is what a packet gives back, valid with `free` when its last beat has been read; the
-// writer never holds more than 2^LOG2_D beats. m_* is stable while m_valid && !m_ready. A packet of a passed
+// Contract: a packet's beats are in the store a cycle before its job comes. `free_beats` is what a packet gives back, valid with
+// `free` when its last beat has been read; the writer never holds more than 2^LOG2_D beats. m_* is stable while m_valid && !m_ready. A packet of a passed
 // epoch leaves as ABORTED, where it had begun already with an empty last beat.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
@@ -82,10 +83,11 @@ module esp_rx_egress #(
     localparam HEAD_BEAT = (LANES == 1) ? 1'b1 : 1'b0;
 
     reg [W-1:0] mem [0:(1<<LOG2_D)-1];
+    reg [W-1:0] ahead;           // what is stored at `at`
     reg [W-1:0] q;
     reg [LOG2_D-1:0] wptr;
     reg [LOG2_D-1:0] base;       // first stored beat of the packet whose turn it is
-    reg [LOG2_D-1:0] offset;
+    reg [LOG2_D-1:0] at;         // the one of its beats that is next
     reg [15:0] left;             // bytes still to send, of a packet that has begun
     reg last;                    // they fit into one beat
     reg begun;
@@ -112,6 +114,9 @@ module esp_rx_egress #(
     // nothing is read for a beat that is all header, nor where nothing of the packet is left to read
     wire read = !e_transport || (begun ? !dry : !HEAD_BEAT);
 
+    wire [LOG2_D-1:0] after = stale ? base : base + e_beats[LOG2_D-1:0];
+    wire [LOG2_D-1:0] next = !go ? at : end_of_packet ? after : at + {{LOG2_D-1{1'b0}}, read};
+
     reg [LB:0] bytes;
     reg patch, moved, whole;
     // what a beat has of the header, or of the stored beat before
@@ -127,8 +132,9 @@ module esp_rx_egress #(
             mem[wptr] <= wipe ? {W{1'b0}} : p_data;
         if (p_valid || wipe)
             wptr <= wptr + 1'b1;
+        ahead <= mem[next];
         if (go && ok && read)
-            q <= mem[base + offset];
+            q <= ahead;
 
         if (move)
             m_valid <= e_valid;
@@ -159,15 +165,16 @@ module esp_rx_egress #(
             begun <= !end_of_packet;
             left <= todo - KB16;
             last <= todo < TWO_KB + 16'd1;
-            offset <= end_of_packet ? {LOG2_D{1'b0}} : offset + {{LOG2_D-1{1'b0}}, read};
-            if (free)
-                base <= base + e_beats[LOG2_D-1:0];
+            if (end_of_packet)
+                base <= after;
         end
-        if (rst || wipe)
+        at <= next;
+        if (rst || wipe) begin
             base <= wipe ? wptr + 1'b1 : {LOG2_D{1'b0}};
+            at <= wipe ? wptr + 1'b1 : {LOG2_D{1'b0}};
+        end
         if (rst) begin
             wptr <= {LOG2_D{1'b0}};
-            offset <= {LOG2_D{1'b0}};
             begun <= 1'b0;
             m_valid <= 1'b0;
         end

@@ -7,8 +7,8 @@
 // Which beats are whose is counted here, from what is written and what each job says. In transport mode the packet's own header is
 // before them, octet by octet, as made here from what the job says.
 //
-// Contract of the inputs: a job stands still until it is taken; the beats of a packet of this epoch are in the store when its job
-// comes, and hold at least its bytes, but for the header of one in transport mode, which has at least that; the store never holds
+// Contract of the inputs: a job stands still until it is taken; the beats of a packet of this epoch are in the store a cycle before
+// its job comes, and hold at least its bytes, but for the header of one in transport mode, which has at least that; the store never holds
 // more than its size; a packet of a passed epoch stays one, and the epoch changes as `wipe` begins, during which nothing is written.
 module egress_f (
     input wire         clk,
@@ -49,15 +49,18 @@ module egress_f (
         .m_ready(m_ready), .m_data(m_data), .m_keep(m_keep), .m_last(m_last), .m_status(m_status), .m_seq(m_seq), .m_sa(m_sa),
         .m_len(m_len)
     );
-    (* hierconn *) wire [1:0] \dut.wptr , \dut.base , \dut.offset ;
+    (* hierconn *) wire [1:0] \dut.wptr , \dut.base , \dut.at ;
     (* hierconn *) wire [15:0] \dut.left ;
     (* hierconn *) wire \dut.begun , \dut.last , \dut.dry , \dut.whole ;
     (* hierconn *) wire [159:0] \dut.over ;
-    (* hierconn *) wire [127:0] \dut.q , \dut.mem[0] , \dut.mem[1] , \dut.mem[2] , \dut.mem[3] ;
+    (* hierconn *) wire [127:0] \dut.q , \dut.ahead , \dut.mem[0] , \dut.mem[1] , \dut.mem[2] , \dut.mem[3] ;
     wire [3:0] stored = {\dut.mem[3] [0], \dut.mem[2] [0], \dut.mem[1] [0], \dut.mem[0] [0]};
     wire [3:0] stored_end = {\dut.mem[3] [96], \dut.mem[2] [96], \dut.mem[1] [96], \dut.mem[0] [96]};
 
     reg begun = 0, ran = 0, waits, stalled, passed, was_wipe = 0;
+    // a beat was stored in the cycle before, and where
+    reg fresh = 0;
+    reg [1:0] fresh_at;
     reg [7:0] was_epoch;
     wire [230:0] e_all = {e_epoch, e_status, e_found, e_seq, e_len, e_single, e_beats, e_patch, e_tos, e_sum, e_transport, e_next,
                           e_head, e_mine};
@@ -73,6 +76,8 @@ module egress_f (
         passed <= e_valid && !e_take && stale && !rst;
         stalled <= m_valid && !m_ready && !rst;
         was_wipe <= wipe;
+        fresh <= p_valid && !rst && !wipe;
+        fresh_at <= \dut.wptr ;
         was_epoch <= epoch;
         was_e <= e_all;
         was_m <= m_all;
@@ -136,7 +141,7 @@ module egress_f (
         assume (!(wipe && p_valid));
         assume (!p_valid || held < 3'd4);
         if (e_valid && !stale) begin
-            assume (e_beats <= held);
+            assume ({1'b0, e_beats} + {3'd0, fresh} <= {1'b0, held});
             if (e_status == 5'd0)
                 assume (e_len >= (e_transport ? 16'd20 : 16'd1) && e_len <= {9'd0, e_beats, 4'd0} + (e_transport ? 16'd20 : 16'd0)
                         && e_single == (e_len <= 16'd16) && !(e_mine && marked));
@@ -161,12 +166,16 @@ module egress_f (
         a_held: assert (held <= 3'd4 && (\dut.wptr == first + held[1:0] || (!ran && was_wipe && held == 3'd0)));
         a_base: assert (\dut.base == first);
         a_marks: assert (stored == marks && stored_end == marks);
-        a_begun: assert (\dut.begun ? waits && sent != 3'd0 : \dut.offset == 2'd0 && sent == 3'd0);
+        a_begun: assert (\dut.begun ? waits && sent != 3'd0 : \dut.at == \dut.base && sent == 3'd0);
+        a_fresh: assert (!fresh || (held != 3'd0 && fresh_at == \dut.wptr - 2'd1));
+        // what has been read ahead is what is stored there
+        if (ran && !was_wipe && !(fresh && fresh_at == \dut.at ))
+            a_ahead: assert ({\dut.ahead [96], \dut.ahead [0]} == {2{stored[\dut.at ]}});
         if (\dut.begun && e_valid && !stale) begin
             a_ok: assert (e_status == 5'd0);
             a_left: assert (\dut.left + e_before == e_len && \dut.left != 16'd0 && \dut.left < e_len);
             a_last: assert (\dut.last == (\dut.left <= 16'd16) && \dut.dry == (\dut.left <= 16'd4));
-            a_offset: assert (\dut.offset == sent[1:0] - {1'b0, e_transport});
+            a_offset: assert (\dut.at == \dut.base + sent[1:0] - {1'b0, e_transport});
             if (e_transport) begin
                 a_whole: assert (\dut.whole == (sent == 3'd1));
                 if (sent == 3'd1)
