@@ -79,20 +79,20 @@ module esp_tx #(
     localparam LOG2_BEAT = 6; // beats between builder and egress
 
     // ---- parse -----------------------------------------------------------------------------------------------------
-    wire            meta_valid, meta_ready, meta_df, meta_rsv, meta_odd, meta_frag;
+    wire            meta_valid, meta_ready, meta_df, meta_rsv, meta_frag, check_take, check_odd;
     wire            raw_valid, raw_ready, raw_last, raw_bad, raw_short, data_valid, data_ready, data_last, data_bad;
     wire [TAGW-1:0] meta_tag;
     wire [31:0]     meta_sa, meta_src, meta_dst;
-    wire [15:0]     meta_gen, meta_len, meta_verdict, meta_id;
+    wire [15:0]     meta_gen, meta_len, meta_id, check_verdict;
     wire [7:0]      meta_tos, meta_ttl, meta_proto;
     wire [W-1:0]    raw, data;
     esp_tx_in #(.LANES(LANES), .TAGW(TAGW)) parser (
         .clk(clk), .rst(rst), .s_tvalid(s_enc_tvalid), .s_tready(s_enc_tready), .s_tdata(s_enc_tdata),
         .s_tkeep(s_enc_tkeep), .s_tlast(s_enc_tlast), .s_tag(s_enc_tag), .s_sa(s_enc_sa), .s_gen(s_enc_gen), .s_len(s_enc_len),
         .meta_valid(meta_valid), .meta_ready(meta_ready), .meta_tag(meta_tag), .meta_sa(meta_sa), .meta_gen(meta_gen),
-        .meta_len(meta_len), .meta_verdict(meta_verdict), .meta_tos(meta_tos), .meta_df(meta_df), .meta_id(meta_id),
+        .meta_len(meta_len), .meta_tos(meta_tos), .meta_df(meta_df), .meta_id(meta_id),
         .meta_rsv(meta_rsv), .meta_ttl(meta_ttl), .meta_proto(meta_proto), .meta_src(meta_src), .meta_dst(meta_dst),
-        .meta_odd(meta_odd), .meta_frag(meta_frag),
+        .meta_frag(meta_frag), .check_take(check_take), .check_verdict(check_verdict), .check_odd(check_odd),
         .data_valid(raw_valid), .data_ready(raw_ready), .data(raw), .data_last(raw_last), .data_bad(raw_bad),
         .data_short(raw_short));
 
@@ -148,9 +148,9 @@ module esp_tx #(
     esp_tx_sa #(.LOG2_SA(LOG2_SA), .TAGW(TAGW), .MAX_LEN(MAX_LEN)) sa (
         .clk(clk), .rst(rst), .admit(slots_admit && room && !poison), .now(now),
         .meta_valid(meta_valid), .meta_ready(meta_ready), .meta_tag(meta_tag), .meta_sa(meta_sa), .meta_gen(meta_gen),
-        .meta_len(meta_len), .meta_verdict(meta_verdict), .meta_tos(meta_tos), .meta_df(meta_df), .meta_id(meta_id),
+        .meta_len(meta_len), .meta_tos(meta_tos), .meta_df(meta_df), .meta_id(meta_id),
         .meta_rsv(meta_rsv), .meta_ttl(meta_ttl), .meta_proto(meta_proto), .meta_src(meta_src), .meta_dst(meta_dst),
-        .meta_odd(meta_odd), .meta_frag(meta_frag),
+        .meta_frag(meta_frag), .check_take(check_take), .check_verdict(check_verdict), .check_odd(check_odd),
         .out_valid(p_valid), .out_tag(p_tag), .out_sa(p_sa), .out_gen(p_gen), .out_status(p_status), .out_seq(p_seq),
         .out_id(p_id), .out_soft(p_soft), .out_lease_low(p_low), .out_len(p_len), .out_ptlen(p_ptlen),
         .out_outlen(p_outlen), .out_tos(p_tos), .out_df(p_df), .out_udp(p_udp), .out_esn(p_esn), .out_spi(p_spi),

@@ -2,9 +2,11 @@
 // Encapsulation, stage 1: the parser. Beats go into a queue; what the SA stage needs of a packet is read from its first
 // 20 bytes and offered beside it: the side band, the inner IPv4 header's fields (RFC 791), a first verdict, and what keeps the
 // packet from transport mode, which writes its header anew: options, a wrong checksum, a fragment (RFC 4303 section 3.3.4).
+// The SA is looked up while the header is still judged: what it is judged as comes 2 cycles behind its meta word.
 //
-// Latency 4 cycles from the beat with the 20th byte to `meta`, 1 cycle to the data queue, one beat a cycle. Byte n of a packet
-// is in tdata[8n+7:8n]. Contract: exactly one meta word for each packet, in order; addresses are in wire order.
+// Latency 2 cycles from the beat with the 20th byte to `meta`, 4 to `check`, 1 cycle to the data queue, one beat a cycle. Byte n of a
+// packet is in tdata[8n+7:8n]. Contract: exactly one meta word for each packet, in order, and one check word; `check_take` is a pulse
+// for each, 2 cycles after its meta word has shown or later; addresses are in wire order.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -33,9 +35,8 @@ module esp_tx_in #(
     output wire [TAGW-1:0] meta_tag,
     output wire [31:0]     meta_sa,
     output wire [15:0]     meta_gen,
-    // inner total length, the verdict on the header, TOS byte and DF
+    // inner total length, TOS byte and DF
     output wire [15:0]     meta_len,
-    output wire [15:0]     meta_verdict,
     output wire [7:0]      meta_tos,
     output wire            meta_df,
     // what transport mode keeps of the header: identification, the flag that is reserved, TTL, protocol, addresses ...
@@ -45,9 +46,12 @@ module esp_tx_in #(
     output wire [7:0]      meta_proto,
     output wire [31:0]     meta_src,
     output wire [31:0]     meta_dst,
-    // ... and whether it cannot: the header has options or a wrong sum; the packet is a fragment
-    output wire            meta_odd,
+    // ... and whether it cannot: it is a fragment ...
     output wire            meta_frag,
+    // ... or the header has options or a wrong sum; before that, the verdict on the header in either mode
+    input  wire            check_take,
+    output wire [15:0]     check_verdict,
+    output wire            check_odd,
 
     // the packet's beats
     output wire            data_valid,
@@ -65,7 +69,8 @@ module esp_tx_in #(
 
     reg mid;
     wire fifo_ready;
-    // a first beat also needs room for its meta word: five may be on their way when the queue is seen to fill
+    // a first beat also needs room for its meta word: three may be on their way when the queue is seen to fill, and a check
+    // word leaves its queue a cycle after its meta word has
     wire [LOG2_META:0] meta_level;
     reg  meta_room;
     always @(posedge clk)
@@ -137,18 +142,17 @@ module esp_tx_in #(
                + {3'd0, words[79:64]};
     endfunction
 
+    wire [SIDE-1:0] side = {tag1, sa1, gen1, total, head1[15:8], head1[54], head1[39:32], head1[47:40], head1[55], head1[71:64],
+                            // more fragments, or an offset
+                            head1[79:72], head1[127:96], dst1, head1[53] || head1[52:48] != 5'd0 || head1[63:56] != 8'd0};
     reg            v2, v3, odd2, odd3;
     reg [15:0]     verdict2, verdict3;
     reg [18:0]     sum2_a, sum2_b;
     reg [16:0]     fold3;
-    reg [SIDE-1:0] side2, side3;
     wire [19:0]    sum2 = {1'b0, sum2_a} + {1'b0, sum2_b};
     always @(posedge clk) begin
         v2 <= v1 && !rst;
         if (v1) begin
-            // more fragments, or an offset
-            side2 <= {tag1, sa1, gen1, total, head1[15:8], head1[54], head1[39:32], head1[47:40], head1[55], head1[71:64],
-                      head1[79:72], head1[127:96], dst1, head1[53] || head1[52:48] != 5'd0 || head1[63:56] != 8'd0};
             odd2 <= ihl != 4'd5;
             sum2_a <= sum5(head1[79:0]);
             sum2_b <= sum5({dst1, head1[127:80]});
@@ -161,7 +165,6 @@ module esp_tx_in #(
         end
         v3 <= v2 && !rst;
         if (v2) begin
-            side3 <= side2;
             odd3 <= odd2;
             verdict3 <= verdict2;
             fold3 <= {1'b0, sum2[15:0]} + {13'd0, sum2[19:16]};
@@ -170,15 +173,19 @@ module esp_tx_in #(
     // the words of a header that is right make a multiple of 0xffff, which is not 0: folded once, of so few, it is 0xffff
     wire odd = odd3 || fold3 != 17'h0ffff;
 
-    wire meta_taken;
-    fifo #(.W(SIDE + 17), .LOG2_D(LOG2_META)) meta (
-        .clk(clk), .rst(rst), .wr_valid(v3), .wr_ready(meta_taken), .wdata({side3, odd, verdict3}), .rd_valid(meta_valid),
-        .rd_ready(meta_ready),
+    wire meta_taken, check_taken, check_valid;
+    fifo #(.W(SIDE), .LOG2_D(LOG2_META)) meta (
+        .clk(clk), .rst(rst), .wr_valid(v1), .wr_ready(meta_taken), .wdata(side), .rd_valid(meta_valid), .rd_ready(meta_ready),
         .rdata({meta_tag, meta_sa, meta_gen, meta_len, meta_tos, meta_df, meta_id, meta_rsv, meta_ttl, meta_proto, meta_src,
-                meta_dst, meta_frag, meta_odd, meta_verdict}), .level(meta_level));
+                meta_dst, meta_frag}), .level(meta_level));
+    /* verilator lint_off PINCONNECTEMPTY */ // it is as full as the other one
+    fifo #(.W(17), .LOG2_D(LOG2_META)) check (
+        .clk(clk), .rst(rst), .wr_valid(v3), .wr_ready(check_taken), .wdata({odd, verdict3}), .rd_valid(check_valid),
+        .rd_ready(check_take), .rdata({check_odd, check_verdict}), .level());
+    /* verilator lint_on PINCONNECTEMPTY */
 
-    /* verilator lint_off UNUSED */ // the queue has room
-    wire unused = &{1'b0, meta_taken};
+    /* verilator lint_off UNUSED */ // the queues have room, and a check word is there when it is taken
+    wire unused = &{1'b0, meta_taken, check_taken, check_valid};
     /* verilator lint_on UNUSED */
 endmodule
 

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Encapsulation, stage 2: SA look-up, sequence number, lease and limits (RFC 4303 section 3.3.3). Read (R), look (A), decide
-// (B), write (C): a packet is looked at while the one before it is written; where both are of one slot, it takes what is being
-// written, so that one hot SA runs as fast as a thousand. Slot operations pass through the same stages and are thereby atomic
-// with respect to packets.
+// Encapsulation, stage 2: SA look-up, sequence number, lease and limits (RFC 4303 section 3.3.3). Read (R), take what was read (T),
+// look (A), decide (B), write (C). A packet is looked at while the one before it is written: where both are of one slot, it takes
+// what is being written, and so it does of the one two before it, which was written when it was read; so one hot SA runs as fast as a
+// thousand. Slot operations pass through the same stages and are thereby atomic with respect to packets.
+// Block RAMs' outputs are late: they go into registers and nowhere else. Limits are read while a packet waits, a cycle before its
+// state, so that what a packet of its length may find is known in A; none is accepted in the cycle in which it comes.
 //
 // In transport mode the packet keeps its own header's fields, and has to have the SA's ends (RFC 4301 section 4.4.2).
 //
-// Latency 3 cycles from acceptance to `out_valid`, a packet every 2 cycles (only payloads of up to 10 octets in transport mode
+// Latency 4 cycles from acceptance to `out_valid`, a packet every 2 cycles (only payloads of up to 10 octets in transport mode
 // make outer packets of less than 2 beats, of the widest bus). Contract: a packet is accepted only while `admit` is set, and two more may follow on `out` after it falls;
-// `op_go` is a pulse given while op_ready, answered by `op_done` three cycles later; OP_CLEAR may come in every cycle while there
-// are no packets; `now` may be some cycles late; a packet that is refused changes nothing but the slot's count of drops; a sequence number is given out once.
+// its check word is there in the cycle after;
+// `op_go` is a pulse given while op_ready, answered by `op_done` four cycles later; OP_CLEAR may come in every cycle while there
+// are no packets, and another operation or packet four cycles after the last one; `now` may be some cycles late; a packet that is refused changes nothing but the slot's count of drops; a sequence number is given out once.
 `default_nettype none
 `include "hw/regs/gen/espalier_card.vh"
 
@@ -31,7 +34,6 @@ module esp_tx_sa #(
     input  wire [31:0]        meta_sa,
     input  wire [15:0]        meta_gen,
     input  wire [15:0]        meta_len,
-    input  wire [15:0]        meta_verdict,
     input  wire [7:0]         meta_tos,
     input  wire               meta_df,
     input  wire [15:0]        meta_id,
@@ -40,8 +42,11 @@ module esp_tx_sa #(
     input  wire [7:0]         meta_proto,
     input  wire [31:0]        meta_src,
     input  wire [31:0]        meta_dst,
-    input  wire               meta_odd,
     input  wire               meta_frag,
+    // what its header is judged as, which is known later
+    output wire               check_take,
+    input  wire [15:0]        check_verdict,
+    input  wire               check_odd,
 
     // packets with their SA's parameters, to the header builder
     output reg                out_valid,
@@ -104,14 +109,18 @@ module esp_tx_sa #(
 );
     localparam [2:0] OP_READ = 3'd0, OP_INIT = 3'd1, OP_LEASE = 3'd2, OP_DRAIN = 3'd3, OP_RENEW = 3'd5;
     localparam ST_W = 18 + 7 * 64;
-    localparam CF_W = 5 + 32 + 16 + 8 + 4 * 64;
+    localparam LI_W = 32 + 4 * 64;
+    localparam CF_W = 5 + 16 + 8;
     localparam END_W = 1 + 2 * 32 + 2 * 16;
     localparam [16:0] LEN_MAX = (MAX_LEN > 65535) ? 17'd65535 : MAX_LEN[16:0];
 
     // ---- R: an operation goes before a packet --------------------------------------------------------------------------
-    reg               a_pkt, a_op, b_pkt, b_op, c;
-    assign op_ready = !a_pkt;
-    assign meta_ready = admit && !op_go && !a_pkt && !a_op;
+    reg               t_pkt, t_op, a_pkt, a_op, b_pkt, b_op, c;
+    // the packet stood here in the cycle before, so its limits have been read
+    reg               stood;
+    assign op_ready = !t_pkt;
+    assign meta_ready = admit && stood && !op_go && !t_pkt && !t_op;
+    assign check_take = t_pkt;
     wire take = meta_valid && meta_ready;
     wire in_range;
     generate
@@ -121,62 +130,57 @@ module esp_tx_sa #(
             assign in_range = 1'b1;
         end
     endgenerate
+    // RFC 4303 section 2.4: pad to 4 octets with pad length and next header; in transport mode without the IP header
+    wire [16:0]       meta_tunnel = ({1'b0, meta_len} + 17'd5) & ~17'd3;
+    wire [16:0]       meta_transport = ({1'b0, meta_len} - 17'd15) & ~17'd3;
 
-    reg               a_range, a_df, a_rsv, a_odd, a_frag;
-    reg [2:0]         a_code;
-    reg [LOG2_SA-1:0] a_index;
-    reg [TAGW-1:0]    a_tag;
-    reg [31:0]        a_sa;
-    reg [15:0]        a_gen, a_len, a_verdict, a_id, a_payload;
-    reg [7:0]         a_tos, a_ttl, a_proto;
-    reg [31:0]        a_src, a_dst;
-    reg [16:0]        a_ptlen_tunnel, a_ptlen_transport;
+    reg               t_range, t_df, t_rsv, t_frag;
+    reg [2:0]         t_code;
+    reg [LOG2_SA-1:0] t_index;
+    reg [TAGW-1:0]    t_tag;
+    reg [31:0]        t_sa, t_src, t_dst, t_spi;
+    reg [15:0]        t_gen, t_len, t_id;
+    reg [7:0]         t_tos, t_ttl, t_proto;
+    reg [16:0]        t_tunnel, t_transport;
+    reg [63:0]        t_soft_bytes, t_hard_bytes, t_soft_packets, t_hard_packets;
     wire [LOG2_SA-1:0] index = op_go ? op_index : meta_sa[LOG2_SA-1:0];
+    wire [LI_W-1:0]   limits;
 
     always @(posedge clk) begin
-        a_pkt <= take && !rst;
-        a_op <= op_go && !rst;
+        stood <= meta_valid && !take && !rst;
+        t_pkt <= take && !rst;
+        t_op <= op_go && !rst;
         if (take || op_go) begin
-            a_index <= index;
-            a_code <= op;
+            t_index <= index;
+            t_code <= op;
         end
         if (take) begin
-            a_range <= in_range;
-            a_tag <= meta_tag;
-            a_sa <= meta_sa;
-            a_gen <= meta_gen;
-            a_len <= meta_len;
-            a_verdict <= meta_verdict;
-            a_tos <= meta_tos;
-            a_df <= meta_df;
-            a_rsv <= meta_rsv;
-            a_odd <= meta_odd;
-            a_frag <= meta_frag;
-            a_id <= meta_id;
-            a_ttl <= meta_ttl;
-            a_proto <= meta_proto;
-            a_src <= meta_src;
-            a_dst <= meta_dst;
-            // RFC 4303 section 2.4: pad to 4 octets with pad length and next header; in transport mode without the IP header
-            a_ptlen_tunnel <= ({1'b0, meta_len} + 17'd5) & ~17'd3;
-            a_ptlen_transport <= ({1'b0, meta_len} - 17'd15) & ~17'd3;
-            a_payload <= meta_len - 16'd20;
+            {t_range, t_tag, t_sa, t_gen, t_len} <= {in_range, meta_tag, meta_sa, meta_gen, meta_len};
+            {t_tos, t_df, t_rsv, t_frag, t_id} <= {meta_tos, meta_df, meta_rsv, meta_frag, meta_id};
+            {t_ttl, t_proto, t_src, t_dst} <= {meta_ttl, meta_proto, meta_src, meta_dst};
+            {t_tunnel, t_transport} <= {meta_tunnel, meta_transport};
+            {t_spi, t_soft_bytes, t_hard_bytes, t_soft_packets, t_hard_packets} <= limits;
         end
     end
 
     // ---- memories ----------------------------------------------------------------------------------------------------
     // Limits are kept as they are compared with: one less than given, but for the hard one of bytes; all ones where there is none.
     wire [63:0] hard_bytes = cfg_blob[`ESPC_SA_BLOB_HARD_BYTES_LSB +: 64];
+    wire [LI_W-1:0] limits_new = cfg_zero ? {LI_W{1'b0}} : {
+        cfg_blob[`ESPC_SA_BLOB_SPI_LSB +: 32],
+        cfg_blob[`ESPC_SA_BLOB_SOFT_BYTES_LSB +: 64] - 64'd1, (hard_bytes == 64'd0) ? {64{1'b1}} : hard_bytes,
+        cfg_blob[`ESPC_SA_BLOB_SOFT_PACKETS_LSB +: 64] - 64'd1, cfg_blob[`ESPC_SA_BLOB_HARD_PACKETS_LSB +: 64] - 64'd1};
+    ram_sdp #(.W(LI_W), .LOG2_D(LOG2_SA)) limit_ram (
+        .clk(clk), .wen(cfg_wen), .waddr(cfg_index), .wdata(limits_new), .ren(meta_valid),
+        .raddr(meta_sa[LOG2_SA-1:0]), .rdata(limits));
+
     wire [CF_W-1:0] cfg_new = cfg_zero ? {CF_W{1'b0}} : {
         cfg_blob[`ESPC_SA_BLOB_MODE_LSB +: 8] == `ESPC_SA_MODE_TRANSPORT,
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_ESN_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_DF_CLEAR_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_NO_DSCP_COPY_LSB],
         cfg_blob[`ESPC_SA_BLOB_FLAGS_LSB + `ESPC_SA_BLOB_FLAGS_NO_ECN_LSB],
-        cfg_blob[`ESPC_SA_BLOB_SPI_LSB +: 32],
-        cfg_blob[`ESPC_SA_BLOB_ID_OFFSET_LSB +: 16], cfg_blob[`ESPC_SA_BLOB_TTL_LSB +: 8],
-        cfg_blob[`ESPC_SA_BLOB_SOFT_BYTES_LSB +: 64] - 64'd1, (hard_bytes == 64'd0) ? {64{1'b1}} : hard_bytes,
-        cfg_blob[`ESPC_SA_BLOB_SOFT_PACKETS_LSB +: 64] - 64'd1, cfg_blob[`ESPC_SA_BLOB_HARD_PACKETS_LSB +: 64] - 64'd1};
+        cfg_blob[`ESPC_SA_BLOB_ID_OFFSET_LSB +: 16], cfg_blob[`ESPC_SA_BLOB_TTL_LSB +: 8]};
     wire [CF_W-1:0] cfg;
     ram_sdp #(.W(CF_W), .LOG2_D(LOG2_SA)) cfg_ram (
         .clk(clk), .wen(cfg_wen), .waddr(cfg_index), .wdata(cfg_new), .ren(take),
@@ -191,38 +195,94 @@ module esp_tx_sa #(
         .clk(clk), .wen(end_wen), .waddr(cfg_index), .wdata(ends_new), .ren(take),
         .raddr(meta_sa[LOG2_SA-1:0]), .rdata(ends));
 
-    wire            c_transport, c_esn, c_udp, c_df_clear, c_no_dscp, c_no_ecn;
-    wire [31:0]     c_spi, c_src, c_dst;
-    wire [15:0]     c_sport, c_dport, c_id_offset;
-    wire [7:0]      c_ttl;
-    wire [63:0]     c_soft_bytes, c_hard_bytes, c_soft_packets, c_hard_packets;
-    assign {c_udp, c_src, c_dst, c_sport, c_dport} = ends;
-    assign {c_transport, c_esn, c_df_clear, c_no_dscp, c_no_ecn, c_spi, c_id_offset, c_ttl, c_soft_bytes,
-            c_hard_bytes, c_soft_packets, c_hard_packets} = cfg;
-
-    reg [LOG2_SA-1:0] b_index;
-    reg [2:0]       b_code;
     // what is being written, and stays here for a cycle more
-    reg  [LOG2_SA-1:0] c_index;
+    reg  [LOG2_SA-1:0] a_index, b_index, c_index;
+    reg  [2:0]      a_code, b_code;
     reg  [ST_W-1:0] c_state;
-    // the word read was being written in the same cycle, or will be in the next
     wire            b_write = b_pkt || (b_op && b_code != OP_READ);
-    reg             a_forward;
-    always @(posedge clk)
-        a_forward <= (c && c_index == index) || (b_write && b_index == index);
     wire [ST_W-1:0] st_ram;
     ram_sdp #(.W(ST_W), .LOG2_D(LOG2_SA)) st_mem (
         .clk(clk), .wen(c), .waddr(c_index), .wdata(c_state), .ren(take || op_go), .raddr(index), .rdata(st_ram));
 
-    // ---- A: the state as the one before left it, and every comparison by itself --------------------------------------
+    // ---- T: the state as it was read, and as one before the last leaves it, where that was written as the word was read or after
+    reg             t_again, a_again, a_next;
+    reg [ST_W-1:0]  a_state, a_state_again;
+    reg             a_range, a_df, a_rsv, a_odd, a_frag, a_refused;
+    reg [TAGW-1:0]  a_tag;
+    reg [31:0]      a_sa;
+    reg [15:0]      a_gen, a_len, a_verdict, a_id, a_payload;
+    reg [7:0]       a_tos, a_ttl, a_proto;
+    reg [31:0]      a_src, a_dst;
+    reg [16:0]      a_tunnel, a_transport;
+    // too long for tunnel mode, without UDP and in it, and for transport mode, likewise
+    reg             a_long, a_long_udp, a_far, a_far_udp;
+    // limits; how many bytes there may be before this packet, or that there may be no such packet
+    reg [63:0]      soft_packets, hard_packets, soft_bytes, soft_room, hard_room;
+    reg             soft_none, hard_none;
+    reg             c_transport, c_esn, c_udp, c_df_clear, c_no_dscp, c_no_ecn;
+    reg [31:0]      c_spi, c_src, c_dst;
+    reg [15:0]      c_sport, c_dport, c_id_offset;
+    reg [7:0]       c_ttl;
+
+    always @(posedge clk) begin
+        // being written now, or in the next cycle
+        t_again <= (c && c_index == index) || (b_write && b_index == index);
+        // will be written while this one is in A
+        a_next <= b_write && b_index == t_index;
+        a_pkt <= t_pkt && !rst;
+        a_op <= t_op && !rst;
+        if (t_pkt || t_op) begin
+            {a_index, a_code, a_again} <= {t_index, t_code, t_again};
+            a_state <= st_ram;
+            a_state_again <= c_state;
+        end
+        if (t_pkt) begin
+            {a_range, a_tag, a_sa, a_gen, a_len} <= {t_range, t_tag, t_sa, t_gen, t_len};
+            {a_tos, a_df, a_rsv, a_frag, a_id} <= {t_tos, t_df, t_rsv, t_frag, t_id};
+            {a_ttl, a_proto, a_src, a_dst} <= {t_ttl, t_proto, t_src, t_dst};
+            {a_tunnel, a_transport} <= {t_tunnel, t_transport};
+            {a_odd, a_verdict, a_refused} <= {check_odd, check_verdict, check_verdict != `ESPC_STATUS_OK};
+            a_payload <= t_len - 16'd20;
+            a_long <= t_tunnel > LEN_MAX - 17'd52;
+            a_long_udp <= t_tunnel > LEN_MAX - 17'd60;
+            a_far <= t_transport > LEN_MAX - 17'd52;
+            a_far_udp <= t_transport > LEN_MAX - 17'd60;
+            {soft_bytes, soft_packets, hard_packets, c_spi} <= {t_soft_bytes, t_soft_packets, t_hard_packets, t_spi};
+            {soft_none, soft_room} <= {1'b0, t_soft_bytes} - {49'd0, t_len};
+            {hard_none, hard_room} <= {1'b0, t_hard_bytes} - {49'd0, t_len};
+            {c_transport, c_esn, c_df_clear, c_no_dscp, c_no_ecn, c_id_offset, c_ttl} <= cfg;
+            {c_udp, c_src, c_dst, c_sport, c_dport} <= ends;
+        end
+    end
+
+    // ---- A: the state as the ones before leave it, and every comparison by itself -------------------------------------
     wire            valid, draining;
     wire [15:0]     gen;
     wire [63:0]     next_seq, limit, low_at, deadline, packets, bytes, drops;
     assign {valid, draining, gen, next_seq, limit, low_at, deadline, packets, bytes, drops} =
-        a_forward ? c_state : st_ram;
+        a_next ? c_state : a_again ? a_state_again : a_state;
 
-    wire [16:0] ptlen = c_transport ? a_ptlen_transport : a_ptlen_tunnel;
+    // a >= b as the borrow of a - b: mapped as written it would be a borrow or a test for equality behind it
+    wire expired_not, ended_not, low, low_not, packets_over, packets_above, packets_short, hard_over, soft_over, soft_above;
+    /* verilator lint_off UNUSED */ // only their borrows are of use
+    wire [63:0] now_left, limit_left, low_left, low_past, hard_packets_left, soft_packets_left, soft_packets_past;
+    wire [63:0] hard_left, soft_left, soft_now_left;
+    /* verilator lint_on UNUSED */
+    assign {expired_not, now_left} = {1'b0, now} - {1'b0, deadline};
+    assign {ended_not, limit_left} = {1'b0, next_seq} - {1'b0, limit};
+    assign {low, low_left} = {1'b0, low_at} - {1'b0, next_seq};
+    assign {low_not, low_past} = {1'b0, next_seq} - {1'b0, low_at};
+    assign {packets_over, hard_packets_left} = {1'b0, hard_packets} - {1'b0, packets};
+    assign {packets_above, soft_packets_left} = {1'b0, soft_packets} - {1'b0, packets};
+    assign {packets_short, soft_packets_past} = {1'b0, packets} - {1'b0, soft_packets};
+    assign {hard_over, hard_left} = {1'b0, hard_room} - {1'b0, bytes};
+    assign {soft_over, soft_left} = {1'b0, soft_room} - {1'b0, bytes};
+    assign {soft_above, soft_now_left} = {1'b0, soft_bytes} - {1'b0, bytes};
+
+    wire [16:0] ptlen = c_transport ? a_transport : a_tunnel;
+    /* verilator lint_off UNUSED */ // one that is too long is refused
     wire [16:0] outlen = ptlen + (c_udp ? 17'd60 : 17'd52);
+    /* verilator lint_on UNUSED */
     wire        df = a_df && (c_transport || !c_df_clear);
     wire [15:0] id_new = df ? 16'd0 : next_seq[15:0] + c_id_offset;
     // the lease is low once fewer than a quarter of it is left; all ones is no lease at all
@@ -231,12 +291,12 @@ module esp_tx_sa #(
     wire [63:0] lease = op_limit - lease_from;
     /* verilator lint_on UNUSED */
 
-    reg             b_valid, b_draining, b_there, b_other, b_esn, b_udp, b_df, b_long, b_hard_packets, b_wraps, b_ended, b_expired;
+    reg             b_valid, b_draining, b_there, b_other, b_clean, b_esn, b_udp, b_df, b_long, b_wraps, b_ended, b_expired;
     reg             b_transport, b_stranger, b_rsv;
-    reg             b_low, b_low_more, b_soft, b_soft_more, b_hard_left, b_soft_left;
-    reg [15:0]      b_gen, b_id, b_asked, b_verdict, b_len, b_text, b_ptlen, b_outlen;
+    reg             b_low, b_low_more, b_packets_over, b_hard_none, b_hard_over, b_packets_above, b_soft_above, b_soft_reached, b_soft_none, b_soft_over;
+    reg [15:0]      b_gen, b_id, b_asked, b_verdict, b_text, b_ptlen, b_outlen;
     reg [63:0]      b_seq, b_seq_more, b_limit, b_low_at, b_deadline, b_packets, b_packets_more, b_bytes, b_bytes_more, b_drops;
-    reg [63:0]      b_drops_more, b_hard_room, b_soft_room;
+    reg [63:0]      b_drops_more;
     reg [61:0]      b_quarter;
     reg [TAGW-1:0]  b_tag;
     reg [31:0]      b_sa, b_spi, b_src, b_dst;
@@ -256,7 +316,7 @@ module esp_tx_sa #(
             b_limit <= limit;
             b_low_at <= low_at;
             b_deadline <= deadline;
-            b_expired <= now >= deadline;
+            b_expired <= !expired_not;
             b_packets <= packets;
             b_bytes <= bytes;
             b_drops <= drops;
@@ -266,8 +326,8 @@ module esp_tx_sa #(
             b_there <= a_range && valid;
             b_other <= gen != a_gen;
             b_asked <= a_gen;
-            b_verdict <= (a_verdict != `ESPC_STATUS_OK || !c_transport) ? a_verdict :
-                         a_odd ? `ESPC_STATUS_BAD_IP : a_frag ? `ESPC_STATUS_FRAGMENT : `ESPC_STATUS_OK;
+            b_clean <= !a_refused && !(c_transport && (a_odd || a_frag));
+            b_verdict <= a_refused ? a_verdict : a_odd ? `ESPC_STATUS_BAD_IP : `ESPC_STATUS_FRAGMENT;
             b_transport <= c_transport;
             // a packet of others than the SA's ends
             b_stranger <= c_transport && (a_src != c_src || a_dst != c_dst);
@@ -276,24 +336,19 @@ module esp_tx_sa #(
             b_esn <= c_esn;
             b_udp <= c_udp;
             b_df <= df;
-            b_long <= outlen > LEN_MAX;
+            b_long <= c_transport ? (c_udp ? a_far_udp : a_far) : (c_udp ? a_long_udp : a_long);
             b_wraps <= !c_esn && next_seq[63:32] != 0;
-            b_ended <= next_seq >= limit;
-            b_low <= next_seq > low_at;
-            b_low_more <= next_seq >= low_at;
-            b_hard_packets <= packets > c_hard_packets;
-            b_soft <= packets > c_soft_packets;
-            b_soft_more <= packets >= c_soft_packets;
-            b_hard_left <= c_hard_bytes >= bytes;
-            b_hard_room <= c_hard_bytes - bytes;
-            b_soft_left <= c_soft_bytes >= bytes;
-            b_soft_room <= c_soft_bytes - bytes;
+            b_ended <= !ended_not;
+            b_low <= low;
+            b_low_more <= !low_not;
+            {b_packets_over, b_hard_none, b_hard_over} <= {packets_over, hard_none, hard_over};
+            {b_packets_above, b_soft_above} <= {packets_above, soft_above};
+            {b_soft_reached, b_soft_none, b_soft_over} <= {!packets_short, soft_none, soft_over};
             b_seq_more <= next_seq + 64'd1;
             b_packets_more <= packets + 64'd1;
             b_bytes_more <= bytes + {48'd0, a_len};
             b_drops_more <= drops + 64'd1;
             b_id <= c_transport ? a_id : id_new;
-            b_len <= a_len;
             b_text <= c_transport ? a_payload : a_len;
             b_ptlen <= ptlen[15:0];
             b_outlen <= outlen[15:0];
@@ -311,9 +366,11 @@ module esp_tx_sa #(
 
     // ---- B: verdict and new state ---------------------------------------------------------------------------------------
     wire        mine = b_there && !b_other;
-    wire        hard = b_hard_packets || !b_hard_left || (b_hard_room[63:16] == 48'd0 && b_len > b_hard_room[15:0]);
-    wire        soft_bytes_more = !b_soft_left || (b_soft_room[63:16] == 48'd0 && b_len > b_soft_room[15:0]);
-    wire        good = mine && !b_draining && !b_expired && b_verdict == `ESPC_STATUS_OK && !b_stranger && !b_long && !hard && !b_wraps && !b_ended;
+    // one more is too much; has been reached; will be with this one
+    wire        hard = b_packets_over || b_hard_none || b_hard_over;
+    wire        soft_now = b_packets_above || b_soft_above;
+    wire        soft_more = b_soft_reached || b_soft_none || b_soft_over;
+    wire        good = mine && b_clean && !b_draining && !b_expired && !b_stranger && !b_long && !hard && !b_wraps && !b_ended;
     reg [15:0]  verdict;
     always @* begin
         if (!b_there)
@@ -324,7 +381,7 @@ module esp_tx_sa #(
             verdict = `ESPC_STATUS_SA_DRAINING;
         else if (b_expired)
             verdict = `ESPC_STATUS_LEASE_EXPIRED;
-        else if (b_verdict != `ESPC_STATUS_OK)
+        else if (!b_clean)
             verdict = b_verdict;
         else if (b_stranger)
             verdict = `ESPC_STATUS_SA_MISMATCH;
@@ -369,7 +426,7 @@ module esp_tx_sa #(
             out_status <= verdict;
             out_seq <= good ? b_seq : 64'd0;
             out_id <= b_id;
-            out_soft <= mine && ((good ? b_soft_more : b_soft) || (good ? soft_bytes_more : !b_soft_left));
+            out_soft <= mine && (good ? soft_more : soft_now);
             out_lease_low <= mine && (good ? b_low_more : b_low);
             out_len <= b_text;
             out_ptlen <= b_ptlen;

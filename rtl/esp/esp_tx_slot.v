@@ -148,11 +148,15 @@ module esp_tx_slot #(
                     state <= Z_SWEEP;
             end
             Z_SWEEP: begin
-                if (op_go)
+                // the last one's answer is not to be taken for that of an operation
+                if (op_go) begin
                     sweep <= sweep + 1'b1;
+                    hold_cnt <= 7'd4;
+                end else if (hold_cnt != 7'd0)
+                    hold_cnt <= hold_cnt - 1'b1;
                 if (core_zeroize_done)
                     core_clean <= 1'b1;
-                if (sweep[LOG2_SA] && core_clean) begin
+                if (sweep[LOG2_SA] && core_clean && hold_cnt == 7'd0) begin
                     state <= IDLE;
                     slot_done <= pending;
                     slot_status <= `ESPC_STATUS_ABORTED;
