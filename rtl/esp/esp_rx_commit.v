@@ -19,7 +19,8 @@
 // Contract: one job for each context, in order; a context stands still until it is taken, one with status OK has its SA, and waits
 // for its opened packet (o_*).
 // The slot unit's access (c_*) gets a cycle between any two packets, a write between two that are not of its slot's SA; `c_grant` is
-// the cycle in which its read or write is done, and read data is valid in the cycle after. It writes while no packet of the slot is
+// the cycle in which its read or write is done, and read data is valid in the second cycle after, in the registers that packets' are
+// read into: a block RAM with one place to go to has it near. It writes while no packet of the slot is
 // between its own read and write, which would put back what was there before; c_slot stands still from the cycle before a request.
 // Limits (c_limits) are one less than the blob's, all ones where it has none, so that one comparison tells; but the hard one of
 // bytes is as it is. A packet of a passed epoch, or under `wipe`, is ABORTED and changes no state; the epoch changes only as `wipe`
@@ -196,8 +197,6 @@ module esp_rx_commit #(
         .b_en(c_grant && c_write_slot), .b_we(1'b1), .b_addr(c_slot), .b_wdata(c_limits), .b_rdata()
     );
     /* verilator lint_on PINCONNECTEMPTY */
-    assign c_last_seq = top_read;
-    assign {c_drops, c_bytes, c_packets} = counts_read;
 
     // ---- what is known of the packet itself --------------------------------------------------------------------------
     reg [7:0] epoch_t, epoch_a, epoch_b;
@@ -300,14 +299,20 @@ module esp_rx_commit #(
     reg soft_none, hard_none;
     // the packet before is of the same slot; of the same word; of the same tag
     reg next_slot, next_word, next_fits;
+    // the slot unit's read was in the cycle before, so no packet's was
+    reg granted;
+    assign c_last_seq = top_a;
+    assign {c_drops, c_bytes, c_packets} = counts_a;
     always @(posedge clk) begin
         if (read)
             limits_t <= limits_read;
         next_slot <= b && slot_b == slot_t;
         next_word <= b && slot_b == slot_t && seq_b[10:6] == seq_t[10:6];
         next_fits <= seq_b[63:11] == seq_t[63:11];
-        if (t) begin
+        granted <= c_grant;
+        if (t || granted)
             {top_a, word_a, counts_a} <= {top_read, word_read, counts_read};
+        if (t) begin
             {top_d, word_d, counts_d} <= {top_c, word_c[63:0], counts_c};
             again_top_a <= again_slot && write_top_c;
             again_word_a <= again_word && write_word_c;

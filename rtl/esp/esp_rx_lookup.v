@@ -257,9 +257,13 @@ module esp_rx_lookup #(
             before5 <= esn4 && !one4 && above4 && first4;
         end
 
-    // ---- cycle 5 to 7: the window's word --------------------------------------------------------------------
-    assign win_en = v[5];
-    assign win_addr = {slot5, seq5[10:6]};
+    // ---- cycle 4 to 7: the window's word, whose place the lower half tells; a block RAM's output is late and goes into a register
+    assign win_en = v[4];
+    assign win_addr = {slot4, seq_low4[10:6]};
+    reg [116:0] word6;
+    always @(posedge clk)
+        if (v[5])
+            word6 <= win_rdata;
 
     reg transport6, found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6, out6, newer6;
     reg [LOG2_SA-1:0] slot6;
@@ -294,8 +298,8 @@ module esp_rx_lookup #(
             window7 <= window6;
             seq7 <= seq6;
             old7 <= out6 || (checked6 && (behind6[63:11] != 53'd0 || behind6[10:0] >= window6));
-            fits7 <= checked6 && win_rdata[116:64] == seq6[63:11];
-            bit7 <= win_rdata[{1'b0, seq6[5:0]}];
+            fits7 <= checked6 && word6[116:64] == seq6[63:11];
+            bit7 <= word6[{1'b0, seq6[5:0]}];
         end
 
     // ---- cycle 7: the verdict ---------------------------------------------------------------------------

@@ -101,7 +101,8 @@ module esp_rx_slot #(
                      KEY_WAIT = 5'd7, INSERT = 5'd8, MARK = 5'd9, SETTLE = 5'd10, SCAN = 5'd11, LEAVE = 5'd12,
                      COUNT = 5'd13, COUNTED = 5'd14, FORGET = 5'd15, FORGOTTEN = 5'd16, BUCKET = 5'd17,
                      UNLIST = 5'd26, REMOVE = 5'd18, DONE = 5'd19, HASH = 5'd20, END_HASH = 5'd21, END_READ = 5'd22,
-                     END_CHECK = 5'd23, END_WRITE = 5'd24, END_TAKE = 5'd25;
+                     END_CHECK = 5'd23, END_WRITE = 5'd24, END_TAKE = 5'd25,
+                     COUNT_READ = 5'd27;
 
     // ---- the operation and its blob -----------------------------------------------------------------------
     reg [4:0] state;
@@ -370,7 +371,9 @@ module esp_rx_slot #(
                     state <= COUNT;
             COUNT:
                 if (c_grant)
-                    state <= COUNTED;
+                    state <= COUNT_READ;
+            COUNT_READ:
+                state <= COUNTED;
             COUNTED: begin
                 slot_last_seq <= c_last_seq;
                 slot_packets <= c_packets;
