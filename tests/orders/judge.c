@@ -9,6 +9,8 @@
 //   agreement    both ends have the same IKE and CHILD SAs: SPIs, keys, and which CHILD is whose
 //   one          one IKE SA, and one of each CHILD SA that was wanted and not deleted
 //   leak         ike, keys and path hold nothing that belongs to no SA
+#include <stdio.h>
+
 #include "ctrl/ike/jobs.h"
 #include "ctrl/keys/room.h"
 #include "tests/orders/orders.h"
@@ -48,30 +50,69 @@ static const struct path_sa *sender(const struct side *s, const char *name)
     return c;
 }
 
-static bool receives(const struct side *s, uint32_t spi)
+void judge_carriers(const struct side *s, struct end *e)
 {
+    const struct path_sa *c = sender(s, "c");
+    e->sends_by = c ? c->child.spi_out : 0;
     for (unsigned i = 0; i < s->sa_count; i++)
-        if (!s->sas[i].deleted && s->sas[i].child.spi_in == spi)
+        if (!s->sas[i].deleted)
+            e->receives_by[e->receives++] = s->sas[i].child.spi_in;
+}
+
+static bool receives(const struct end *e, uint32_t spi)
+{
+    for (unsigned i = 0; i < e->receives; i++)
+        if (e->receives_by[i] == spi)
             return true;
     return false;
 }
 
-static void heard(struct trial *t)
+static bool heard(const struct end *const end[2], char *why, size_t n)
 {
     for (int i = 0; i < 2; i++) {
-        const struct path_sa *c = sender(&t->p->s[i], "c");
-        if (!c)
-            trial_fail(t, "heard", "side %d has nothing to send by", i);
-        else if (!receives(&t->p->s[!i], c->child.spi_out))
-            trial_fail(t, "heard", "side %d sends by %08x, which its peer does not have", i,
-                       c->child.spi_out);
+        if (!end[i]->sends_by)
+            snprintf(why, n, "side %d has nothing to send by", i);
+        else if (!receives(end[!i], end[i]->sends_by))
+            snprintf(why, n, "side %d sends by %08x, which its peer does not have", i, end[i]->sends_by);
+        else
+            continue;
+        return false;
     }
+    return true;
+}
+
+static bool answered(const struct moment *m, char *why, size_t n)
+{
+    for (int i = 0; i < 2; i++)
+        for (unsigned k = 0; k < m->end[i]->unanswered; k++) {
+            const struct unanswered *u = &m->end[i]->without[k];
+            if (!moment_asks(m, !i, u->spi_i, u->mid))
+                continue;
+            snprintf(why, n, "side %d does not answer message %u, that came again", i, u->mid);
+            return false;
+        }
+    return true;
+}
+
+static bool may_end(const struct scenario *sc)
+{
+    return strpbrk(sc->acts[0], ACT_ENDS) || strpbrk(sc->acts[1], ACT_ENDS);
+}
+
+const char *judge_ends(const struct moment *m, char *why, size_t n)
+{
+    if (!may_end(m->sc) && !heard(m->end, why, n))
+        return "heard";
+    return answered(m, why, n) ? NULL : "copy";
 }
 
 void judge_moment(struct trial *t)
 {
-    if (!acts_of(t, ACT_ENDS))
-        heard(t);
+    struct moment_room r;
+    char why[WHY_MAX];
+    const char *invariant = judge_ends(moment_of(t, &r), why, sizeof(why));
+    if (invariant)
+        trial_fail(t, invariant, "%s", why);
 }
 
 // --- at rest ---
@@ -203,6 +244,5 @@ void judge_rest(struct trial *t)
     one(t);
     for (int s = 0; s < 2; s++)
         leak(t, s);
-    if (!acts_of(t, ACT_ENDS))
-        heard(t);
+    judge_moment(t);
 }

@@ -14,7 +14,7 @@ struct options {
     unsigned acts, losses, copies, stride, walks;
     uint64_t seed, slice;
     double cpu;
-    bool keep_going, verbose;
+    bool keep_going, verbose, by_ends;
     const char *order, *kept, *record, *only;
 };
 struct sum {
@@ -51,6 +51,7 @@ static void usage(void)
            "  --walks N     N random orders, one of each of N random pairs of lists, instead of all\n"
            "  --cpu S       no further pair of lists after S seconds of CPU time\n"
            "  --keep-going  the first failing order of each pair of lists\n"
+           "  --by-ends     the ends go each step themselves, whether one has gone it before or not\n"
            "  --kept FILE   the orders that stand there, a line each: LISTS SEED ORDER\n"
            "  --order O     that order again, step by step (IKE_LOG=1: with the daemons' logs)\n");
 }
@@ -115,15 +116,16 @@ static bool run(struct search *s, const struct scenario *sc, const struct option
     double begun = cpu_now();
     bool ok = o->kept    ? search_again(s, sc, o->order, &y)
               : o->walks ? search_walk(s, sc, &y)
-                         : search_all(s, sc, &y);
+                         : search_all(s, sc, o->by_ends, &y);
     sum->states += y.states;
     sum->transitions += y.transitions;
     sum->ends += y.ends;
     sum->scenarios++;
     sum->failed += !ok;
     if (o->verbose)
-        printf("%s/%s: %llu states, %llu steps, %.2f CPU s\n", sc->acts[0], sc->acts[1],
-               (unsigned long long)y.states, (unsigned long long)y.transitions, cpu_now() - begun);
+        printf("%s/%s: %llu states, %llu steps, %llu by the ends, %.2f CPU s\n", sc->acts[0], sc->acts[1],
+               (unsigned long long)y.states, (unsigned long long)y.transitions, (unsigned long long)y.gone,
+               cpu_now() - begun);
     if (ok && !y.full)
         write_down(o, sc, &y, cpu_now() - begun);
     if (y.full)
@@ -230,11 +232,23 @@ static bool all_kept(struct search *s, struct scenario *sc, struct options *o, s
     return sum->failed == 0;
 }
 
-static const struct option OPTIONS[] = {
-    {"acts", 1, NULL, 'a'}, {"losses", 1, NULL, 'l'}, {"copies", 1, NULL, 'c'},     {"seed", 1, NULL, 's'},
-    {"cpu", 1, NULL, 't'},  {"order", 1, NULL, 'o'},  {"keep-going", 0, NULL, 'k'}, {"walks", 1, NULL, 'w'},
-    {"kept", 1, NULL, 'f'}, {"slice", 1, NULL, 'i'},  {"only", 1, NULL, 'y'},       {"record", 1, NULL, 'r'},
-    {"help", 0, NULL, 'h'}, {"stride", 1, NULL, 'n'}, {"verbose", 0, NULL, 'v'},    {0}};
+static const struct option OPTIONS[] = {{"acts", 1, NULL, 'a'},
+                                        {"losses", 1, NULL, 'l'},
+                                        {"copies", 1, NULL, 'c'},
+                                        {"seed", 1, NULL, 's'},
+                                        {"cpu", 1, NULL, 't'},
+                                        {"order", 1, NULL, 'o'},
+                                        {"keep-going", 0, NULL, 'k'},
+                                        {"walks", 1, NULL, 'w'},
+                                        {"kept", 1, NULL, 'f'},
+                                        {"slice", 1, NULL, 'i'},
+                                        {"only", 1, NULL, 'y'},
+                                        {"record", 1, NULL, 'r'},
+                                        {"help", 0, NULL, 'h'},
+                                        {"stride", 1, NULL, 'n'},
+                                        {"verbose", 0, NULL, 'v'},
+                                        {"by-ends", 0, NULL, 'e'},
+                                        {0}};
 
 static bool read_options(int argc, char **argv, struct options *o)
 {
@@ -255,6 +269,7 @@ static bool read_options(int argc, char **argv, struct options *o)
         case 'w': o->walks = (unsigned)n; break;
         case 'n': o->stride = (unsigned)n; break;
         case 'v': o->verbose = true; break;
+        case 'e': o->by_ends = true; break;
         default: return false;
         }
     }

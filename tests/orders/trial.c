@@ -44,17 +44,27 @@ static bool has_room(struct trial *t, unsigned count, unsigned most, const char 
 
 // They are those of what has just happened to that end, so that it does not matter in which order it all
 // happened: to begin its n-th act, or to get what a datagram holds.
-static void use(struct trial *t, int side, uint64_t of)
+static void draw(struct trial *t, int side, uint64_t of, unsigned times)
 {
     uint64_t h = hash_more(hash_more(t->sc->seed, &side, sizeof(side)), &of, sizeof(of));
-    unsigned i = 0;
-    while (i < t->cause_count && t->causes[i].of != h)
-        i++;
-    if (i == t->cause_count && has_room(t, i, SEEN_MAX, "causes of random numbers"))
-        t->causes[t->cause_count++] = (struct cause){.of = h};
-    unsigned times = i < SEEN_MAX ? t->causes[i].times++ : 0;
     rng_seed(&t->rng, hash_more(h, &times, sizeof(times)));
     entropy_install(&t->rng);
+}
+
+static void use(struct trial *t, int side, uint64_t of)
+{
+    draw(t, side, of, 0);
+}
+
+// Each copy may make another IKE SA.
+static void use_first(struct trial *t, int side, uint64_t of)
+{
+    unsigned i = 0;
+    while (i < t->cause_count && (t->causes[i].of != of || t->causes[i].side != side))
+        i++;
+    if (i == t->cause_count && has_room(t, i, SEEN_MAX, "causes of random numbers"))
+        t->causes[t->cause_count++] = (struct cause){.of = of, .side = side};
+    draw(t, side, of, i < SEEN_MAX ? t->causes[i].times++ : 0);
 }
 
 // --- the network ---
@@ -151,15 +161,11 @@ static bool same_way(const struct net_path *a, const struct net_path *b)
     return addr_eq(&a->local, &b->local) && addr_eq(&a->remote, &b->remote);
 }
 
-// The same is on its way already, or is an answer that has been taken: as trial_copies shows, it changes
-// nothing.
+// The same is on its way already: as trial_copies shows, it changes nothing.
 static bool is_copy(const struct trial *t, const struct datagram *d, uint64_t hash)
 {
     for (unsigned i = 0; i < t->in_flight; i++)
         if (t->flight[i]->hash == hash && same_way(&t->flight[i]->path, &d->path))
-            return true;
-    for (unsigned i = 0; i < t->past_count; i++)
-        if (t->past[i]->hash == hash && (d->data[19] & 0x20) && !is_open(t, t->past[i]))
             return true;
     return false;
 }
@@ -173,7 +179,11 @@ static int capture(struct pair *p, unsigned number, struct datagram *d)
     if (t->resting)
         return 1;
     t->answered_again += (d->data[19] & 0x20) != 0;
-    if (t->copies_apart && is_copy(t, d, hash))
+    if (has_room(t, t->sent_count, FLIGHT_MAX, "datagrams of one step")) {
+        struct flight f = {.to = d->to, .path = d->path, .len = d->len, .data = d->data};
+        gram_of(t, &f, &t->sent[t->sent_count++]);
+    }
+    if (t->drops_copies && is_copy(t, d, hash))
         return 0;
     if (t->in_flight == FLIGHT_MAX) {
         trial_fail(t, "flood", "more than %d datagrams are on their way", FLIGHT_MAX);
@@ -190,6 +200,15 @@ static void flight_free(struct flight *f)
 {
     free(f->data);
     free(f);
+}
+
+static struct flight *flight_copy(const struct flight *of)
+{
+    struct flight *f = malloc(sizeof(*f));
+    *f = *of;
+    f->data = malloc(of->len);
+    memcpy(f->data, of->data, of->len);
+    return f;
 }
 
 static void take_out(struct trial *t, unsigned at)
@@ -267,14 +286,6 @@ void trial_free(struct trial *t)
 
 // --- what may happen ---
 
-static bool seen_before(const struct trial *t, unsigned at)
-{
-    for (unsigned i = 0; i < at; i++)
-        if (t->flight[i]->hash == t->flight[at]->hash)
-            return true;
-    return false;
-}
-
 static bool fits(const struct trial *t)
 {
     return strlen(t->order) + 16 < sizeof(t->order);
@@ -289,61 +300,35 @@ const struct ike_sa *trial_asks(const struct trial *t, int side, uint64_t spi_i,
     return NULL;
 }
 
-static bool is_it(const uint8_t *message, size_t len, const struct flight *f)
+unsigned trial_events(struct trial *t, struct event_of *e, unsigned max)
 {
-    return message && len == f->len && memcmp(message, f->data, len) == 0;
+    struct moment_room r;
+    return fits(t) ? moment_events(moment_of(t, &r), e, max) : 0;
 }
 
-// That it is lost is no more than that it comes later: what is asked goes out again as it was, that way, and
-// what has been answered is answered so again (trial_copies). When that is so no more, it can be lost.
-static bool is_late_at_most(const struct trial *t, const struct flight *f)
+static bool finds_asking(const struct trial *t, struct event_of *e)
 {
-    uint64_t spi_i = spi_i_of(f->data);
-    bool response = f->data[19] & 0x20;
-    const struct ike_sa *asks = trial_asks(t, response ? f->to : 1 - f->to, spi_i, mid_of(f->data));
-    if (!response)
-        return asks && asks->request_len == f->len && memcmp(asks->request, f->data, f->len) == 0 &&
-               addr_eq(&asks->path.local, &f->path.remote) && addr_eq(&asks->path.remote, &f->path.local);
-    if (!asks)
-        return taker(t, f) != NULL; // it is for nobody any more
-    for (const struct ike_sa *sa = t->p->s[1 - f->to].ike->sas; sa; sa = sa->next)
-        if (is_it(sa->reply, sa->reply_len, f) ||
-            (sa->hs && !sa->initiator && is_it(sa->hs->own_init, sa->hs->own_init_len, f)))
+    for (const struct ike_sa *sa = t->p->s[e->side].ike->sas; sa; sa = sa->next)
+        if (sa->request && trial_opened(t, sa->request, sa->request_len) == e->of) {
+            e->at = sa->id;
             return true;
+        }
     return false;
 }
 
-// It comes before there is what takes it, and its copy may come behind that.
-static bool is_early(const struct trial *t, const struct flight *f)
+bool trial_finds(const struct trial *t, struct event_of *e)
 {
-    return is_first(f) || (!(f->data[19] & 0x20) && !taker(t, f) &&
-                           trial_asks(t, 1 - f->to, spi_i_of(f->data), mid_of(f->data)));
-}
-
-unsigned trial_events(const struct trial *t, struct event_of *e, unsigned max)
-{
-    unsigned n = 0;
-    for (int s = 0; s < 2; s++)
-        if (t->sc->acts[s][t->begun[s]] && n < max)
-            e[n++] = (struct event_of){.kind = EV_BEGIN, .side = s};
-    for (unsigned i = 0; i < t->in_flight; i++) {
-        if (seen_before(t, i))
-            continue;
-        if (n < max)
-            e[n++] = (struct event_of){.kind = EV_ARRIVE, .at = i};
-        if (t->losses && (!t->copies_apart || !is_late_at_most(t, t->flight[i])) && n < max)
-            e[n++] = (struct event_of){.kind = EV_LOSE, .at = i};
-        if (t->copies && (!t->copies_apart || is_early(t, t->flight[i])) && n < max)
-            e[n++] = (struct event_of){.kind = EV_KEEP, .at = i};
+    if (e->kind == EV_BEGIN)
+        return true;
+    if (e->kind == EV_AGAIN)
+        return finds_asking(t, e);
+    for (e->at = 0; e->at < t->in_flight; e->at++) {
+        struct gram g;
+        gram_of(t, t->flight[e->at], &g);
+        if (g.key == e->of)
+            return true;
     }
-    // What is still on its way, and sent again, is a copy: EV_KEEP has that.
-    for (unsigned i = 0; i < t->owed_count; i++) {
-        const struct lost *l = &t->owed[i];
-        const struct ike_sa *sa = trial_asks(t, l->by, l->spi_i, l->mid);
-        if (sa && n < max)
-            e[n++] = (struct event_of){.kind = EV_AGAIN, .side = l->by, .at = sa->id};
-    }
-    return fits(t) ? n : 0;
+    return false;
 }
 
 bool trial_at_end(const struct trial *t)
@@ -393,16 +378,10 @@ bool event_read(const struct trial *t, const char *text, struct event_of *e)
     return (e->kind == EV_BEGIN || end != text + 1) && !*end && may_happen(t, e);
 }
 
-static void arrive(struct trial *t, uint32_t at, bool keep)
+static void has_arrived(struct trial *t, struct flight *f)
 {
-    struct flight *f = t->flight[at];
-    use(t, f->to, trial_opened(t, f->data, f->len));
-    ike_receive(t->p->s[f->to].ike, &f->path, slice_of(f->data, f->len));
-    if (keep)
-        return;
-    take_out(t, at); // nothing that it called forth stands before it
     for (unsigned i = 0; i < t->past_count; i++)
-        if (t->past[i]->hash == f->hash) {
+        if (t->past[i]->hash == f->hash && same_way(&t->past[i]->path, &f->path)) {
             flight_free(f);
             return;
         }
@@ -410,6 +389,16 @@ static void arrive(struct trial *t, uint32_t at, bool keep)
         t->past[t->past_count++] = f;
     else
         flight_free(f);
+}
+
+static void arrive(struct trial *t, uint32_t at, bool keep)
+{
+    struct flight *f = t->flight[at];
+    (is_first(f) ? use_first : use)(t, f->to, trial_opened(t, f->data, f->len));
+    ike_receive(t->p->s[f->to].ike, &f->path, slice_of(f->data, f->len));
+    if (!keep)
+        take_out(t, at); // nothing that it called forth stands before it
+    has_arrived(t, keep ? flight_copy(f) : f);
 }
 
 static void send_again(struct trial *t, int side, uint32_t id)
@@ -470,40 +459,49 @@ static void settle(struct trial *t)
         check_keys(t, s);
 }
 
+// It has to be where the peer still waits for the answer.
+static void not_answered(struct trial *t, const struct flight *f)
+{
+    struct unanswered u = {spi_i_of(f->data), mid_of(f->data)};
+    const struct ike_sa *sa = taker(t, f);
+    if (!sa || sa->in_mid != u.mid + 1)
+        return;
+    if (trial_asks(t, 1 - f->to, u.spi_i, u.mid))
+        trial_fail(t, "copy", "side %d does not answer message %u, that came again", f->to, u.mid);
+    if (has_room(t, t->unanswered_count, UNANSWERED_MAX, "requests without an answer"))
+        t->unanswered[t->unanswered_count++] = u;
+}
+
 // An answer may go out once more, as it was.
 static void past(struct trial *t, uint32_t at)
 {
     const struct flight *f = t->past[at];
     unsigned in_flight = t->in_flight, sealed = t->opened_count;
     unsigned again = t->answered_again;
-    uint64_t before = state_hash(t);
-    struct cause causes[SEEN_MAX];
-    memcpy(causes, t->causes, sizeof(causes));
-    unsigned cause_count = t->cause_count;
+    struct end before, after;
+    end_of(t, f->to, &before);
+    t->sent_count = 0;
     use(t, f->to, trial_opened(t, f->data, f->len));
     ike_receive(t->p->s[f->to].ike, &f->path, slice_of(f->data, f->len));
     settle(t);
     if (t->in_flight > in_flight + 1 || t->opened_count != sealed)
         trial_fail(t, "copy", "side %d answers message %u, that came again, by %s", f->to, f->data[23],
                    t->opened_count != sealed ? "another message" : "more than one");
-    const struct ike_sa *sa = taker(t, f);
-    bool waited_for = !(f->data[19] & 0x20) && sa && sa->in_mid == mid_of(f->data) + 1 &&
-                      trial_asks(t, 1 - f->to, spi_i_of(f->data), mid_of(f->data));
-    if (waited_for && t->answered_again == again)
-        trial_fail(t, "copy", "side %d does not answer message %u, that came again", f->to, f->data[23]);
+    if (!(f->data[19] & 0x20) && t->answered_again == again)
+        not_answered(t, f);
     while (t->in_flight > in_flight)
         flight_free(t->flight[--t->in_flight]);
-    memcpy(t->causes, causes, sizeof(causes)); // it draws nothing
-    t->cause_count = cause_count;
-    if (state_hash(t) != before)
+    end_of(t, f->to, &after);
+    if (after.key != before.key)
         trial_fail(t, "copy", "message %u, that came again, changes something at side %d", f->data[23],
                    f->to);
 }
 
-void trial_copies(struct trial *t)
+void trial_copies(struct trial *t, int side)
 {
+    t->unanswered_count = 0;
     for (unsigned i = 0; i < t->past_count && !t->why[0]; i++) {
-        if (!taker(t, t->past[i]) || is_open(t, t->past[i]))
+        if (t->past[i]->to != side || !taker(t, t->past[i]) || is_open(t, t->past[i]))
             continue;
         past(t, i);
         if (t->why[0])
@@ -514,6 +512,7 @@ void trial_copies(struct trial *t)
 void trial_do(struct trial *t, const struct event_of *e)
 {
     note(t, e);
+    t->sent_count = 0;
     switch (e->kind) {
     case EV_BEGIN:
         use(t, e->side, ~(uint64_t)t->begun[e->side]);

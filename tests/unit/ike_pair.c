@@ -575,12 +575,17 @@ bool pair_agree(struct pair *p)
     return true;
 }
 
+// What need not be written is left as it is: where states are kept by fork, each page written is a copy.
 void pair_forget_deleted(struct side *s)
 {
     unsigned n = 0;
-    for (unsigned i = 0; i < s->sa_count; i++)
-        if (!s->sas[i].deleted)
-            s->sas[n++] = s->sas[i];
+    for (unsigned i = 0; i < s->sa_count; i++) {
+        if (s->sas[i].deleted)
+            continue;
+        if (n < i)
+            s->sas[n] = s->sas[i];
+        n++;
+    }
     memset(&s->sas[n], 0, (s->sa_count - n) * sizeof(s->sas[0]));
     s->sa_count = n;
 }
