@@ -194,7 +194,9 @@ struct sa_list {
     struct pages pages;
     uint64_t more; // after the page whose traffic is being asked for
     struct array ike, child, path;
-    bool incomplete; // something of the page found no room here
+    bool incomplete;                 // something of the page found no room here
+    bool survive;                    // there are some whose ike has died
+    struct msg_SURVIVOR_IS survivor; // of these the last one that was told, before its traffic
 };
 
 static void free_sa_list(void *data)
@@ -276,6 +278,100 @@ static void emit_sa(struct command *cmd, const struct sa_list *l, const struct m
     server_event_to(cmd, VICI_EV_LIST_SA, &o);
 }
 
+// ---- CHILD SAs that go on although the ike that made them has died, behind all others: of their IKE SAs
+// nothing but the ends is known any more.
+
+static void put_lost_ike(struct vici_out *o, const struct msg_SURVIVOR_IS *s)
+{
+    vici_put(o, "uniqueid", "0");
+    vici_put(o, "version", "2");
+    vici_put(o, "state", "LOST");
+    put_endpoint(o, "local", &s->local, s->local_port, "");
+    put_endpoint(o, "remote", &s->remote, s->remote_port, "");
+    vici_put(o, "initiator-spi", "0000000000000000");
+    vici_put(o, "responder-spi", "0000000000000000");
+}
+
+static struct msg_CHILD_INFO survivor_info(const struct msg_SURVIVOR_IS *s)
+{
+    struct msg_CHILD_INFO i = {.id = s->id,
+                               .spi_in = s->spi_in,
+                               .spi_out = s->spi_out,
+                               .encr = s->encr,
+                               .encr_bits = s->encr_bits,
+                               .integ = s->integ,
+                               .esn = s->esn,
+                               .udp_encap = s->udp_encap,
+                               .mode = s->mode,
+                               .install_s = s->install_s,
+                               .life_s = s->left_s};
+    snprintf(i.name, sizeof(i.name), "%s", s->child);
+    snprintf(i.state, sizeof(i.state), "SURVIVES");
+    ts_list_copy(&i.local_ts, &s->local_ts);
+    ts_list_copy(&i.remote_ts, &s->remote_ts);
+    return i;
+}
+
+static bool wants_survivor(const struct command *cmd, const struct msg_SURVIVOR_IS *s)
+{
+    const char *conn = vici_get(cmd->msg.root, "ike"), *child = vici_get(cmd->msg.root, "child");
+    uint64_t id = vici_get_num(cmd->msg.root, "child-id", 0);
+    return (!conn || strcmp(conn, s->conn) == 0) && (!child || strcmp(child, s->child) == 0) &&
+           (!id || id == s->id);
+}
+
+static void emit_survivor(struct pages *p, enum msg_type t, const union msg *m)
+{
+    struct sa_list *l = (struct sa_list *)p;
+    struct msg_SURVIVOR_IS *s = &l->survivor;
+    struct vici_out o;
+    if (t == MSG_SURVIVOR_IS)
+        *s = m->SURVIVOR_IS;
+    if (t != MSG_PATH_SA || m->PATH_SA.child_id != s->id || !wants_survivor(p->cmd, s))
+        return;
+    struct msg_CHILD_INFO child = survivor_info(s);
+    server_event_begin(&o, VICI_EV_LIST_SA);
+    vici_section(&o, s->conn[0] ? s->conn : "(unnamed)");
+    put_lost_ike(&o, s);
+    vici_section(&o, "child-sas");
+    put_child(&o, &child, &m->PATH_SA);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    server_event_to(p->cmd, VICI_EV_LIST_SA, &o);
+}
+
+static void survivors_known(struct pending *p, bool ok, const char *text)
+{
+    struct sa_list *l = p->cmd->data;
+    if (!ok)
+        LOGF(CFG, 1, "SAs are listed without those whose ike has died: path: %s", text);
+    pages_next(&l->pages, ok ? p->more : 0);
+}
+
+static void ask_survivors(struct pages *l)
+{
+    struct pending *p = pages_ask(l);
+    if (!p)
+        return;
+    p->done = survivors_known;
+    ctl_send(p, ROOM_PATH, MSG_SURVIVOR_LIST,
+             &(struct msg_SURVIVOR_LIST){.req = p->req, .from = l->from, .most = SA_PAGE});
+}
+
+static void end_of_sas(struct pages *p)
+{
+    const struct sa_list *l = (const struct sa_list *)p;
+    p->end = NULL;
+    if (!l->survive || vici_get_num(p->cmd->msg.root, "ike-id", 0)) {
+        server_reply(p->cmd, NULL);
+        return;
+    }
+    p->message = emit_survivor;
+    p->ask = ask_survivors;
+    p->from = 0;
+    pages_begin(p);
+}
+
 static void sort(struct array *a, int (*order)(const void *, const void *))
 {
     if (a->count)
@@ -288,6 +384,7 @@ static void traffic_known(struct pending *p, bool ok, const char *text)
     const struct msg_IKE_INFO *ike = l->ike.items;
     if (!ok)
         LOGF(CFG, 1, "SAs are listed without their traffic: path: %s", text);
+    l->survive = ok && strtoul(text, NULL, 10);
     if (l->incomplete) {
         server_reply_error(p->cmd, "out of memory: the list is not complete");
         return;
@@ -344,7 +441,8 @@ void cmd_list_sas(struct ctl *c, struct command *cmd)
         server_reply_error(cmd, "out of memory");
         return;
     }
-    l->pages = (struct pages){.ctl = c, .cmd = cmd, .ask = ask_sas, .message = collect, .room = "ike"};
+    l->pages = (struct pages){
+        .ctl = c, .cmd = cmd, .ask = ask_sas, .message = collect, .end = end_of_sas, .room = "ike"};
     l->ike.size = sizeof(struct msg_IKE_INFO);
     l->child.size = sizeof(struct msg_CHILD_INFO);
     l->path.size = sizeof(struct msg_PATH_SA);

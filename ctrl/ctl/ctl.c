@@ -240,6 +240,7 @@ static uint32_t answer_to(enum msg_type t, const union msg *m)
     case MSG_CHILD_COUNTS: return m->CHILD_COUNTS.req;
     case MSG_TRAFFIC: return m->TRAFFIC.req;
     case MSG_PATH_SA: return m->PATH_SA.req;
+    case MSG_SURVIVOR_IS: return m->SURVIVOR_IS.req;
     case MSG_PATH_STATS_IS: return m->PATH_STATS_IS.req;
     case MSG_POLICY_IS: return m->POLICY_IS.req;
     case MSG_KEY_LOADED: return m->KEY_LOADED.req;

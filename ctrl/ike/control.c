@@ -456,8 +456,8 @@ static void survivors_ended(struct ike *ike, uint32_t job, enum msg_type t, cons
 // What the last ike has left in path goes too, where it is named. Its peer finds that out by its DPD.
 static void end_survivors(struct ike *ike, struct job *j, const struct msg_TERMINATE *m)
 {
-    struct msg_SURVIVORS_END q = {0};
-    if (!ike->follows || m->ike_id || m->child_id)
+    struct msg_SURVIVORS_END q = {.child_id = m->child_id};
+    if (!ike->follows || m->ike_id)
         return;
     j->remaining++;
     snprintf(q.conn, sizeof(q.conn), "%s", m->conn);

@@ -200,8 +200,8 @@
 // A deleted child takes no new packet at once. What path had already taken for it still leaves: by its successor where
 // there is one, otherwise by itself before its keys go. Inbound it ends at once: ike, who wants it to receive for a while
 // after a rekey, deletes it that much later; a newer child sends meanwhile.
-// CHILD SAs whose ike has died, by their names (an empty one: any): ike knows them by nothing else.
-#define MSG_SURVIVORS_END_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) // -> RESULT (text: how many)
+// CHILD SAs whose ike has died, by their names (an empty one: any) and number: the next ike knows none of them.
+#define MSG_SURVIVORS_END_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, child_id, 0) /* 0: any */ // -> RESULT (text: how many)
 #define MSG_CHILD_DELETE_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0)                 // -> RESULT; unknown ids are fine
 // Make before break (RFC 7296 2.8). Of several children of a policy the newest that is in place sends; all receive. The
 // responder of a rekey installs the new child with out_after = child_id of the one that it replaces: it receives from its
@@ -219,7 +219,8 @@
 // ESP or AH with an SPI that there is not (RFC 7296 section 1.5); a few a second, of many. udp: it came in UDP, from that port.
 #define MSG_UNKNOWN_SPI_FIELDS(F)  F(U32, spi, 0) F(ADDR, local, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(U8, udp, 0)
 // ---- ctl -> path
-#define MSG_PATH_LIST_FIELDS(F)    F(U32, req, 0) F(BLOB, children, 0)               // u32 child_id each: at most LIST_PAGE_MAX. -> PATH_SA of those that are there, RESULT
+#define MSG_PATH_LIST_FIELDS(F)    F(U32, req, 0) F(BLOB, children, 0)               // u32 child_id each: at most LIST_PAGE_MAX. -> PATH_SA of those that are there, RESULT (text: how many CHILD SAs go on although their ike has died; none: empty)
+#define MSG_SURVIVOR_LIST_FIELDS(F) F(U32, req, 0) F(U64, from, 0) F(U32, most, 0)       // a page of these: -> SURVIVOR_IS and PATH_SA of each ..., LIST_MORE or RESULT
 // The configuration is taken: what an earlier run left in the kernel and nobody has asked for again goes; held: not yet, and
 // why not (the name of a connection that was refused or has not come yet, of `awaited`; or what else). No answer.
 #define MSG_SWEEP_FIELDS(F)        F(STR, held, NAME_MAX_LEN) F(U32, awaited, 0)
@@ -232,6 +233,9 @@
 #define MSG_PATH_SA_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(U32, spi_in, 0) F(U32, spi_out, 0) \
     F(U64, bytes_in, 0) F(U64, packets_in, 0) F(U32, use_in_s, 0) F(U64, bytes_out, 0) F(U64, packets_out, 0) F(U32, use_out_s, 0) /* UINT32_MAX: never used */ \
     F(STR, offload, 16) F(STR, offload_reason, 200) F(STR, card, 64) F(U64, seq_out, 0) F(U32, path_since_s, 0) F(U32, if_id, 0) F(STR, interface, 16) /* of a TUN of its own; 0: none */
+#define MSG_SURVIVOR_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, id, 0) F(U32, spi_in, 0) F(U32, spi_out, 0) \
+    F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U8, mode, 0) F(ADDR, local, 0) F(U16, local_port, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) \
+    F(U32, install_s, 0) F(U32, left_s, 0) /* it has at most so long */ F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // its PATH_SA comes behind it
 #define MSG_PATH_STATS_IS_FIELDS(F) F(U32, req, 0) F(BLOB, counters, 0)               // "name value\n" lines
 #define MSG_POLICY_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) F(U8, trap, 0) \
     F(U32, id, 0) F(U8, action, 0) F(U8, mode, 0) F(U64, rank, 0) F(U8, loaded, 0) F(U32, sa_count, 0)
@@ -379,6 +383,8 @@
     X(IKE_DATAGRAM, AT(PATH, IKE)) \
     X(UNKNOWN_SPI, AT(PATH, IKE)) \
     X(PATH_LIST, AT(CTL, PATH)) \
+    X(SURVIVOR_LIST, AT(CTL, PATH)) \
+    X(SURVIVOR_IS, AT(PATH, CTL)) \
     X(PATH_STATS, AT(CTL, PATH)) \
     X(POLICY_LIST, AT(CTL, PATH)) \
     X(SWEEP, AT(CTL, PATH)) \

@@ -412,6 +412,7 @@ void survivors_ask(struct path *p, const char *conn);                  // it has
 void survivors_look(struct path *p);                                   // now and then
 void survivors_forget(struct path *p);                                 // there are none
 void survivors_end(struct path *p, const struct msg_SURVIVORS_END *m); // somebody has said so; it is answered
+void survivors_list(struct path *p, const struct msg_SURVIVOR_LIST *m);
 void virtual_hold(struct path *p); // virtual_ip.c: as long as they are there
 // Of those that are held and have nobody else: which go now.
 void virtual_drop(struct path *p, bool (*goes)(void *ctx, const struct addr *a), void *ctx);
@@ -476,6 +477,7 @@ void virtual_again(struct path *p); // the TUN is up again
 
 // stats.c
 void stats_sas(struct path *p, const struct msg_PATH_LIST *m);
+void stats_sa(struct path *p, uint32_t req, const struct child *c);
 void stats_counters(struct path *p, uint32_t req);
 void debug_keys_write(struct path *p, const struct child *c); // only with --debug-keys
 

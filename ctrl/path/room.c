@@ -69,6 +69,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_SWEEP: kernel_watch_sweep(p, &m->SWEEP); break;
     case MSG_NEXT_IKE: survivors_late(p); break;
     case MSG_SURVIVORS_END: survivors_end(p, &m->SURVIVORS_END); break;
+    case MSG_SURVIVOR_LIST: survivors_list(p, &m->SURVIVOR_LIST); break;
     case MSG_CHANNEL: attach_again(p, (enum room)m->CHANNEL.room, ipc_take_fd(c)); break;
     case MSG_SHUTDOWN: shut_down(p, &m->SHUTDOWN); break;
     case MSG_SETTINGS:

@@ -135,6 +135,7 @@ static inline const struct classifier *spd_classes(const struct spd *s, uint8_t 
 void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m);
 void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m);
 void policy_list(struct path *p, const struct msg_POLICY_LIST *m);
+void selectors_copy(struct ts_list *to, struct selectors from);
 // Those of a connection, loaded or not; NULL: no more.
 struct policy *spd_first_of_conn(const struct spd *s, const char *conn);
 struct policy *spd_next_of_conn(const struct policy *pol);

@@ -6,7 +6,7 @@
 
 #include "ctrl/path/path.h"
 
-static void copy_list(struct ts_list *to, struct selectors from)
+void selectors_copy(struct ts_list *to, struct selectors from)
 {
     to->count = from.count < TS_MAX ? (uint8_t)from.count : TS_MAX;
     memcpy(to->t, from.t, to->count * sizeof(struct ts));
@@ -22,8 +22,8 @@ static void tell(struct path *p, uint32_t req, const struct policy *pol)
                               .rank = pol->rank,
                               .loaded = pol->loaded,
                               .sa_count = pol->sa_count};
-    copy_list(&m.local_ts, policy_local(pol));
-    copy_list(&m.remote_ts, policy_remote(pol));
+    selectors_copy(&m.local_ts, policy_local(pol));
+    selectors_copy(&m.remote_ts, policy_remote(pol));
     snprintf(m.conn, sizeof(m.conn), "%s", policy_conn(pol));
     snprintf(m.child, sizeof(m.child), "%s", policy_child(pol));
     ipc_send(p->ctl, MSG_POLICY_IS, &m);

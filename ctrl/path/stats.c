@@ -16,7 +16,7 @@ static uint32_t seconds_since(const struct path *p, uint64_t at)
     return at ? (uint32_t)((loop_now(p->loop) - at) / 1000) : UINT32_MAX;
 }
 
-static void tell_sa(struct path *p, uint32_t req, const struct child *c)
+void stats_sa(struct path *p, uint32_t req, const struct child *c)
 {
     struct msg_PATH_SA m = {.req = req,
                             .child_id = c->c.child_id,
@@ -46,12 +46,15 @@ void stats_sas(struct path *p, const struct msg_PATH_LIST *m)
     while (page && r.left && !r.bad) {
         const struct child *c = sadb_by_id(p, rd_u32(&r));
         if (c && !r.bad)
-            tell_sa(p, m->req, c);
+            stats_sa(p, m->req, c);
     }
-    ipc_result(p->ctl, m->req, page && !r.bad, "%s",
-               !page   ? "more SAs than a page holds, or no room for them"
-               : r.bad ? "malformed list"
-                       : "");
+    if (page && !r.bad && p->survivors)
+        ipc_result(p->ctl, m->req, true, "%u", p->survivors);
+    else
+        ipc_result(p->ctl, m->req, page && !r.bad, "%s",
+                   !page   ? "more SAs than a page holds, or no room for them"
+                   : r.bad ? "malformed list"
+                           : "");
 }
 
 struct text {

@@ -167,11 +167,11 @@ void survivors_make_way(struct path *p, const struct child *c)
         make_way(p, sadb_by_id(p, ((struct survivor_at *)(void *)n)->child_id), c, at);
 }
 
-static bool is_called(const struct child *c, const char *conn, const char *child)
+static bool is_meant(const struct child *c, const struct msg_SURVIVORS_END *m)
 {
-    const struct policy *pol = c->policy && c->policy->of ? c->policy->of : c->policy;
-    return (!conn[0] || (pol && strcmp(policy_conn(pol), conn) == 0)) &&
-           (!child[0] || strcmp(c->c.name, child) == 0);
+    return (!m->conn[0] || (c->policy && strcmp(policy_conn(c->policy), m->conn) == 0)) &&
+           (!m->child[0] || strcmp(c->c.name, m->child) == 0) &&
+           (!m->child_id || c->c.child_id == m->child_id);
 }
 
 void survivors_end(struct path *p, const struct msg_SURVIVORS_END *m)
@@ -179,13 +179,79 @@ void survivors_end(struct path *p, const struct msg_SURVIVORS_END *m)
     unsigned n = 0;
     for (struct child *c = p->survivors ? p->children : NULL, *next; c; c = next) {
         next = c->next;
-        if (!c->survivor || c->dying || !is_called(c, m->conn, m->child))
+        if (!c->survivor || c->dying || !is_meant(c, m))
             continue;
         LOGF(ESP, 1, "child %s{%u} ends: terminated", c->c.name, c->c.child_id);
         sadb_begin_delete(p, c);
         n++;
     }
     ipc_result(p->ike, m->req, true, "%u", n);
+}
+
+// ---- a list of them, for ctl
+
+static void tell(struct path *p, uint32_t req, const struct child *c)
+{
+    uint64_t now = loop_now(p->loop);
+    int32_t left = (int32_t)(c->c.survives_to - (uint32_t)now);
+    struct msg_SURVIVOR_IS m = {.req = req,
+                                .id = c->c.child_id,
+                                .spi_in = c->c.spi_in,
+                                .spi_out = c->c.spi_out,
+                                .encr = c->c.encr,
+                                .encr_bits = c->c.encr_bits,
+                                .integ = c->c.integ,
+                                .esn = c->c.esn,
+                                .udp_encap = c->c.udp_encap,
+                                .mode = c->c.mode,
+                                .local = c->c.local,
+                                .local_port = c->c.local_port,
+                                .remote = c->c.remote,
+                                .remote_port = c->c.remote_port,
+                                .install_s = (uint32_t)((now - c->installed_at) / 1000),
+                                .left_s = left > 0 ? ((uint32_t)left + 999) / 1000 : 1};
+    snprintf(m.conn, sizeof(m.conn), "%s", c->policy ? policy_conn(c->policy) : "");
+    snprintf(m.child, sizeof(m.child), "%s", c->c.name);
+    if (c->policy) {
+        selectors_copy(&m.local_ts, policy_local(c->policy));
+        selectors_copy(&m.remote_ts, policy_remote(c->policy));
+    }
+    ipc_send(p->ctl, MSG_SURVIVOR_IS, &m);
+    stats_sa(p, req, c);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = (*(struct child *const *)a)->c.child_id, y = (*(struct child *const *)b)->c.child_id;
+    return x < y ? -1 : x > y;
+}
+
+// Those from that number on, in their order: what comes or goes between two pages moves none of the others.
+static size_t collect(struct path *p, uint64_t from, struct child **to)
+{
+    size_t n = 0;
+    for (struct child *c = p->children; c && n < p->survivors; c = c->next)
+        if (c->survivor && !c->dying && c->c.child_id >= from)
+            to[n++] = c;
+    qsort(to, n, sizeof(struct child *), by_number);
+    return n;
+}
+
+void survivors_list(struct path *p, const struct msg_SURVIVOR_LIST *m)
+{
+    struct child **all = calloc(p->survivors + 1u, sizeof(struct child *));
+    if (!all) {
+        ipc_result(p->ctl, m->req, false, "out of memory");
+        return;
+    }
+    size_t n = collect(p, m->from, all), i = 0;
+    for (unsigned left = ipc_page(m->most); i < n && left && ipc_has_room(p->ctl); i++, left--)
+        tell(p, m->req, all[i]);
+    if (i < n)
+        ipc_send(p->ctl, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m->req, .next = all[i]->c.child_id});
+    else
+        ipc_result(p->ctl, m->req, true, "%s", "");
+    free(all);
 }
 
 // NULL: it goes on. One that has come to a hard limit sends no more, and no ike ends it: without it the next

@@ -343,6 +343,34 @@ static void test_ike_dies_and_packets_go_on(void **state)
     row("ike, three times", "IKE SAs are made anew, packets go on", "%.0f ms", ms);
 }
 
+// While the peer answers nothing there is no successor.
+static void test_what_goes_on_without_its_ike_is_listed_and_ended_by_its_number(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    struct vici_sas sas;
+    char out[TEXT], end[64];
+    start(&o, RATE);
+    assert_true(rig_sas(&rig, WEST, &sas) && sas.children_count == 1 && !sas.survivors);
+    pid_t peer = room_pid(&rig.lab.east, "ike");
+    assert_true(peer > 0 && kill(peer, SIGSTOP) == 0);
+    comes_again("ike");
+    ask(out, "--list-sas");
+    print_message("%s", out);
+    assert_non_null(strstr(out, "LOST, IKEv2"));
+    assert_non_null(strstr(out, "SURVIVES, TUNNEL"));
+    sh_read(out, sizeof(out), "build/bin/espalier sas --uri unix://%s/vici 2>&1", rig.lab.west.dir);
+    print_message("%s", out);
+    assert_non_null(strstr(out, "LOST"));
+    assert_non_null(strstr(out, "SURVIVES"));
+    snprintf(end, sizeof(end), "--terminate --child-id %u", sas.child[0].id);
+    ask(out, end);
+    assert_true(rig_sas(&rig, WEST, &sas) && !sas.survivors);
+    assert_int_equal(kill(peer, SIGCONT), 0);
+    assert_true(rig_at_rest(&rig, NULL));
+    finish("ike killed, and the CHILD SA ended that it had left");
+}
+
 static void card_goes_on(const char *name)
 {
     struct rig_options o = options();
@@ -695,6 +723,7 @@ int main(int argc, char **argv)
         T(test_two_that_come_again_die_together),
         T(test_load_that_ctl_dies_in_is_whole_or_not_there),
         T(test_ike_dies_and_packets_go_on),
+        T(test_what_goes_on_without_its_ike_is_listed_and_ended_by_its_number),
         T(test_ike_dies_and_the_card_goes_on),
         T(test_ike_and_ctl_die_together_and_the_daemon_ends),
         T(test_ike_dies_with_a_hundred_peers),

@@ -222,6 +222,11 @@ static void note_event(struct packet *p, struct vici_sas *out)
             note_child(c, &it);
         }
     }
+    if (sa && sa != &dummy_sa && strcmp(sa->state, "LOST") == 0) {
+        out->survivors += sa->count;
+        out->children_count = sa->first;
+        out->count--;
+    }
 }
 
 static bool subscribe(int fd, uint8_t how)

@@ -23,7 +23,8 @@ struct vici_sas {
     unsigned count, children_count;
     struct vici_sa sa[VICI_SAS];
     struct vici_child child[VICI_CHILDREN];
-    unsigned beyond; // those for which there was no room
+    unsigned beyond;    // those for which there was no room
+    unsigned survivors; // CHILD SAs whose ike has died, none of which is among these
 };
 
 int vici_open(const char *path); // a connected socket, or -1

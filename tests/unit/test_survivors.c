@@ -161,10 +161,10 @@ static void test_it_ends_when_nobody_has_come_for_long(void **state)
     assert_int_equal(acquired(r), 1);
 }
 
-static unsigned ended(struct rig *r, const char *conn, const char *child)
+static unsigned ended_by(struct rig *r, const char *conn, const char *child, uint32_t child_id)
 {
     uint8_t buf[8192];
-    struct msg_SURVIVORS_END q = {.req = 5};
+    struct msg_SURVIVORS_END q = {.req = 5, .child_id = child_id};
     unsigned n = UINT32_MAX;
     union msg m;
     snprintf(q.conn, sizeof(q.conn), "%s", conn);
@@ -175,6 +175,11 @@ static unsigned ended(struct rig *r, const char *conn, const char *child)
         if (msg_read(slice_of(buf, (size_t)len), &m) == MSG_RESULT && m.RESULT.req == 5 && m.RESULT.ok)
             n = (unsigned)strtoul(m.RESULT.text, NULL, 10);
     return n;
+}
+
+static unsigned ended(struct rig *r, const char *conn, const char *child)
+{
+    return ended_by(r, conn, child, 0);
 }
 
 static void test_it_ends_where_somebody_says_so_by_its_names(void **state)
@@ -196,6 +201,98 @@ static void test_it_ends_where_somebody_says_so_by_its_names(void **state)
     assert_int_equal(ended(r, "rig", ""), 1);
     assert_false(is_there(r, 2));
     assert_int_equal(r->p->survivors, 0);
+}
+
+static void test_it_ends_where_somebody_says_so_by_its_number(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_must_install(r, 2, OFFLOAD_NO, "software");
+    survivors_begin(r->p);
+    rig_must_install(r, 3, OFFLOAD_NO, "software");
+    assert_int_equal(ended_by(r, "", "", 3), 0); // which has its ike
+    assert_int_equal(ended_by(r, "other", "", 2), 0);
+    assert_int_equal(ended_by(r, "", "", 2), 1);
+    assert_true(is_there(r, 1));
+    assert_false(is_there(r, 2));
+    assert_true(is_there(r, 3));
+}
+
+struct listed {
+    unsigned count;
+    uint32_t id[8];
+    uint64_t next; // 0: the list has ended
+    struct msg_SURVIVOR_IS last;
+    struct msg_PATH_SA traffic;
+};
+
+static struct listed list(struct rig *r, uint64_t from, uint32_t most)
+{
+    struct listed l = {.next = UINT64_MAX};
+    uint8_t buf[8192];
+    union msg m;
+    survivors_list(r->p, &(struct msg_SURVIVOR_LIST){.req = 6, .from = from, .most = most});
+    rig_turn(r);
+    for (ssize_t len; (len = recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT)) > 0;) {
+        enum msg_type t = msg_read(slice_of(buf, (size_t)len), &m);
+        if (t == MSG_SURVIVOR_IS) {
+            assert_int_equal(m.SURVIVOR_IS.req, 6);
+            assert_in_range(l.count, 0, 7);
+            l.id[l.count++] = m.SURVIVOR_IS.id;
+            l.last = m.SURVIVOR_IS;
+        } else if (t == MSG_PATH_SA) { // behind the SA that it is of
+            assert_int_equal(m.PATH_SA.child_id, l.last.id);
+            l.traffic = m.PATH_SA;
+        } else if (t == MSG_LIST_MORE || t == MSG_RESULT) {
+            l.next = t == MSG_LIST_MORE ? m.LIST_MORE.next : 0;
+        }
+    }
+    return l;
+}
+
+static void test_they_are_listed_with_what_is_known_of_them(void **state)
+{
+    struct rig *r = *state;
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    assert_int_equal(list(r, 0, 0).count, 0);
+    survivors_begin(r->p);
+    goes_both_ways(r, 0);
+    rig_pass(r, 20000);
+    struct listed l = list(r, 0, 0);
+    const struct child *c = sadb_by_id(r->p, 1);
+    assert_int_equal(l.count, 1);
+    assert_int_equal(l.next, 0);
+    assert_string_equal(l.last.conn, "rig");
+    assert_string_equal(l.last.child, c->c.name);
+    assert_int_equal(l.last.spi_in, c->c.spi_in);
+    assert_int_equal(l.last.spi_out, c->c.spi_out);
+    assert_int_equal(l.last.encr, c->c.encr);
+    assert_true(addr_eq(&l.last.remote, &c->c.remote));
+    assert_int_equal(l.last.install_s, 20);
+    assert_int_equal(l.last.left_s, (SURVIVE_MS - 20000) / 1000);
+    assert_int_equal(l.last.remote_ts.count, 1);
+    assert_int_equal(l.last.remote_ts.t[0].lo[1], 2); // 10.2.0.0/16
+    assert_int_equal(l.traffic.packets_out, 3);
+    assert_int_equal(l.traffic.packets_in, 1);
+}
+
+static void test_they_are_listed_in_pages_and_others_not_at_all(void **state)
+{
+    struct rig *r = *state;
+    for (uint32_t id = 5; id > 0; id--)
+        rig_must_install(r, id, OFFLOAD_NO, "software");
+    survivors_begin(r->p);
+    rig_must_install(r, 6, OFFLOAD_NO, "software"); // which has its ike
+    struct listed l = list(r, 0, 2);
+    assert_int_equal(l.count, 2);
+    assert_int_equal(l.id[0], 1);
+    assert_int_equal(l.id[1], 2);
+    assert_int_equal(ended_by(r, "", "", 1), 1); // nothing moves by that
+    l = list(r, l.next, 3);
+    assert_int_equal(l.count, 3);
+    assert_int_equal(l.id[0], 3);
+    assert_int_equal(l.id[2], 5);
+    assert_int_equal(l.next, 0);
 }
 
 static int attach(struct rig *r, enum room room)
@@ -423,6 +520,9 @@ int main(void)
         T(test_virtual_address_goes_with_what_protects_it),
         T(test_client_that_comes_costs_the_same_beside_many_survivors),
         T(test_it_ends_where_somebody_says_so_by_its_names),
+        T(test_it_ends_where_somebody_says_so_by_its_number),
+        T(test_they_are_listed_with_what_is_known_of_them),
+        T(test_they_are_listed_in_pages_and_others_not_at_all),
         T(test_further_deaths_prolong_nothing),
         T(test_it_ends_at_its_limit_and_the_next_packet_asks),
         T(test_one_that_was_on_its_way_is_one_too),

@@ -258,7 +258,7 @@ static struct msg_CHILD_INFO child_info(uint32_t req, uint32_t ike_id, uint32_t 
         .local_ts = {1, {{.family = 4, .port_hi = 65535, .lo = {10, 1}, .hi = {10, 1, 255, 255}}}}};
 }
 
-static void answer_list_sas(bool path_works)
+static void answer_list_sas_with(bool path_works, const char *survivors)
 {
     union msg m = expect(ROOM_IKE, MSG_IKE_LIST);
     for (uint32_t id = 1; id <= 2; id++) {
@@ -282,7 +282,12 @@ static void answer_list_sas(bool path_works)
                              .card = "0000:01:00.0"};
     if (path_works)
         tell(ROOM_PATH, MSG_PATH_SA, &sa);
-    result(ROOM_PATH, m.PATH_LIST.req, path_works, "");
+    result(ROOM_PATH, m.PATH_LIST.req, path_works, survivors);
+}
+
+static void answer_list_sas(bool path_works)
+{
+    answer_list_sas_with(path_works, "");
 }
 
 static void test_list_sas_joins_what_ike_and_path_know(void **state)
@@ -312,6 +317,93 @@ static void test_list_sas_joins_what_ike_and_path_know(void **state)
     assert_value(child, "offload", "card");
     assert_value(child, "card", "0000:01:00.0");
     assert_string_equal(vici_text(vici_find(child, "local-ts")->child), "10.1.0.0/16");
+    assert_null(receive(client, VICI_CMD_RESPONSE, NULL)->child);
+}
+
+static struct msg_SURVIVOR_IS survivor(uint32_t req, const char *conn, uint32_t id)
+{
+    struct msg_SURVIVOR_IS s = {.req = req,
+                                .child = "net",
+                                .id = id,
+                                .spi_in = 0xc1,
+                                .encr = TRID_AES256_GCM16,
+                                .encr_bits = 256,
+                                .left_s = 280,
+                                .remote = {.family = 4, .a = {192, 0, 2, 7}},
+                                .remote_port = 4500};
+    snprintf(s.conn, sizeof(s.conn), "%s", conn);
+    return s;
+}
+
+static void tell_survivor(uint32_t req, const char *conn, uint32_t id)
+{
+    struct msg_SURVIVOR_IS s = survivor(req, conn, id);
+    tell(ROOM_PATH, MSG_SURVIVOR_IS, &s);
+    tell(ROOM_PATH, MSG_PATH_SA,
+         &(struct msg_PATH_SA){.req = req, .child_id = id, .packets_out = 1000 + id, .offload = "software"});
+}
+
+static void expect_survivor(const char *conn, const char *name, const char *packets)
+{
+    const struct vici_node *gw = vici_find(receive(client, VICI_EVENT, "list-sa"), conn);
+    const struct vici_node *child = vici_find(vici_find(gw, "child-sas"), name);
+    assert_value(gw, "state", "LOST");
+    assert_value(gw, "remote-host", "192.0.2.7");
+    assert_value(gw, "remote-port", "4500");
+    assert_value(child, "state", "SURVIVES");
+    assert_value(child, "life-time", "280");
+    assert_value(child, "packets-out", packets);
+    assert_value(child, "offload", "software");
+}
+
+// Behind what ike knows, page by page.
+static void test_list_sas_has_those_whose_ike_has_died(void **state)
+{
+    (void)state;
+    register_for(client, "list-sa");
+    request("list-sas", NULL);
+    answer_list_sas_with(true, "3");
+    union msg m = expect(ROOM_PATH, MSG_SURVIVOR_LIST);
+    assert_int_equal(m.SURVIVOR_LIST.from, 0);
+    tell_survivor(m.SURVIVOR_LIST.req, "gw", 3);
+    tell(ROOM_PATH, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m.SURVIVOR_LIST.req, .next = 4});
+    m = expect(ROOM_PATH, MSG_SURVIVOR_LIST);
+    assert_int_equal(m.SURVIVOR_LIST.from, 4);
+    tell_survivor(m.SURVIVOR_LIST.req, "rw", 4);
+    result(ROOM_PATH, m.SURVIVOR_LIST.req, true, "");
+    for (int i = 0; i < 2; i++)
+        assert_value(vici_find(receive(client, VICI_EVENT, "list-sa"), "gw"), "state", "ESTABLISHED");
+    expect_survivor("gw", "net-3", "1003");
+    expect_survivor("rw", "net-4", "1004");
+    assert_null(receive(client, VICI_CMD_RESPONSE, NULL)->child);
+}
+
+static void survivors_asked_for(const char *key, const char *value)
+{
+    request("list-sas", key, value, NULL);
+    answer_list_sas_with(true, "2");
+    union msg m = expect(ROOM_PATH, MSG_SURVIVOR_LIST);
+    tell_survivor(m.SURVIVOR_LIST.req, "gw", 3);
+    tell_survivor(m.SURVIVOR_LIST.req, "rw", 4);
+    result(ROOM_PATH, m.SURVIVOR_LIST.req, true, "");
+    for (int i = 0; i < 2; i++)
+        (void)receive(client, VICI_EVENT, "list-sa");
+}
+
+static void test_list_sas_has_of_those_the_ones_that_are_asked_for(void **state)
+{
+    (void)state;
+    register_for(client, "list-sa");
+    survivors_asked_for("ike", "rw");
+    expect_survivor("rw", "net-4", "1004");
+    assert_null(receive(client, VICI_CMD_RESPONSE, NULL)->child);
+    survivors_asked_for("child-id", "3");
+    expect_survivor("gw", "net-3", "1003");
+    assert_null(receive(client, VICI_CMD_RESPONSE, NULL)->child);
+    request("list-sas", "ike-id", "1", NULL); // a number of ike's
+    answer_list_sas_with(true, "2");
+    for (int i = 0; i < 2; i++)
+        (void)receive(client, VICI_EVENT, "list-sa");
     assert_null(receive(client, VICI_CMD_RESPONSE, NULL)->child);
 }
 
@@ -436,6 +528,8 @@ int main(void)
         T(test_updown_events),
         T(test_rekey_events_show_the_old_and_the_new_one),
         T(test_list_sas_sorts_what_comes_in_any_order),
+        T(test_list_sas_has_those_whose_ike_has_died),
+        T(test_list_sas_has_of_those_the_ones_that_are_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
