@@ -62,6 +62,64 @@ static bool set_addr(struct identity *out, const char *text)
     return true;
 }
 
+// Two addresses behind one another, of one family.
+static bool set_two(struct identity *out, bool range, const struct addr *a, const uint8_t *second)
+{
+    size_t n = a->family == 4 ? 4 : 16;
+    uint8_t both[32];
+    memcpy(both, a->a, n);
+    memcpy(both + n, second, n);
+    return set(out,
+               a->family == 4 ? range ? ID_IPV4_RANGE : ID_IPV4_SUBNET
+               : range        ? ID_IPV6_RANGE
+                              : ID_IPV6_SUBNET,
+               both, 2 * n);
+}
+
+// What is before `at`, which is where a slash or a hyphen is.
+static bool addr_before(const char *text, const char *at, struct addr *out)
+{
+    char buf[64];
+    size_t n = (size_t)(at - text);
+    if (n >= sizeof(buf))
+        return false;
+    memcpy(buf, text, n);
+    buf[n] = 0;
+    return addr_parse(buf, out);
+}
+
+static bool set_subnet(struct identity *out, const char *text, const char *slash)
+{
+    struct addr a;
+    uint8_t mask[16] = {0};
+    char *end;
+    if (!isdigit((unsigned char)slash[1]) || !addr_before(text, slash, &a))
+        return false;
+    unsigned long bits = strtoul(slash + 1, &end, 10);
+    if (*end || bits > (a.family == 4 ? 32u : 128u))
+        return false;
+    for (unsigned i = 0; i < bits; i++)
+        mask[i / 8] = (uint8_t)(mask[i / 8] | 0x80 >> i % 8);
+    for (unsigned i = 0; i < sizeof(mask); i++)
+        a.a[i] &= mask[i];
+    return set_two(out, false, &a, mask);
+}
+
+static bool set_range(struct identity *out, const char *text, const char *hyphen)
+{
+    struct addr from, to;
+    return addr_before(text, hyphen, &from) && addr_parse(hyphen + 1, &to) && from.family == to.family &&
+           memcmp(from.a, to.a, sizeof(from.a)) <= 0 && set_two(out, true, &from, to.a);
+}
+
+// An address, or many of them.
+static bool set_addrs(struct identity *out, const char *text)
+{
+    const char *slash = strchr(text, '/'), *hyphen = strchr(text, '-');
+    return set_addr(out, text) || (slash && set_subnet(out, text, slash)) ||
+           (hyphen && set_range(out, text, hyphen));
+}
+
 static bool set_dn(struct identity *out, const char *text)
 {
     uint8_t der[ID_DATA_MAX];
@@ -122,7 +180,7 @@ bool identity_parse(const char *text, struct identity *out)
         return set(out, ID_KEY, text, strlen(text)); // as charon takes what is none after all
     const char *at = strchr(text, '@');
     if (!at) {
-        if (set_addr(out, text))
+        if (set_addrs(out, text))
             return true;
         return set(out, strchr(text, ':') ? ID_KEY : ID_FQDN, text, strlen(text));
     }
@@ -147,6 +205,11 @@ void identity_of_addr(const struct addr *a, struct identity *out)
                          : 0);
 }
 
+static bool is_addrs(uint8_t type)
+{
+    return type == ID_IPV4_SUBNET || type == ID_IPV6_SUBNET || type == ID_IPV4_RANGE || type == ID_IPV6_RANGE;
+}
+
 bool identity_read(struct slice body, struct identity *out)
 {
     struct reader r = reader_of(body);
@@ -155,7 +218,7 @@ bool identity_read(struct slice body, struct identity *out)
     struct slice data = rd_rest(&r);
     if (r.bad || data.len == 0 || type == ID_ANY)
         return false;
-    if ((type == ID_IPV4 && data.len != 4) || (type == ID_IPV6 && data.len != 16))
+    if ((type == ID_IPV4 && data.len != 4) || (type == ID_IPV6 && data.len != 16) || is_addrs(type))
         return false;
     return set(out, type, data.p, data.len);
 }
@@ -219,7 +282,28 @@ bool identity_is_pattern(const struct identity *id)
 {
     if (id->type == ID_DN)
         return dn_match(id->data, id->len, id->data, id->len) > 0;
-    return id->type == ID_ANY || (is_name(id->type) && id->len > 0 && id->data[0] == '*');
+    return id->type == ID_ANY || is_addrs(id->type) ||
+           (is_name(id->type) && id->len > 0 && id->data[0] == '*');
+}
+
+static bool among(const struct identity *id, const struct identity *pattern)
+{
+    bool range = pattern->type == ID_IPV4_RANGE || pattern->type == ID_IPV6_RANGE;
+    const uint8_t *first = pattern->data, *second = pattern->data + id->len;
+    if ((id->type != ID_IPV4 && id->type != ID_IPV6) || pattern->len != 2u * id->len ||
+        (id->type == ID_IPV4) != (pattern->type == ID_IPV4_RANGE || pattern->type == ID_IPV4_SUBNET))
+        return false;
+    if (range)
+        return memcmp(first, id->data, id->len) <= 0 && memcmp(id->data, second, id->len) <= 0;
+    for (unsigned i = 0; i < id->len; i++)
+        if ((id->data[i] ^ first[i]) & second[i])
+            return false;
+    return true;
+}
+
+bool identity_is_addrs(const struct identity *id)
+{
+    return is_addrs(id->type);
 }
 
 int identity_match(const struct identity *id, const struct identity *pattern)
@@ -232,6 +316,8 @@ int identity_match(const struct identity *id, const struct identity *pattern)
         int stars = dn_match(id->data, id->len, pattern->data, pattern->len);
         return stars < 0 ? MATCH_NONE : stars == 0 ? MATCH_PERFECT : MATCH_WILDCARD;
     }
+    if (is_addrs(pattern->type))
+        return among(id, pattern) ? MATCH_WILDCARD : MATCH_NONE;
     // "*.example.org" and "*@example.org": the star stands for at least one octet
     if (id->type != pattern->type || !identity_is_pattern(pattern))
         return MATCH_NONE;
@@ -239,6 +325,22 @@ int identity_match(const struct identity *id, const struct identity *pattern)
     if (id->len <= tail)
         return MATCH_NONE;
     return names_eq(id->data + id->len - tail, pattern->data + 1, tail) ? MATCH_WILDCARD : MATCH_NONE;
+}
+
+static void print_addrs(const struct identity *id, char *buf, size_t size)
+{
+    struct addr a = {.family = id->len == 8 ? 4 : 6}, b = a;
+    char first[64], second[64];
+    size_t n = id->len / 2u, bits = 0;
+    memcpy(a.a, id->data, n);
+    memcpy(b.a, id->data + n, n);
+    addr_print(&a, first, sizeof(first));
+    while (bits < 8 * n && (b.a[bits / 8] << bits % 8 & 0x80))
+        bits++;
+    if (id->type == ID_IPV4_RANGE || id->type == ID_IPV6_RANGE)
+        snprintf(buf, size, "%s-%s", first, addr_print(&b, second, sizeof(second)));
+    else
+        snprintf(buf, size, "%s/%zu", first, bits);
 }
 
 static void print_octets(const struct identity *id, const char *prefix, char *buf, size_t size)
@@ -259,6 +361,8 @@ char *identity_print(const struct identity *id, char *buf, size_t size)
     } else if ((id->type == ID_IPV4 && id->len == 4) || (id->type == ID_IPV6 && id->len == 16)) {
         memcpy(a.a, id->data, id->len);
         addr_print(&a, buf, (unsigned)size);
+    } else if (is_addrs(id->type) && (id->len == 8 || id->len == 32)) {
+        print_addrs(id, buf, size);
     } else if (id->type == ID_DN && dn_print(id->data, id->len, buf, size)) {
         return buf;
     } else if (text && id->type != ID_DN && id->type != ID_GN) {

@@ -14,7 +14,11 @@ enum id_type {
     ID_IPV4 = 1,
     ID_FQDN = 2,
     ID_RFC822 = 3,
+    ID_IPV4_SUBNET = 4, // these four are patterns of a configuration alone: IKEv2 reserves their numbers
     ID_IPV6 = 5,
+    ID_IPV6_SUBNET = 6,
+    ID_IPV4_RANGE = 7,
+    ID_IPV6_RANGE = 8,
     ID_DN = 9,
     ID_GN = 10,
     ID_KEY = 11
@@ -28,8 +32,8 @@ struct identity {
     uint8_t data[ID_DATA_MAX];
 };
 
-// "a.test", "@a.test", "10.0.0.1", "user@host", "C=CH, CN=a", "@#0a0b", "keyid:x", "%any" ...; false: a form
-// that is not supported, or too long.
+// "a.test", "@a.test", "10.0.0.1", "10.0.0.0/8", "10.0.0.1-10.0.0.9", "user@host", "C=CH, CN=a", "@#0a0b",
+// "keyid:x", "%any" ...; false: a form that is not supported, or too long.
 bool identity_parse(const char *text, struct identity *out);
 void identity_of_addr(const struct addr *a, struct identity *out);
 // The ID payload's body from the ID type octet on. False: too short or long, or an address of the wrong
@@ -44,8 +48,9 @@ struct identity *identity_dup(const struct identity *id); // NULL: no memory
 bool identity_eq(const struct identity *a, const struct identity *b);
 uint64_t
 identity_key(const struct identity *id); // equal where one matches the other perfectly, as no pattern
-// "*.example.org", "*@example.org", "C=CH, CN=*", any: stands for many.
+// "*.example.org", "*@example.org", "C=CH, CN=*", "10.0.0.0/8", any: stands for many.
 bool identity_is_pattern(const struct identity *id);
+bool identity_is_addrs(const struct identity *id); // a network or range of addresses: nobody's own name
 // How well `id` matches a pattern: MATCH_*.
 int identity_match(const struct identity *id, const struct identity *pattern);
 char *identity_print(const struct identity *id, char *buf, size_t size); // returns buf

@@ -54,6 +54,9 @@ static int check(struct conn *c, struct esp_error *err)
         rc = take_identity("remote.id", cfg->remote.id, &c->remote_id, err);
     if (rc)
         return rc;
+    if (identity_is_addrs(c->local_id))
+        return esp_fail(err, -EINVAL, "local.id", "'%.100s' is many addresses: expected one identity",
+                        cfg->local.id);
     if ((!cfg->local.auth || !cfg->remote.auth) && !conn_only_policies(cfg))
         return esp_fail(err, -EINVAL, "auth", "psk or pubkey is needed at both ends");
     if (own_auth_check(c, err) != 0 || proof_check_conn(c, err) != 0 || ppk_check_conn(c, err) != 0 ||

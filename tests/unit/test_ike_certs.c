@@ -234,6 +234,10 @@ static void test_connections_that_say_too_little_are_refused(void **state)
     assert_int_equal(auth_set_id(&c.remote, AUTH_CA_ID, "root"), 0);
     load_refused(p, &c, "distinguished name");
     certs_drop_conn(&c);
+    certs_conn(&c, 1, "b");
+    c.local.id = "10.0.0.0/8";
+    load_refused(p, &c, "many addresses");
+    certs_drop_conn(&c);
     certs_end(p);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which connection a peer is answered by, and what that costs: a stranger's request is held against equal
-// proposals once, however many connections have them; an address is no pattern, whatever octets it has; and
-// who must have a CHILD SA gets no IKE SA without one.
+// proposals once, however many connections have them; an address is no pattern, whatever octets it has, and
+// many of them are one; and who must have a CHILD SA gets no IKE SA without one.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -160,6 +160,41 @@ static void test_an_address_with_the_octet_of_an_asterisk_is_no_pattern(void **s
     assert_true(match("host.test", "*.test") != MATCH_NONE);
 }
 
+static void test_addresses_may_be_many(void **state)
+{
+    struct identity id;
+    char text[200];
+    static const char *const not_such[] = {"10.0.0.0/33",       "fd00::/129",       "10.0.0.0/",
+                                           "10.0.0.9-10.0.0.1", "10.0.0.1-fd00::1", "10.0.0.1-x",
+                                           "10.0.0.0/8/16"},
+                             *const printed[] = {"10.0.0.0/8", "10.0.0.1-10.0.0.9", "fd00::/9",
+                                                 "::-fd00::1", "0.0.0.0/0",         "10.0.0.1/32"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(not_such) / sizeof(not_such[0]); i++) // names, as charon takes them
+        assert_true(identity_parse(not_such[i], &id) && (id.type == ID_FQDN || id.type == ID_KEY));
+    for (size_t i = 0; i < sizeof(printed) / sizeof(printed[0]); i++) {
+        assert_true(identity_parse(printed[i], &id) && identity_is_pattern(&id));
+        assert_string_equal(identity_print(&id, text, sizeof(text)), printed[i]);
+        uint8_t body[100] = {0};
+        struct writer w = writer_of(body, sizeof(body));
+        identity_write(&w, &id);
+        assert_false(identity_read(slice_of(body, w.len), &id)); // nobody is many
+    }
+    assert_int_equal(match("10.255.0.1", "10.0.0.0/8"), MATCH_WILDCARD);
+    assert_int_equal(match("10.255.0.1", "10.1.2.3/8"), MATCH_WILDCARD);
+    assert_int_equal(match("11.0.0.1", "10.0.0.0/8"), MATCH_NONE);
+    assert_int_equal(match("10.0.0.129", "10.0.0.0/25"), MATCH_NONE);
+    assert_int_equal(match("fd7f::1", "fd00::/9"), MATCH_WILDCARD);
+    assert_int_equal(match("fd80::1", "fd00::/9"), MATCH_NONE);
+    assert_int_equal(match("10.0.0.1", "10.0.0.1-10.0.0.9"), MATCH_WILDCARD);
+    assert_int_equal(match("10.0.0.9", "10.0.0.1-10.0.0.9"), MATCH_WILDCARD);
+    assert_int_equal(match("10.0.0.10", "10.0.0.1-10.0.0.9"), MATCH_NONE);
+    assert_int_equal(match("10.0.0.0", "10.0.0.1-10.0.0.9"), MATCH_NONE);
+    assert_int_equal(match("fd00::1", "0.0.0.0/0"), MATCH_NONE);
+    assert_int_equal(match("10.0.0.1", "::/0"), MATCH_NONE);
+    assert_int_equal(match("host.test", "0.0.0.0/0"), MATCH_NONE);
+}
+
 // ... and is not asked for: who answers is nobody of that name.
 static void test_a_pattern_is_no_name_to_ask_for(void **state)
 {
@@ -167,6 +202,8 @@ static void test_a_pattern_is_no_name_to_ask_for(void **state)
                                          {"C=DE, O=Lab, CN=gw", "C=*, O=Lab, CN=GW"},
                                          {"gw.test", "*.test"},
                                          {"gw@test", "*@test"},
+                                         {"10.0.0.2", "10.0.0.0/24"},
+                                         {"fd00::2", "fd00::1-fd00::9"},
                                          {"gw.test", "%any"}};
     (void)state;
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
@@ -338,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_a_strangers_offer_is_held_once_against_equal_proposals),
         cmocka_unit_test(test_who_offers_much_to_many_distinct_proposals_brings_a_cookie_first),
         cmocka_unit_test(test_an_address_with_the_octet_of_an_asterisk_is_no_pattern),
+        cmocka_unit_test(test_addresses_may_be_many),
         cmocka_unit_test(test_a_pattern_is_no_name_to_ask_for),
         cmocka_unit_test(test_an_ike_sa_without_a_child_is_refused_where_childless_is_never),
         cmocka_unit_test(test_a_claim_is_answered_as_by_a_walk_over_all),
