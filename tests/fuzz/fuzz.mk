@@ -37,10 +37,10 @@ fuzz-needs:
 	    { echo "missing: clang with libFuzzer (Debian: clang and libclang-rt-dev; make deps)" >&2; exit 3; }
 
 FUZZ_PAIR := tests/fuzz/keyed.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS)
-$(eval $(call fuzz_target,payloads,tests/fuzz/fuzz_payloads.c tests/fuzz/ca.c $(FUZZ_PAIR),-lcmocka -lssl -lcrypto -lm))
+$(eval $(call fuzz_target,payloads,tests/fuzz/fuzz_payloads.c tests/fuzz/ends.c tests/fuzz/ca.c $(FUZZ_PAIR),-lcmocka -lssl -lcrypto -lm))
 $(eval $(call fuzz_target,datagram,tests/fuzz/fuzz_datagram.c $(FUZZ_PAIR),-lcmocka -lssl -lcrypto -lm))
 $(eval $(call fuzz_target,fragments,tests/fuzz/fuzz_fragments.c $(FUZZ_PAIR),-lcmocka -lssl -lcrypto -lm))
-$(eval $(call fuzz_target,eap,tests/fuzz/fuzz_eap.c tests/fuzz/ca.c $(FUZZ_PAIR),-lcmocka -lssl -lcrypto -lm))
+$(eval $(call fuzz_target,eap,tests/fuzz/fuzz_eap.c tests/fuzz/ends.c tests/fuzz/ca.c $(FUZZ_PAIR),-lcmocka -lssl -lcrypto -lm))
 $(eval $(call fuzz_target,ipc,tests/fuzz/fuzz_ipc.c tests/fuzz/rooms.c $(IKE_ROOM_SRCS),-lssl -lcrypto -lm))
 $(eval $(call fuzz_target,vici,tests/fuzz/fuzz_vici.c tests/fuzz/rooms.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call fuzz_target,certs,tests/fuzz/fuzz_certs.c tests/fuzz/ca.c $(PKI_SRCS) $(CRYPTO_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))

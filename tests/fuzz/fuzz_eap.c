@@ -10,7 +10,7 @@
 // TWICE: the client's certificate comes first, and EAP is its second round (RFC 4739).
 // with MORE: and payloads as keyed.h describes them, behind all others. A FALSE end has not the other's
 // password: whatever it says, that other end must not take it for whom it claims to be.
-#include "tests/fuzz/ca.h"
+#include "tests/fuzz/ends.h"
 #include "tests/fuzz/keyed.h"
 
 enum scene { NAMED, ASKED, TLS, TLS_ALONE, SCENES };
@@ -23,18 +23,6 @@ struct fuzzed {
     int from;
     unsigned changed;
 };
-
-static struct slice root, end[2], private_key;
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc, (void)argv;
-    root = ca_cert("root", true);
-    end[0] = ca_cert("a", false);
-    end[1] = ca_cert("b", false);
-    private_key = ca_private();
-    return 0;
-}
 
 // ---- what the fuzzer says
 
@@ -98,11 +86,7 @@ static int replace(struct pair *p, unsigned number, struct datagram *d)
         !header_read(slice_of(d->data, d->len), &h) || h.exchange != EX_AUTH)
         return 1;
     uint8_t how = fuzz_u8(&f->in);
-    struct cr_sk *theirs = from->sk_in;
-    from->sk_in = from->sk_out;
-    bool open = how && keyed_open(from, slice_of(d->data, d->len), opened, &genuine);
-    from->sk_in = theirs;
-    if (!open)
+    if (!how || !keyed_open_own(from, slice_of(d->data, d->len), opened, &genuine))
         return 1;
     struct pb b = pb_of(plain, sizeof(plain));
     compose(&f->in, how, &genuine, &b);
@@ -120,15 +104,15 @@ static void by_eap(struct auth_side *s, int side, bool tls)
     s->auth = AUTH_EAP;
     s->eap_type = tls ? EAP_TLS : EAP_MSCHAPV2;
     s->id = "a.test";
-    if (!side && tls && blobs_add(&s->certs, end[0]) != 0)
-        abort();
+    if (!side && tls)
+        ends_show(s, side);
 }
 
 static void in_two_rounds(struct conn_config *c, int side, bool tls)
 {
     struct auth_side *first = side ? &c->remote : &c->local;
-    if (!side && !tls && blobs_add(&first->certs, end[0]) != 0)
-        abort();
+    if (!side && !tls)
+        ends_show(first, side);
     first->auth = AUTH_PUBKEY;
     first->eap_type = 0;
     by_eap(conn_add_round(c, !side), side, tls);
@@ -145,8 +129,8 @@ static void configure(struct conn_config *c, int side, enum scene scene, bool tw
     c->send_cert = SEND_CERT_ALWAYS;
     c->send_certreq = 1;
     c->fragmentation = FRAGMENTATION_NO; // what is replaced is one datagram
-    if ((side || tls) && blobs_add(&c->local.certs, end[side]) != 0)
-        abort();
+    if (side || tls)
+        ends_show(&c->local, side);
     if (twice && (scene == NAMED || scene == TLS))
         in_two_rounds(c, side, tls);
     if (scene == ASKED && auth_set_id(side ? &c->remote : &c->local, AUTH_EAP_ID, side ? "%any" : "bob") != 0)
@@ -166,15 +150,12 @@ static void load(struct pair *p, int side, enum scene scene, bool twice, const c
 {
     static const uint8_t owners[] = {0, 3, 'b', 'o', 'b', 0, 6, 'a', '.', 't', 'e', 's', 't'};
     struct conn_config c;
-    struct msg_CERT_LOAD ca = {.req = 1, .kind = PKI_CA, .data = root};
-    struct msg_KEY_LOAD key = {.req = 2, .type = "any", .data = private_key};
     struct msg_SECRET_LOAD secret = {.req = 3,
                                      .id = "eap",
                                      .type = "eap",
                                      .data = slice_str(password),
                                      .owners = slice_of(owners, sizeof(owners))};
-    ipc_send(p->s[side].ctl_ike, MSG_CERT_LOAD, &ca);
-    ipc_send(p->s[side].ctl_keys, MSG_KEY_LOAD, &key);
+    ends_trust(p, side);
     ipc_send(p->s[side].ctl_keys, MSG_SECRET_LOAD, &secret);
     pair_run(p);
     pair_default_conn(&c, side);

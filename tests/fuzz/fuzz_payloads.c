@@ -3,7 +3,7 @@
 // requests to an established IKE SA, and in the responses to everything that an IKE SA asks for itself. The
 // fuzzer's first octet says which, the rest is a row of messages as keyed.h describes them. With MORE_KE
 // there is an additional key exchange (RFC 9370).
-#include "tests/fuzz/ca.h"
+#include "tests/fuzz/ends.h"
 #include "tests/fuzz/keyed.h"
 
 enum scene { AUTH_REQUEST, AUTH_RESPONSE, REQUESTS, RESPONSES, CERT_REQUEST, CERT_RESPONSE, SCENES };
@@ -16,18 +16,6 @@ struct fuzzed {
     int from;
     unsigned left;
 };
-
-static struct slice root, end[2], private_key;
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc, (void)argv;
-    root = ca_cert("root", true);
-    end[0] = ca_cert("a", false);
-    end[1] = ca_cert("b", false);
-    private_key = ca_private();
-    return 0;
-}
 
 static struct ike_sa *only(struct pair *p, int side)
 {
@@ -72,11 +60,7 @@ static int replace(struct pair *p, unsigned number, struct datagram *d)
     if (!from || !to || !from->sk_out)
         return 1;
     // a responder derives its keys when IKE_AUTH comes; what its peer sends is told from the peer's own side
-    struct cr_sk *mine = from->sk_in;
-    from->sk_in = from->sk_out;
-    bool open = keyed_open(from, slice_of(d->data, d->len), opened, &genuine);
-    from->sk_in = mine;
-    if (!open)
+    if (!keyed_open_own(from, slice_of(d->data, d->len), opened, &genuine))
         return 1;
     f->left--;
     struct pb b = pb_of(plain, sizeof(plain));
@@ -180,8 +164,7 @@ static void by_certificate(struct conn_config *c, int side)
     c->local.auth = c->remote.auth = AUTH_PUBKEY;
     c->send_cert = SEND_CERT_IFASKED;
     c->send_certreq = 1;
-    if (blobs_add(&c->local.certs, end[side]) != 0)
-        abort();
+    ends_show(&c->local, side);
 }
 
 static struct pair *certified(void)
@@ -189,11 +172,7 @@ static struct pair *certified(void)
     struct pair *p = pair_new(NULL);
     for (int side = 0; side < 2; side++) {
         struct conn_config c;
-        struct msg_CERT_LOAD ca = {.req = 1, .kind = PKI_CA, .data = root};
-        struct msg_KEY_LOAD key = {.req = 2, .type = "any", .data = private_key};
-        ipc_send(p->s[side].ctl_ike, MSG_CERT_LOAD, &ca);
-        ipc_send(p->s[side].ctl_keys, MSG_KEY_LOAD, &key);
-        pair_run(p);
+        ends_trust(p, side);
         pair_default_conn(&c, side);
         by_certificate(&c, side);
         pair_load(p, side, &c);

@@ -54,6 +54,15 @@ bool keyed_open(struct ike_sa *sa, struct slice d, uint8_t *buf, struct payloads
     return payloads_read(d.p[SK_AT], slice_of(buf, len), out, &r) == 0;
 }
 
+bool keyed_open_own(struct ike_sa *sa, struct slice datagram, uint8_t *buf, struct payloads *out)
+{
+    struct cr_sk *theirs = sa->sk_in;
+    sa->sk_in = sa->sk_out;
+    bool open = keyed_open(sa, datagram, buf, out);
+    sa->sk_in = theirs;
+    return open;
+}
+
 static struct slice genuine_body(const struct payloads *genuine, uint8_t type)
 {
     const struct payload *p = genuine ? payload_find(genuine, type) : NULL;

@@ -21,6 +21,7 @@ void keyed_send(struct pair *p, int from, struct ike_sa *sa, const struct keyed 
 // What stands inside a genuine datagram of `sa`'s peer: its payloads point into buf. False: it cannot be
 // opened.
 bool keyed_open(struct ike_sa *sa, struct slice datagram, uint8_t *buf, struct payloads *out);
+bool keyed_open_own(struct ike_sa *sa, struct slice datagram, uint8_t *buf, struct payloads *out); // by `sa`
 
 // The payloads that the fuzzer describes, one after the other until a type 0 or the end of its octets:
 //   type, flags, then

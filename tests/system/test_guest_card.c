@@ -80,6 +80,16 @@ static void start_in_guest(void)
     assert_true(wait_for(has_card, NULL, GUEST_PATIENCE_MS));
 }
 
+// The guest has the card; what goes between the sites is captured.
+static void start_both(char *pcap, size_t n)
+{
+    const struct tunnel_options o = {.esp = "aes256gcm16-esn"};
+    bind_card();
+    start_in_guest();
+    assert_true(espalierd_start(lab, &lab->west, &lab->east, &o, no_card));
+    start_capture(lab, pcap, n);
+}
+
 static void speaks(void)
 {
     char out[6000];
@@ -91,13 +101,9 @@ static void speaks(void)
 
 static void test_espalierd_in_a_guest_has_its_traffic_through_the_card(void **state)
 {
-    const struct tunnel_options o = {.esp = "aes256gcm16-esn"};
     char pcap[200], out[16384];
     (void)state;
-    bind_card();
-    start_in_guest();
-    assert_true(espalierd_start(lab, &lab->west, &lab->east, &o, no_card));
-    start_capture(lab, pcap, sizeof(pcap));
+    start_both(pcap, sizeof(pcap));
     assert_true(unanswered(lab, &lab->west, &lab->east, 1));
     assert_true(initiate(&lab->west));
     speaks();
@@ -125,13 +131,9 @@ static bool goes_on(void *ctx)
 // waits for a minute with a reset of it, the traffic does not.
 static void test_card_that_dies_below_a_guest(void **state)
 {
-    const struct tunnel_options o = {.esp = "aes256gcm16-esn"};
     char pcap[200], out[16384];
     (void)state;
-    bind_card();
-    start_in_guest();
-    assert_true(espalierd_start(lab, &lab->west, &lab->east, &o, no_card));
-    start_capture(lab, pcap, sizeof(pcap));
+    start_both(pcap, sizeof(pcap));
     assert_true(initiate(&lab->west));
     assert_true(guest_pings(&g, 10));
     assert_true(counter("card_packets_out") >= 20);
