@@ -53,13 +53,24 @@ static void to_ike(struct worker *w, const uint8_t *p, uint32_t n, const struct 
     w->ike_lost += !told;
 }
 
+// Of n octets behind the room for headers, 0: there is none. Behind headers of ours it is where it always is.
+static uint32_t spi_at(const struct arrivals *t, const struct packet *pkt, uint32_t n,
+                       const struct arrival *a)
+{
+    uint32_t in_front = a->ah ? 4 : 0;
+    struct outer o;
+    if (t->room)
+        return n >= in_front + 8 ? t->room + in_front : 0;
+    return outer_look(pkt->job.in, pkt->job.in_len, &o) ? o.esp : 0;
+}
+
 // n octets of it behind the room for headers.
 static void arrived(struct arrivals *t, struct packet *pkt, uint32_t n, const struct arrival *a)
 {
     struct worker *w = t->w;
     uint32_t room = t->room;
     bool udp = is_udp(t->socket), fits = n <= w->buffer - room && !a->cut;
-    struct outer o;
+    uint32_t at;
     t->all++;
     pkt->job.op = ESP_DECAP;
     pkt->job.in_len = room + n;
@@ -72,10 +83,10 @@ static void arrived(struct arrivals *t, struct packet *pkt, uint32_t n, const st
     } else if (udp && (n < 8 || !io_be32(pkt->job.in + room))) {
         io_drop(w, pkt, ESP_STATUS_NOT_ESP);
     } else if (!fits || (room && !outer_put(pkt->job.in, a, udp, w->p->set.port_nat_t, n)) ||
-               !outer_look(pkt->job.in, pkt->job.in_len, &o)) {
+               !(at = spi_at(t, pkt, n, a))) {
         io_drop(w, pkt, ESP_STATUS_TRUNCATED);
     } else {
-        pkt->spi = io_be32(pkt->job.in + o.esp);
+        pkt->spi = io_be32(pkt->job.in + at);
         t->spi[t->count] = pkt->spi;
         t->pkt[t->count++] = pkt;
     }
@@ -148,11 +159,11 @@ static void one(struct arrivals *t, struct packet *pkt, struct datagram *d)
     }
 }
 
-static unsigned make_room(const struct arrivals *t, struct datagram *d, struct packet **pkt)
+static unsigned make_room(const struct arrivals *t, unsigned most, struct datagram *d, struct packet **pkt)
 {
     struct worker *w = t->w;
     unsigned n = 0;
-    for (; n < NET_RECEIVE_MAX && (pkt[n] = packet_get(w)); n++) {
+    for (; n < most && (pkt[n] = packet_get(w)); n++) {
         d[n] = (struct datagram){.p = pkt[n]->job.in + t->room, .cap = w->buffer - t->room};
         if (is_udp(t->socket)) {
             d[n].more = w->together + n * (size_t)(w->buffer + NET_TOGETHER) + w->buffer;
@@ -168,21 +179,24 @@ static void receive(struct worker *w, enum path_socket s)
     struct datagram d[NET_RECEIVE_MAX];
     struct packet *pkt[NET_RECEIVE_MAX];
     struct arrivals t;
-    unsigned n;
+    unsigned n, turn = 0, most = w->came[s] + 2; // room is made for little more than came the last time
     int got;
     t.w = w;
     t.socket = s;
     t.room = family[s] ? outer_octets(family[s], is_udp(s)) : 0;
     t.count = t.all = 0;
     do {
-        n = make_room(&t, d, pkt);
+        n = make_room(&t, most < NET_RECEIVE_MAX ? most : NET_RECEIVE_MAX, d, pkt);
         got = n ? w->net.receive(w->net.ctx, s, d, n) : 0;
         unsigned came = got <= 0 ? 0 : (unsigned)got < n ? (unsigned)got : n;
         for (unsigned i = came; i < n; i++) // those that came together want them
             packet_release(w, pkt[i]);
         for (unsigned i = 0; i < came; i++)
             one(&t, pkt[i], &d[i]);
+        turn += came;
+        most = NET_RECEIVE_MAX;
     } while (n && got == (int)n && t.all < PATH_BURST);
+    w->came[s] = (uint8_t)(turn < NET_RECEIVE_MAX ? turn : NET_RECEIVE_MAX);
     pass_on(&t);
     io_pump(w);
 }

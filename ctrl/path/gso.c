@@ -51,6 +51,34 @@ static uint16_t sum_at(uint8_t proto)
     return proto == IPPROTO_UDP ? 6 : 16;
 }
 
+static void clear(uint8_t *h, uint32_t from, uint32_t octets)
+{
+    memset(h + from, 0, octets);
+}
+
+// A segment's own part is added to these. Summing what has just been written would wait until all of it is in
+// the cache: octets that were stored one by one cannot be loaded together before.
+static void sum_headers(struct gso *g)
+{
+    uint8_t h[60];
+    uint32_t n = g->payload - g->transport;
+    memcpy(h, g->p + g->transport, n);
+    clear(h, sum_at(g->proto), 2);
+    if (g->proto == IPPROTO_UDP) {
+        clear(h, 4, 2); // length
+    } else {
+        clear(h, 4, 4);  // sequence number
+        clear(h, 13, 1); // flags
+    }
+    g->sum = sum_add(sum_pseudo(g->p, g->proto, 0), h, n);
+    if (g->p[0] >> 4 == 6)
+        return;
+    memcpy(h, g->p, g->transport);
+    clear(h, 2, 4); // length, ID
+    clear(h, 10, 2);
+    g->ip_sum = sum_add(0, h, g->transport);
+}
+
 int gso_begin(struct gso *g, const struct virtio_net_hdr *h, const uint8_t *p, uint32_t len)
 {
     uint8_t proto = len ? proto_of(h, p) : 0;
@@ -68,6 +96,7 @@ int gso_begin(struct gso *g, const struct virtio_net_hdr *h, const uint8_t *p, u
                       .payload = payload,
                       .at = payload,
                       .size = h->gso_size};
+    sum_headers(g);
     return 0;
 }
 
@@ -78,46 +107,49 @@ unsigned gso_left(const struct gso *g)
 
 static void ip_header(const struct gso *g, uint8_t *to, uint32_t total)
 {
-    if (to[0] >> 4 == 6) {
+    uint16_t id = (uint16_t)(get16(g->p + 4) + g->done);
+    if (g->p[0] >> 4 == 6) {
         put16(to + 4, total - 40);
         return;
     }
     put16(to + 2, total);
-    put16(to + 4, get16(g->p + 4) + g->done);
-    sum_ip(to, g->transport);
+    put16(to + 4, id);
+    sum_put(to + 10, (uint16_t)~sum_fold(g->ip_sum + htons((uint16_t)total) + htons(id)));
 }
 
-static void tcp_header(const struct gso *g, uint8_t *tcp, bool last)
+// The sum of what is written.
+static uint64_t tcp_header(const struct gso *g, uint8_t *tcp, bool last)
 {
-    put32(tcp + 4, get32(g->p + g->transport + 4) + (g->at - g->payload));
+    uint32_t seq = get32(g->p + g->transport + 4) + (g->at - g->payload);
+    uint8_t flags = g->p[g->transport + 13];
     if (!last)
-        tcp[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+        flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
     if (g->done)
-        tcp[13] &= (uint8_t)~TCP_CWR;
+        flags &= (uint8_t)~TCP_CWR;
+    put32(tcp + 4, seq);
+    tcp[13] = flags;
+    return (uint64_t)htons((uint16_t)(seq >> 16)) + htons((uint16_t)seq) + htons(flags);
 }
 
-static void checksum(const struct gso *g, uint8_t *t, uint32_t len)
+static uint64_t udp_header(uint8_t *udp, uint32_t len)
 {
-    uint8_t *at = t + sum_at(g->proto);
-    put16(at, 0);
-    uint16_t sum = (uint16_t)~sum_fold(sum_add(sum_pseudo(t - g->transport, g->proto, len), t, len));
-    sum_put(at, !sum && g->proto == IPPROTO_UDP ? 0xffff : sum); // 0 says of UDP that there is none
+    put16(udp + 4, len);
+    return htons((uint16_t)len);
 }
 
 uint32_t gso_next(struct gso *g, uint8_t *to, uint32_t cap)
 {
     uint32_t octets = g->len - g->at < g->size ? g->len - g->at : g->size, total = g->payload + octets;
-    bool last = g->at + octets == g->len;
+    uint32_t len = total - g->transport;
+    uint8_t *t = to + g->transport;
     if (!octets || total > cap)
         return 0;
     memcpy(to, g->p, g->payload);
-    memcpy(to + g->payload, g->p + g->at, octets);
+    uint64_t sum = g->proto == IPPROTO_UDP ? udp_header(t, len) : tcp_header(g, t, g->at + octets == g->len);
+    sum += g->sum + htons((uint16_t)len);
+    uint16_t check = (uint16_t)~sum_fold(sum_copy(sum, to + g->payload, g->p + g->at, octets));
+    sum_put(t + sum_at(g->proto), !check && g->proto == IPPROTO_UDP ? 0xffff : check); // 0: there is none
     ip_header(g, to, total);
-    if (g->proto == IPPROTO_UDP)
-        put16(to + g->transport + 4, total - g->transport);
-    else
-        tcp_header(g, to + g->transport, last);
-    checksum(g, to + g->transport, total - g->transport);
     g->at += octets;
     g->done++;
     return total;

@@ -29,6 +29,7 @@ struct gso {
     uint32_t at;                 // of the payload, what was not cut off yet
     uint32_t size;               // of a segment's payload
     uint32_t done;               // segments
+    uint64_t ip_sum, sum;        // of the headers, without what differs from segment to segment
 };
 int gso_begin(struct gso *g, const struct virtio_net_hdr *h, const uint8_t *p,
               uint32_t len);                                 // 0 or -EINVAL

@@ -26,21 +26,14 @@ static inline void put32(uint8_t *p, uint32_t v)
     put16(p + 2, v);
 }
 
-// At most 64 KiB and a few headers together. Sums side by side, as all octets of TCP and UDP go through here
-// on both ends.
-static inline uint64_t sum_add(uint64_t sum, const uint8_t *p, uint32_t n)
+// At most 64 KiB and a few headers together. gso_sum.c
+uint64_t sum_long(uint64_t sum, const uint8_t *p, uint32_t n);
+uint64_t sum_copy(uint64_t sum, uint8_t *to, const uint8_t *p, uint32_t n);       // which is copied, too
+uint64_t sum_copy_plain(uint64_t sum, uint8_t *to, const uint8_t *p, uint32_t n); // ... as on any processor
+
+static inline uint64_t sum_short(uint64_t sum, const uint8_t *p, uint32_t n)
 {
-    typedef uint64_t pair __attribute__((vector_size(16)));
-    pair a = {0}, b = {0}, v[2];
     uint64_t w;
-    for (; n >= sizeof(v); n -= sizeof(v), p += sizeof(v)) {
-        memcpy(&v[0], p, sizeof(v[0]));
-        memcpy(&v[1], p + sizeof(v[0]), sizeof(v[1]));
-        a += (v[0] & UINT32_MAX) + (v[0] >> 32);
-        b += (v[1] & UINT32_MAX) + (v[1] >> 32);
-    }
-    a += b;
-    sum += a[0] + a[1];
     for (; n >= 8; n -= 8, p += 8) {
         memcpy(&w, p, 8);
         sum += (w & UINT32_MAX) + (w >> 32);
@@ -48,6 +41,10 @@ static inline uint64_t sum_add(uint64_t sum, const uint8_t *p, uint32_t n)
     w = 0;
     memcpy(&w, p, n);
     return sum + (w & UINT32_MAX) + (w >> 32);
+}
+static inline uint64_t sum_add(uint64_t sum, const uint8_t *p, uint32_t n)
+{
+    return n < 128 ? sum_short(sum, p, n) : sum_long(sum, p, n);
 }
 static inline uint16_t sum_fold(uint64_t s)
 {

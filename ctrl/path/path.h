@@ -206,7 +206,9 @@ struct worker { // see README.md
     struct path_net net;
     struct path_sockets sockets; // where net is theirs
     struct loop_fd tun_fd, udp_fd, raw_fd, udp6_fd, raw6_fd, ah_fd, ah6_fd;
-    bool reading; // they are watched
+    bool reading;               // they are watched
+    unsigned alone, turns;      // that a TUN gave one packet, see big.c
+    uint8_t came[PATH_SOCKETS]; // datagrams, in the last turn of each socket
     struct esp_pool *pool;
     struct esp_pool *dma; // what a card reads and writes; packets are copied there and back
     uint32_t buffer;      // bytes of each

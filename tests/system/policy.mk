@@ -29,7 +29,7 @@ $(BUILD)/tests/kernel_twin $(BUILD)/tests/policy_twin: $(BUILD)/tests/%: $(BUILD
 
 # TCP segments, cut and put together, against the kernel's own.
 SYSTEM_TESTS += $(BUILD)/tests/kernel_gso
-$(BUILD)/tests/kernel_gso: $(patsubst %.c,$(BUILD)/obj/%.o,tests/system/test_gso.c tests/unit/segments.c ctrl/path/gso.c ctrl/path/gro.c)
+$(BUILD)/tests/kernel_gso: $(patsubst %.c,$(BUILD)/obj/%.o,tests/system/test_gso.c tests/unit/segments.c ctrl/path/gso.c ctrl/path/gso_sum.c ctrl/path/gro.c)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka

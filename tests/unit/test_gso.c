@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctrl/path/gso_sum.h"
 #include "ctrl/path/io.h"
 #include "tests/unit/path_rig.h"
 #include "tests/unit/segments.h"
@@ -324,10 +325,53 @@ static void test_no_more_datagrams_than_every_kernel_cuts_are_put_together(void 
     assert_int_equal(t.whole[24] << 8 | t.whole[25], 8 + 64 * 30);
 }
 
+// ---- sums
+
+// RFC 1071, word by word.
+static uint16_t naive_sum(const uint8_t *p, uint32_t n)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return htons((uint16_t)sum);
+}
+
+static void expect_sums(const uint8_t *p, uint32_t n)
+{
+    static uint8_t to[65600];
+    uint16_t right = naive_sum(p, n);
+    assert_int_equal(sum_fold(sum_add(0, p, n)), right);
+    assert_int_equal(sum_fold(sum_long(0, p, n)), right);
+    for (int plain = 0; plain < 2; plain++) {
+        memset(to, 0xa5, n + 1);
+        assert_int_equal(sum_fold(plain ? sum_copy_plain(0, to, p, n) : sum_copy(0, to, p, n)), right);
+        assert_memory_equal(to, p, n);
+        assert_int_equal(to[n], 0xa5);
+    }
+}
+
+static void test_a_sum_is_that_of_its_words_however_it_is_made(void **state)
+{
+    static uint8_t p[65600];
+    (void)state;
+    for (size_t i = 0; i < sizeof(p); i++)
+        p[i] = (uint8_t)(rand() >> 5);
+    for (uint32_t n = 0; n < 1500; n++)
+        expect_sums(p + n % 7, n);
+    memset(p, 0xff, sizeof(p));
+    expect_sums(p, 65535);
+    memset(p, 0, sizeof(p));
+    expect_sums(p, 65535);
+}
+
 // ---- through path
 
 struct tun {
+    unsigned asked;  // for one
     unsigned frames; // that wait
+    bool alone;      // they are not to be cut
     struct big_packet k;
     uint8_t written[65536];
     struct virtio_net_hdr h;
@@ -342,10 +386,13 @@ static int read_big(const struct path_tun *q, struct virtio_net_hdr *h, uint8_t 
 {
     static uint8_t p[65536];
     struct tun *t = q->ctx;
+    t->asked++;
     if (!t->frames)
         return -EAGAIN;
     t->frames--;
     uint32_t len = big_build(&t->k, p, h);
+    if (t->alone)
+        h->gso_type = VIRTIO_NET_HDR_GSO_NONE;
     assert_true(len <= cap + rest_cap);
     memcpy(first, p, len < cap ? len : cap);
     if (len > cap)
@@ -428,6 +475,39 @@ static void test_each_segment_of_a_big_packet_is_sealed_by_itself(void **state)
     assert_int_equal(w->big_reads, 3);
     assert_int_equal(w->count[PATH_SOFT].packets_out, 180);
     assert_int_equal(w->count[PATH_SOFT].bytes_out, 3 * (60000 + 60 * 52));
+}
+
+static unsigned turns(struct worker *w, struct tun *t, unsigned each, unsigned most)
+{
+    unsigned n = 0;
+    for (t->asked = 0; n < most; n++) {
+        t->frames += each;
+        out_ready(&w->tun_fd, 0);
+    }
+    return t->asked;
+}
+
+// A call that says that there is nothing is spared where there mostly is nothing.
+static void test_a_tun_that_gives_one_packet_at_a_time_is_asked_for_one(void **state)
+{
+    struct rig *r = *state;
+    struct worker *w = r->p->worker;
+    struct tun t = {.alone = true, .k = {.flags = 0x10, .payload = 100, .gso_size = 200, .seed = 9}};
+    load_for_big(r);
+    give_big_tun(r, &t);
+    assert_in_range(turns(w, &t, 1, 80), 80, 80 + 4 + 80 / 8 + 1);
+    assert_int_equal(sends, 80);
+    turns(w, &t, 3, 8); // now there is more, which it comes to know
+    assert_int_equal(t.frames, 0);
+    assert_int_equal(sends, 80 + 3 * 8);
+    assert_int_equal(turns(w, &t, 3, 10), 4 * 10);
+    t.alone = false;
+    t.k.payload = 1000;
+    t.k.gso_size = 500;
+    turns(w, &t, 1, 10);
+    t.frames = 5; // what is to be cut comes with more
+    out_ready(&w->tun_fd, 0);
+    assert_int_equal(t.frames, 0);
 }
 
 static void test_a_big_packet_that_no_policy_has_leaves_by_no_sa(void **state)
@@ -611,6 +691,7 @@ static void test_nothing_overtakes_its_own_flow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_sum_is_that_of_its_words_however_it_is_made),
         cmocka_unit_test(test_a_header_that_does_not_fit_its_packet_is_refused),
         cmocka_unit_test(test_a_header_that_does_not_fit_its_udp_packet_is_refused),
         cmocka_unit_test(test_a_checksum_outside_of_its_packet_is_refused),
@@ -623,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_a_datagram_without_a_checksum_stays_without),
         cmocka_unit_test(test_datagrams_that_differ_in_more_than_what_they_carry_are_not_put_together),
         WITH(test_each_segment_of_a_big_packet_is_sealed_by_itself),
+        WITH(test_a_tun_that_gives_one_packet_at_a_time_is_asked_for_one),
         WITH(test_each_datagram_of_a_big_packet_is_sealed_by_itself),
         WITH(test_a_big_packet_that_no_policy_has_leaves_by_no_sa),
         WITH(test_segments_without_a_packet_to_put_them_in_are_counted),

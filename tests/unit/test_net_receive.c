@@ -412,6 +412,47 @@ static void test_no_sender_keeps_path_at_one_socket(void **state)
     }
 }
 
+static struct { // datagrams that wait, each too short for a packet
+    unsigned left, calls, room;
+} alone;
+
+static int give_alone(void *ctx, enum path_socket from, struct datagram *d, unsigned n)
+{
+    unsigned i = 0;
+    (void)ctx;
+    assert_int_equal(from, PATH_ESP);
+    alone.calls++;
+    alone.room += n;
+    for (; i < n && alone.left; i++, alone.left--)
+        d[i].len = 1;
+    return i ? (int)i : -EAGAIN;
+}
+
+static unsigned calls_for(struct rig *r, unsigned each, unsigned turns)
+{
+    alone.calls = alone.room = 0;
+    for (unsigned i = 0; i < turns; i++) {
+        alone.left = each;
+        in_raw(&r->p->worker->raw_fd, 0);
+        assert_int_equal(alone.left, 0);
+    }
+    return alone.calls;
+}
+
+// Room costs time, too.
+static void test_room_is_made_for_about_as_many_as_came_before(void **state)
+{
+    struct rig *r = *state;
+    begin(r);
+    r->p->worker->net.receive = give_alone;
+    assert_int_equal(calls_for(r, 1, 20), 20);
+    assert_int_equal(alone.room, 2 + 19 * 3);
+    assert_int_equal(calls_for(r, 40, 1), 4); // of 3, 16, 16 and 16
+    assert_int_equal(calls_for(r, 7, 20), 20);
+    assert_int_equal(alone.room, NET_RECEIVE_MAX + 19 * 9);
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_TRUNCATED], 20 + 40 + 7 * 20);
+}
+
 // ---- the machine's own
 
 static void test_this_kernel_gives_together_what_it_has_together(void **state)
@@ -517,6 +558,7 @@ int main(void)
         WITH(test_without_a_free_packet_the_rest_is_counted),
         WITH(test_what_is_longer_than_any_packet_of_ours_is_counted_each),
         WITH(test_no_sender_keeps_path_at_one_socket),
+        WITH(test_room_is_made_for_about_as_many_as_came_before),
         WITH(test_this_kernel_gives_together_what_it_has_together),
         WITH(test_what_a_queue_had_no_room_for_is_told),
     };
