@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cookies against floods of IKE_SA_INIT (RFC 7296 section 2.6): a version octet and a hash over nonce,
-// address, SPI and a secret. Two secrets live at a time, so that a cookie outlasts one change.
+// Cookies against floods of IKE_SA_INIT (RFC 7296 section 2.6): a version octet and a MAC over nonce, address
+// and SPI, whose key is the secret. What one costs is what a flood costs. Two secrets live at a time, so that
+// a cookie outlasts one change.
 #include "ctrl/ike/cookie.h"
 
 #include <openssl/crypto.h>
 
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/kex.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/strangers.h"
+#include "ctrl/lib/hash.h"
 
-enum { SECRET_MS = 60 * 1000, COOKIE_LEN = 33 };
+enum { SECRET_MS = 60 * 1000 };
 
 uint8_t cookie_version(struct ike *ike)
 {
@@ -20,22 +23,26 @@ uint8_t cookie_version(struct ike *ike)
     bool stale = !ike->secret_version || now - ike->secret_at >= 2u * SECRET_MS;
     ike->secret_version = ike->secret_version == 255 ? 1 : (uint8_t)(ike->secret_version + 1);
     ike->secret_at = now;
-    cr_random(ike->secrets[ike->secret_version & 1], 32);
+    cr_random(ike->secrets[ike->secret_version & 1], sizeof(ike->secrets[0]));
     if (stale) // nobody knew it for too long: the old one must not be good either
-        cr_random(ike->secrets[(ike->secret_version & 1) ^ 1], 32);
+        cr_random(ike->secrets[(ike->secret_version & 1) ^ 1], sizeof(ike->secrets[0]));
     return ike->secret_version;
 }
 
+// What has a length of its own stands behind what has not.
 bool cookie_make(struct ike *ike, uint8_t version, struct slice ni, const struct addr *a, uint64_t spi_i,
                  uint8_t out[COOKIE_LEN])
 {
-    struct cr_slice parts[] = {{&version, 1},
-                               {ni.p, ni.len},
-                               {a->a, sizeof(a->a)},
-                               {&spi_i, sizeof(spi_i)},
-                               {ike->secrets[version & 1], 32}};
+    uint8_t buf[1 + 1 + sizeof(a->a) + sizeof(spi_i) + PEER_NONCE_MAX];
+    struct writer w = writer_of(buf, sizeof(buf));
+    wr_u8(&w, version);
+    wr_u8(&w, a->family);
+    wr_bytes(&w, a->a, sizeof(a->a));
+    wr_u64(&w, spi_i);
+    wr_slice(&w, ni);
     out[0] = version;
-    return cr_sha256(ike->algs, parts, 5, out + 1) == 0;
+    hash_mac(ike->secrets[version & 1], buf, w.len, out + 1);
+    return !w.bad;
 }
 
 bool cookie_check(struct ike *ike, struct slice cookie, struct slice ni, const struct addr *a, uint64_t spi_i)

@@ -126,7 +126,7 @@ void first_request_answer(struct ike *ike, const struct net_path *path, const st
 bool first_request_cookie(struct ike *ike, const struct first_request *f, bool busy)
 {
     struct notify n;
-    uint8_t cookie[33];
+    uint8_t cookie[COOKIE_LEN];
     const struct addr *a = &f->path->remote;
     if ((!busy && !cookie_needed(ike, f->path)) ||
         (notify_find(&f->pl, N_COOKIE, &n) && cookie_check(ike, n.data, f->nonce, a, f->h->spi_i)))

@@ -129,7 +129,7 @@ struct ike {
     struct ike_sa *starving_at; // the next one to look at, while it does
     bool stopping;
     struct fragment_pool fragments[2]; // of peers, and of those that have not said who they are
-    uint8_t secrets[2][32];            // cookies: the current one and the one before
+    uint8_t secrets[2][16];            // cookies: the current one and the one before
     uint8_t secret_version;
     uint64_t secret_at, peer_salt, conn_salt;
     bool follows;               // in the place of one that died

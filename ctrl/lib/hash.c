@@ -213,7 +213,7 @@ struct hash_node *hash_each(const struct hash *t, const struct hash_node *after)
     return chain(at_or_none(t, first_from(t, from)));
 }
 
-// ---- SipHash-1-3 (Aumasson and Bernstein) with the seed as both halves of its key
+// ---- SipHash (Aumasson and Bernstein): 1-3 with the seed as both halves of its key, and 2-4 of 128 bits
 
 static uint64_t rotl(uint64_t x, int n)
 {
@@ -234,28 +234,62 @@ static void sip_round(uint64_t v[4])
     v[2] = rotl(v[2], 32);
 }
 
-uint64_t hash_bytes(uint64_t seed, const void *p, size_t n)
+// All of it and its length, with so many rounds for eight octets each.
+static void sip_take(uint64_t v[4], int rounds, const void *p, size_t n)
 {
     const uint8_t *at = p;
-    uint64_t k1 = hash_u64(seed + 1), m;
-    uint64_t v[4] = {seed ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, seed ^ 0x6c7967656e657261u,
-                     k1 ^ 0x7465646279746573u};
     for (size_t left = n;; left -= 8, at += 8) {
-        m = (uint64_t)n << 56;
+        uint64_t m = (uint64_t)n << 56;
         if (left >= 8)
             memcpy(&m, at, 8);
         else if (left)
             memcpy(&m, at, left);
         v[3] ^= m;
-        sip_round(v);
+        for (int i = 0; i < rounds; i++)
+            sip_round(v);
         v[0] ^= m;
         if (left < 8)
             break;
     }
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++)
+}
+
+static void sip_begin(uint64_t v[4], uint64_t k0, uint64_t k1)
+{
+    v[0] = k0 ^ 0x736f6d6570736575u;
+    v[1] = k1 ^ 0x646f72616e646f6du;
+    v[2] = k0 ^ 0x6c7967656e657261u;
+    v[3] = k1 ^ 0x7465646279746573u;
+}
+
+static uint64_t sip_end(uint64_t v[4], int rounds)
+{
+    for (int i = 0; i < rounds; i++)
         sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t hash_bytes(uint64_t seed, const void *p, size_t n)
+{
+    uint64_t v[4];
+    sip_begin(v, seed, hash_u64(seed + 1));
+    sip_take(v, 1, p, n);
+    v[2] ^= 0xff;
+    return sip_end(v, 3);
+}
+
+void hash_mac(const uint8_t key[16], const void *p, size_t n, uint8_t out[HASH_MAC_LEN])
+{
+    uint64_t v[4], k[2], half;
+    memcpy(k, key, sizeof(k));
+    sip_begin(v, k[0], k[1]);
+    v[1] ^= 0xee;
+    sip_take(v, 2, p, n);
+    v[2] ^= 0xee;
+    half = sip_end(v, 4);
+    memcpy(out, &half, 8);
+    v[1] ^= 0xdd;
+    half = sip_end(v, 4);
+    memcpy(out + 8, &half, 8);
 }
 
 uint64_t hash_str(uint64_t seed, const char *s)

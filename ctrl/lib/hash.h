@@ -47,6 +47,9 @@ static inline uint64_t hash_u64(uint64_t x)
     return x ^ x >> 32;
 }
 uint64_t hash_bytes(uint64_t seed, const void *p, size_t n); // SipHash-1-3 under seed
+// SipHash-2-4 of 128 bits: a MAC of what is short. Who does not know the key can make none.
+enum { HASH_MAC_LEN = 16 };
+void hash_mac(const uint8_t key[16], const void *p, size_t n, uint8_t out[HASH_MAC_LEN]);
 uint64_t hash_str(uint64_t seed, const char *s);
 
 // 0, or -ENOMEM: nothing has changed. A table that cannot grow goes on until it is nearly full.

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
 #include <time.h>
 
 #include "ctrl/lib/hash.h"
@@ -279,6 +281,32 @@ static void test_hash_of_octets_depends_on_each_of_them_on_length_and_on_the_see
     assert_true(hash_str(3, "net") == hash_bytes(3, "net", 3));
 }
 
+// Against OpenSSL's.
+static void test_mac_is_siphash_2_4_of_128_bits(void **state)
+{
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "SIPHASH", NULL);
+    uint8_t key[16], text[300], own[HASH_MAC_LEN], theirs[HASH_MAC_LEN];
+    size_t size = sizeof(theirs), len;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size), OSSL_PARAM_END};
+    (void)state;
+    assert_non_null(mac);
+    for (unsigned n = 0; n <= sizeof(text); n++) {
+        EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
+        for (unsigned i = 0; i < sizeof(key); i++)
+            key[i] = (uint8_t)(7 * n + i);
+        for (unsigned i = 0; i < n; i++)
+            text[i] = (uint8_t)(n ^ 3 * i);
+        assert_int_equal(EVP_MAC_init(ctx, key, sizeof(key), params), 1);
+        assert_int_equal(EVP_MAC_update(ctx, text, n), 1);
+        assert_int_equal(EVP_MAC_final(ctx, theirs, &len, sizeof(theirs)), 1);
+        assert_int_equal(len, HASH_MAC_LEN);
+        hash_mac(key, text, n, own);
+        assert_memory_equal(own, theirs, HASH_MAC_LEN);
+        EVP_MAC_CTX_free(ctx);
+    }
+    EVP_MAC_free(mac);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_the_only_one_of_its_hash_takes_eight_octets),
         cmocka_unit_test(test_many_of_one_hash_leave_at_once_the_oldest_first),
         cmocka_unit_test(test_popping_finds_all_in_one_pass),
+        cmocka_unit_test(test_mac_is_siphash_2_4_of_128_bits),
         cmocka_unit_test(test_hash_of_octets_depends_on_each_of_them_on_length_and_on_the_seed),
     };
     return cmocka_run_group_tests_name("the hash table", tests, NULL, NULL);

@@ -270,23 +270,33 @@ static void test_wrong_cookie_leaves_no_state(void **state)
 {
     (void)state;
     struct pair *p = pair_new(cookies_from_the_first);
-    uint8_t good[33], nonce[32] = {1};
+    uint8_t good[COOKIE_LEN], nonce[32] = {1};
     struct addr a, b;
     struct ike *ike = p->s[1].ike;
     addr_parse("10.0.0.1", &a);
     addr_parse("10.0.0.3", &b);
     uint8_t v = cookie_version(ike);
     assert_true(cookie_make(ike, v, slice_of(nonce, 32), &a, 7, good));
-    assert_true(cookie_check(ike, slice_of(good, 33), slice_of(nonce, 32), &a, 7));
-    assert_false(cookie_check(ike, slice_of(good, 33), slice_of(nonce, 32), &b, 7));
-    assert_false(cookie_check(ike, slice_of(good, 33), slice_of(nonce, 32), &a, 8));
-    assert_false(cookie_check(ike, slice_of(good, 33), slice_of(nonce, 31), &a, 7));
-    for (size_t n = 0; n < 33; n++)
+    assert_true(cookie_check(ike, slice_of(good, COOKIE_LEN), slice_of(nonce, 32), &a, 7));
+    assert_false(cookie_check(ike, slice_of(good, COOKIE_LEN), slice_of(nonce, 32), &b, 7));
+    assert_false(cookie_check(ike, slice_of(good, COOKIE_LEN), slice_of(nonce, 32), &a, 8));
+    assert_false(cookie_check(ike, slice_of(good, COOKIE_LEN), slice_of(nonce, 31), &a, 7));
+    for (size_t n = 0; n < COOKIE_LEN; n++)
         assert_false(cookie_check(ike, slice_of(good, n), slice_of(nonce, 32), &a, 7));
+    for (size_t n = 0; n < COOKIE_LEN; n++) {
+        good[n] ^= 0x10;
+        assert_false(cookie_check(ike, slice_of(good, COOKIE_LEN), slice_of(nonce, 32), &a, 7));
+        good[n] ^= 0x10;
+    }
+    for (size_t n = 0; n < 32; n++) {
+        nonce[n] ^= 0x80;
+        assert_false(cookie_check(ike, slice_of(good, COOKIE_LEN), slice_of(nonce, 32), &a, 7));
+        nonce[n] ^= 0x80;
+    }
     pair_clock += 61000; // one change of the secret: still good; two: not any more
-    assert_true(cookie_check(ike, slice_of(good, 33), slice_of(nonce, 32), &a, 7));
+    assert_true(cookie_check(ike, slice_of(good, COOKIE_LEN), slice_of(nonce, 32), &a, 7));
     pair_clock += 61000;
-    assert_false(cookie_check(ike, slice_of(good, 33), slice_of(nonce, 32), &a, 7));
+    assert_false(cookie_check(ike, slice_of(good, COOKIE_LEN), slice_of(nonce, 32), &a, 7));
     pair_free(p);
 }
 
