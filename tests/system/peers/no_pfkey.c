@@ -51,7 +51,7 @@ static size_t answer(union message *m, size_t len)
 // A socket of ours: no other is connected to its own name.
 static bool is_ours(int fd)
 {
-    struct sockaddr_un own, peer;
+    struct sockaddr_un own = {0}, peer = {0};
     socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
     return getsockname(fd, (struct sockaddr *)&own, &own_len) == 0 && own.sun_family == AF_UNIX &&
            own_len > sizeof(own.sun_family) && getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 &&
