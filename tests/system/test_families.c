@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // IPv4 and IPv6, inside and outside, and transport mode, through real daemons: hosts behind two gateways
 // speak to each other, and the link between the gateways is captured. Nothing of theirs is on it in clear,
-// with no SA, with one, and after the daemon was killed.
+// with no SA, with one, and after the daemon was killed. And both gateways behind NATs of their own.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -263,6 +263,62 @@ static void test_ipv6_of_a_host_to_everywhere_over_a_next_hop_with_a_global_addr
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+// As two home routers would, each with the same network behind it: the link's addresses are the routers',
+// which pass IKE on to east and give west's datagrams ports of their own.
+static void behind_nats(void)
+{
+    const char *const rules[] = {
+        "add chain ip homes out { type nat hook postrouting priority 100; }; add rule ip homes out ip saddr "
+        "192.168.77.1 ip protocol udp snat to 10.10.0.1:30000-40000",
+        "add chain ip homes in { type nat hook prerouting priority -100; }; add rule ip homes in ip daddr "
+        "10.10.0.2 udp dport { 500, 4500 } dnat to 192.168.77.1"};
+    const struct site *both[] = {&lab.west, &lab.east};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            sh("nsenter --net=%s sh -c 'ip addr add 192.168.77.1/32 dev lo && nft \"add table ip "
+               "homes; %s\"'",
+               both[i]->ns, rules[i]),
+            0);
+}
+
+static void two_nats(bool we_begin)
+{
+    char pcap[200], out[16384];
+    struct tunnel_options client = {.own_addrs = "192.168.77.1"}, gateway = client;
+    struct site *ours = we_begin ? &lab.west : &lab.east, *its = we_begin ? &lab.east : &lab.west;
+    gateway.peer_addr = "%any";
+    addresses(4, 4);
+    behind_nats();
+    assert_true(charon_start(&lab, its, ours, we_begin ? &gateway : &client));
+    assert_true(espalierd_start(&lab, ours, its, we_begin ? &client : &gateway, no_card));
+    start_capture(&lab, pcap, sizeof(pcap));
+    assert_true(up(&lab.west));
+    assert_true(ping(&lab, &hosts[0], &hosts[1], 5) && ping(&lab, &hosts[1], &hosts[0], 5));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(swanctl(i ? its : ours, out, sizeof(out), "--rekey --ike site"), 0);
+        assert_int_equal(swanctl(i ? ours : its, out, sizeof(out), "--rekey --child net"), 0);
+        assert_true(ping(&lab, &hosts[0], &hosts[1], 5) && ping(&lab, &hosts[1], &hosts[0], 5));
+    }
+    assert_int_equal(swanctl(ours, out, sizeof(out), "--list-sas --raw"), 0);
+    assert_non_null(strstr(out, "nat-local=yes"));
+    assert_non_null(strstr(out, "nat-remote=yes"));
+    only_esp(&lab, pcap, 20);
+}
+
+static void test_both_ends_behind_nats_when_we_begin(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    two_nats(true);
+}
+
+static void test_both_ends_behind_nats_when_strongswan_begins(void **state)
+{
+    (void)state;
+    needs_strongswan();
+    two_nats(false);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +334,8 @@ int main(int argc, char **argv)
         T(test_transport_mode_between_gateways),
         T(test_transport_mode_between_gateways_by_ipv6),
         T(test_ipv6_of_a_host_to_everywhere_over_a_next_hop_with_a_global_address),
+        T(test_both_ends_behind_nats_when_we_begin),
+        T(test_both_ends_behind_nats_when_strongswan_begins),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
