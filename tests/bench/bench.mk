@@ -35,8 +35,12 @@ bench-lookup: $(BUILD)/tests/bench_lookup ## cost of a look-up with 10 to 100,00
 	@mkdir -p $(BUILD)/report
 	@$(BUILD)/tests/bench_lookup $(BUILD)/report/bench-lookup.json
 
+$(BUILD)/tests/pass_on: $(BUILD)/obj/tests/bench/pass_on.o
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^
+
 .PHONY: bench-gateway
-bench-gateway: programs ## TCP, CPU per packet and ping through two gateways, beside kernel-libipsec, wireguard-go and no IPsec (iperf3)
+bench-gateway: programs $(BUILD)/tests/pass_on ## TCP, CPU per packet and ping through two gateways, beside kernel-libipsec, wireguard-go, what the kernel alone costs, and no IPsec (iperf3)
 	@tests/as_root.sh tests/bench/gateway.sh $(BUILD)/bin
 
 .PHONY: bench-ike
