@@ -154,6 +154,7 @@ static void tick(struct timer *t)
     struct worker *w = t->ctx;
     orphans_expire(w, loop_now(w->own.loop));
     early_expire(w, loop_now(w->own.loop));
+    trapped_expire(w, loop_now(w->own.loop));
     timer_set(w->own.loop, t, loop_now(w->own.loop) + TICK_MS);
 }
 

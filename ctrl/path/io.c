@@ -249,6 +249,7 @@ int io_open(struct worker *w, struct esp_error *err)
         return esp_fail(err, -ENOMEM, "flows", "out of memory");
     list_init(&w->orphans);
     list_init(&w->early);
+    list_init(&w->trapped);
     list_init(&w->backlog[PATH_SOFT]);
     list_init(&w->backlog[PATH_CARD]);
     w->reading = true;

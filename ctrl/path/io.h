@@ -42,6 +42,10 @@ void orphans_found(struct worker *w, const struct fields *first, bool inbound); 
 // early.c
 bool early_keep(struct worker *w, struct packet *pkt); // false: nobody expects an SA of its SPI
 
+// trapped.c
+bool trapped_keep(struct worker *w, struct packet *pkt,
+                  const struct policy *base); // false: it is not to wait
+
 // outbound.c
 void tun_gone(struct worker *w);
 void out_burst(struct worker *w, struct packet **pkt, unsigned n); // new ones, out of the TUN

@@ -30,6 +30,8 @@ static void protect(struct worker *w, struct packet *pkt, struct policy *pol, co
     struct child *c = outbound_sa(w->p, pol, f);
     if (!c) {
         note_acquire(w, pol, f);
+        if (trapped_keep(w, pkt, policy_base(pol)))
+            return;
         w->no_sa_out++;
         io_drop(w, pkt, ESP_STATUS_POLICY);
         return;

@@ -43,7 +43,7 @@ struct packet {          // a job and who it belongs to
     struct child *child; // ENCAP only
     struct packet *next;
     uint32_t inner_len;             // ENCAP
-    uint32_t spi;                   // DECAP
+    uint32_t spi;                   // DECAP; ENCAP: the policy whose SA it waits for
     uint64_t stamp;                 // order of arrival
     uint8_t vti;                    // ENCAP: by which it came, see vti.h
     unsigned runs;                  // how often it came back undone
@@ -218,7 +218,9 @@ struct worker { // see README.md
     unsigned waiting, on_card;                // packets, see PATH_WAITING and PATH_ON_CARD
     struct packet_list backlog[PATH_ENGINES]; // submit was full
     struct packet_list orphans;
-    struct packet_list early; // of SAs that are expected
+    struct packet_list early;   // of SAs that are expected
+    struct packet_list trapped; // of policies that have asked for one
+    bool trapped_again;         // these are looked at
     struct packet *send_list[PATH_BURST];
     unsigned send_count;
     struct flows flows;
@@ -394,6 +396,9 @@ void early_expect(struct path *p, uint32_t spi);
 void early_found(struct path *p, uint32_t spi);
 void early_over(struct path *p, uint32_t spi);
 void early_expire(struct worker *w, uint64_t now); // now and then
+// trapped.c: an SA has come, for which packets may wait
+void trapped_found(struct path *p);
+void trapped_expire(struct worker *w, uint64_t now); // now and then
 
 // limits.c
 void limit_event(struct child *c, uint8_t event);         // told to ike once

@@ -140,6 +140,7 @@ static void tick(struct timer *t)
     for (unsigned i = 0; i < p->workers; i++) {
         orphans_expire(&p->worker[i], loop_now(p->loop));
         early_expire(&p->worker[i], loop_now(p->loop));
+        trapped_expire(&p->worker[i], loop_now(p->loop));
     }
     timer_set(p->loop, t, loop_now(p->loop) + TICK_MS);
 }

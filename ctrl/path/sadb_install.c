@@ -302,5 +302,6 @@ void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)
         return;
     }
     early_found(p, c->c.spi_in);
+    trapped_found(p);
     debug_keys_write(p, c);
 }

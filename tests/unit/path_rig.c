@@ -207,6 +207,12 @@ static unsigned free_packets(const struct worker *w)
     return n;
 }
 
+void rig_gives_up(struct rig *r)
+{
+    for (unsigned i = 0; i < r->p->workers; i++)
+        trapped_expire(&r->p->worker[i], UINT64_MAX);
+}
+
 int rig_down(void **state)
 {
     struct rig *r = *state;
@@ -221,6 +227,7 @@ int rig_down(void **state)
         orphans_expire(&p->worker[i], UINT64_MAX);
         early_expire(&p->worker[i], UINT64_MAX);
     }
+    rig_gives_up(r);
     rig_turn(r);
     assert_null(p->children);
     for (unsigned i = 0; i < p->workers; i++)

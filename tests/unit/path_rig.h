@@ -48,11 +48,12 @@ struct rig {
     uint64_t now_us;    // of path's clock, which stands still; 0, where a test sets it: it is the machine's
 };
 
-int rig_up(void **state);       // *state: the rig; without a card
-int rig_up_two(void **state);   // with two workers, each of which has a queue of the TUN
-int rig_up_many(void **state);  // with as many as there can be
-int rig_up_apart(void **state); // with two in threads of their own beside control's; crew_start starts them
-int rig_down(void **state);     // also checks that no packet and no child SA was lost sight of
+int rig_up(void **state);         // *state: the rig; without a card
+int rig_up_two(void **state);     // with two workers, each of which has a queue of the TUN
+int rig_up_many(void **state);    // with as many as there can be
+int rig_up_apart(void **state);   // with two in threads of their own beside control's; crew_start starts them
+int rig_down(void **state);       // also checks that no packet and no child SA was lost sight of
+void rig_gives_up(struct rig *r); // what waits for an SA waits no more
 int rig_catch(struct rig *r, struct mmsghdr *m, unsigned n); // what path's net sends ends here
 void rig_card(struct rig *r);                                // puts the fake card in
 void rig_turn(struct rig *r);                                // lets path do all that it can do now

@@ -207,6 +207,7 @@ static void test_an_edit_with_sa_up_keeps_the_old_policy_until_the_sa_ends(void 
     rig_write(r, 99);
     spd_send_udp(r, "10.1.0.1", "10.3.0.1", 1, 2);
     assert_int_equal(r->past_count, 1);
+    rig_gives_up(r);
     assert_int_equal(r->p->worker->no_sa_out, 2);
 }
 
@@ -243,6 +244,7 @@ static void test_a_policy_loaded_again_under_its_id_is_not_touched(void **state)
         assert_int_equal(fake_changes[i].remote.lo[1], 3);
     rig_write(r, 1);
     rig_turn(r);
+    rig_gives_up(r);
     assert_int_equal(r->p->worker->no_sa_out, 1);
 }
 
@@ -363,6 +365,7 @@ static void test_a_packet_takes_its_policys_sa_not_the_newest_that_fits(void **s
     rig_write(r, 3);
     rig_turn(r);
     assert_int_equal(r->sent_count, 2);
+    rig_gives_up(r);
     assert_int_equal(r->p->worker->no_sa_out, 1);
 }
 
@@ -443,6 +446,7 @@ static void test_a_narrowed_sa_takes_what_it_holds_and_nothing_else(void **state
     assert_int_equal(r->sent_count, 1);
     spd_send_udp(r, "10.1.0.1", "10.2.8.1", 1, 2);
     assert_int_equal(r->sent_count, 1);
+    rig_gives_up(r);
     assert_int_equal(r->p->worker->no_sa_out, 1);
     assert_int_equal(r->past_count, 0);
     struct rig_packet in = {.src = "10.2.8.1", .dst = "10.1.0.1", .proto = 17, .number = 3};
@@ -524,6 +528,7 @@ static void test_acquire_names_policy_and_packet_once_a_second(void **state)
     assert_int_equal(m.ACQUIRE.remote_ts.t[0].port_lo, 53);
     assert_int_equal(m.ACQUIRE.remote_ts.t[0].port_hi, 53);
     assert_false(spd_take_message(r->ike, buf, sizeof(buf), MSG_ACQUIRE, &m));
+    rig_gives_up(r);
     assert_int_equal(r->p->worker->no_sa_out, 20);
 }
 

@@ -123,6 +123,7 @@ static void test_the_answer_for_a_flow_changes_with_the_spd(void **state)
     for (uint32_t i = 0; i < 3; i++)
         spd_send_udp(r, "10.1.0.1", "172.16.0.1", 1, i);
     assert_int_equal(r->past_count, 3);
+    rig_gives_up(r);
     assert_int_equal(r->p->worker->no_sa_out, 3);
     rig_must_apply(r, "l", NULL, 0);
     spd_send_udp(r, "10.1.0.1", "172.16.0.1", 1, 9);
@@ -190,6 +191,7 @@ static void test_a_later_fragment_without_its_first_is_dropped_where_ports_decid
     assert_int_equal(r->past_count, 1);
     assert_int_equal(r->sent_count, 0);
     rig_out_packet(r, &(struct rig_packet){.src = "10.1.0.1", .dst = "10.2.0.1", .proto = 17, .offset = 8});
+    rig_gives_up(r);
     assert_int_equal(r->p->worker->no_sa_out, 1); // where no ports are asked for they are not missed
 }
 

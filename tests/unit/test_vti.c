@@ -267,6 +267,7 @@ static void test_a_narrower_policy_of_another_interface_takes_nothing(void **sta
     assert_int_equal(taken("ipsec5"), 2);
     rig_out(r, 3, 1); // the rig's own policy, equal to that and with no SA
     assert_int_equal(r->sent_count, 1);
+    rig_gives_up(r);
     assert_int_equal(r->p->worker->no_sa_out, 1);
     rig_in(r, 0x1010, "10.9.0.1", 4); // outside of what it protects, though inside of the other's
     assert_int_equal(taken("ipsec6"), UINT32_MAX);
@@ -280,6 +281,7 @@ static void test_what_has_no_sa_is_dropped_and_counted(void **state)
     load(r, "five", 5, 5);
     for (uint32_t i = 0; i < 3; i++)
         put_number(r, "ipsec5", i);
+    rig_gives_up(r);
     assert_int_equal(r->p->worker->no_sa_out, 3);
     assert_int_equal(r->sent_count + r->past_count, 0);
     install(r, 15, 5);
@@ -298,6 +300,7 @@ static void test_what_traps_asks_for_an_sa(void **state)
     put_number(r, "ipsec5", 0);
     assert_true(spd_take_message(r->ike, buf, sizeof(buf), MSG_ACQUIRE, &m));
     assert_int_equal(m.ACQUIRE.policy_id, 5);
+    rig_gives_up(r);
     assert_int_equal(r->p->worker->no_sa_out, 1);
 }
 

@@ -137,6 +137,7 @@ static void test_sa_that_goes_while_its_packets_are_handed_over(void **state)
     rig_turn(r);
     assert_null(r->p->children);
     assert_int_equal(r->sent_count, 0);
+    rig_gives_up(r);
     assert_int_equal(r->p->worker[SECOND].no_sa_out, 20);
 }
 
@@ -224,6 +225,7 @@ static void test_later_fragments_find_their_sa_when_the_first_one_found_none(voi
         put_fragment(id & 1 ? r->tun : r->tun_of[1], id, true);
         rig_turn(r);
     }
+    rig_gives_up(r);
     assert_int_equal(r->p->worker[FIRST].no_sa_out + r->p->worker[SECOND].no_sa_out, 20);
     assert_true(r->p->worker[FIRST].no_sa_out > 0);
     rig_must_install_child(r, &c);
