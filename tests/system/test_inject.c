@@ -82,6 +82,12 @@ static bool ended_or_serves(void *ctx)
     return ended() || answers();
 }
 
+static bool serves(void *ctx)
+{
+    (void)ctx;
+    return answers();
+}
+
 static bool has_ended(void *ctx)
 {
     (void)ctx;
@@ -339,7 +345,7 @@ static bool reload_with(unsigned n)
         end_is_documented("reload", n);
     else if (says("settings not reloaded") && !names_the_refusal())
         complain_of("reload", n, "it does not say what was refused");
-    else if (!answers())
+    else if (!wait_for(serves, NULL, PATIENCE_MS)) // one question has a tenth of a second
         complain_of("reload", n, "it serves no more");
     else if (log_was_refused() && !tells_what_is_missing())
         complain_of("reload", n, "it does not say that a line is missing");
