@@ -193,13 +193,26 @@ static bool end_crossing(struct ike_sa *sa, struct ike_sa *o)
     return loser != sa;
 }
 
+// INITIAL_CONTACT says nothing of what came about since sa began: it may have been said before the peer had
+// that (2.4), and to end it in silence would leave the peer sending into it. In an answer it says nothing of
+// other gateways, which may have the same name: each knows of its own.
+static bool is_said_of(const struct ike_sa *sa, const struct ike_sa *o)
+{
+    const struct net_path *a = &sa->path, *b = &o->path;
+    const struct mobike *m = &o->later->mobike;
+    bool there = !sa->initiator || (addr_eq(&a->remote, &b->remote) && a->remote_port == b->remote_port);
+    for (unsigned i = 0; i < m->count && !there; i++)
+        there = addr_eq(&m->others[i], &a->remote);
+    return there && sa->began_at > o->established_at;
+}
+
 // The peer has forgotten those too that wait for it to answer their DELETE, which it never will.
 static void end_what_was_ending(struct ike_sa *sa)
 {
     struct ike_sa *next;
     for (struct ike_sa *o = sa_twin_in(SA_DELETING, sa, NULL); o; o = next) {
         next = sa_twin_in(SA_DELETING, sa, o);
-        if (sa->began_at > o->established_at)
+        if (is_said_of(sa, o))
             end_duplicate(sa, o, true);
     }
 }
@@ -213,9 +226,7 @@ void sa_unique(struct ike_sa *sa, bool initial_contact)
     if (initial_contact)
         end_what_was_ending(sa);
     for (struct ike_sa *o = sa_twin(sa, NULL); o; o = next) {
-        // INITIAL_CONTACT may have been said before the peer had this one: of what came about since its SA
-        // began it says nothing (2.4), and ending that in silence would leave the peer sending into it.
-        bool said = initial_contact && sa->began_at > o->established_at;
+        bool said = initial_contact && is_said_of(sa, o);
         bool both = !said && crossing(sa, o), perhaps = !said && !both && perhaps_crossing(sa, o);
         next = sa_twin(sa, o);
         if (o->id == sa->replaces)

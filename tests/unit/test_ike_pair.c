@@ -693,6 +693,23 @@ static void test_initial_contact_of_the_answer_replaces_what_the_peer_forgot(voi
     }
 }
 
+// Another gateway of that name knows of no IKE SA, and says so: that of the first one is none of its
+// business.
+static void test_initial_contact_of_the_answer_of_another_gateway_ends_nothing(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
+    struct ike_sa *old = p->s[0].ike->sas;
+    pair_wait(p, 10);
+    sa_destroy(p->s[1].ike->sas);
+    pair_run(p);
+    addr_parse("10.0.0.9", &old->path.remote); // that is where it was
+    begin_another(p);
+    assert_int_equal(p->s[0].ike->sa_count, 2);
+    assert_int_equal(p->s[1].ike->sa_count, 1);
+    pair_free(p);
+}
+
 static void test_answer_beside_another_ike_sa_says_nothing_of_it(void **state)
 {
     (void)state;
@@ -903,6 +920,7 @@ int main(void)
         cmocka_unit_test(test_lost_delete_answer_ends_by_retransmission),
         cmocka_unit_test(test_initial_contact_replaces_what_the_peer_forgot),
         cmocka_unit_test(test_initial_contact_of_the_answer_replaces_what_the_peer_forgot),
+        cmocka_unit_test(test_initial_contact_of_the_answer_of_another_gateway_ends_nothing),
         cmocka_unit_test(test_answer_beside_another_ike_sa_says_nothing_of_it),
         cmocka_unit_test(test_answer_beside_one_that_is_on_its_way_says_nothing_of_it),
         cmocka_unit_test(test_initial_contact_replaces_what_waits_for_the_answer_to_its_delete),

@@ -491,6 +491,14 @@ static void no_secret(struct pair *p)
 }
 
 // What the peer is not ready for when it is due is tried again before the hard limit, less and less often.
+// Beside it a try may be under way, or what is left of one.
+static void assert_one_at_rest(struct pair *p)
+{
+    for (unsigned n = 0; n < 100 && p->s[0].ike->sa_count + p->s[1].ike->sa_count > 2; n++)
+        pair_wait(p, 500);
+    pair_assert_one(p);
+}
+
 static void test_reauthentication_that_fails_is_tried_again(void **state)
 {
     (void)state;
@@ -502,14 +510,12 @@ static void test_reauthentication_that_fails_is_tried_again(void **state)
     pair_wait(p, 2 * MINUTE);
     unsigned tries = p->s[0].ike->next_id - old;
     assert_true(tries >= 4 && tries <= 10); // at once, and 2, 4, 8 ... s later, or half of that
-    assert_int_equal(p->s[0].ike->sa_count, 1);
+    assert_one_at_rest(p);
     assert_int_equal(p->s[0].ike->sas->id, old);
-    pair_assert_one(p);
     pair_psk(p, 1, "secret", NULL, NULL);
     pair_wait(p, MINUTE + 1000);
-    assert_int_equal(p->s[0].ike->sa_count, 1);
+    assert_one_at_rest(p);
     assert_int_not_equal(p->s[0].ike->sas->id, old);
-    pair_assert_one(p);
     pair_free(p);
 }
 
@@ -520,8 +526,8 @@ static void test_reauthentication_that_goes_on_failing_ends_at_the_hard_limit(vo
     uint32_t old = p->s[0].ike->sas->id;
     no_secret(p);
     pair_wait(p, 15 * MINUTE - 1000);
-    assert_int_equal(p->s[0].ike->sas->id, old);
-    pair_assert_one(p);
+    assert_int_equal(sa_by_id(p->s[0].ike, old)->state, SA_ESTABLISHED);
+    assert_int_equal(pair_live(&p->s[0]), 1);
     pair_wait(p, 2000);
     for (const struct ike_sa *sa = p->s[0].ike->sas; sa; sa = sa->next)
         assert_int_not_equal(sa->id, old);
