@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What meets a policy that has no SA yet and asks for one, as the first packet of a trap does: some of it waits
-// a while, as in the kernel's own policy queue, and is looked at anew when an SA comes. Of one policy the
-// oldest stay, as they are who asked; of all the oldest go first. It leaves by an SA or not at all.
+// What meets a policy that has no SA yet and asks for one, as the first packet of a trap does: some of it
+// waits a while, as in the kernel's own policy queue, and is looked at anew when an SA comes. Of one policy
+// the oldest stay, as they are who asked; of all the oldest go first. It leaves by an SA or not at all.
 #include "ctrl/path/io.h"
 
 enum { TRAPPED = 128, TRAPPED_OF_ONE = 32, TRAPPED_MS = 3000 };
