@@ -139,10 +139,10 @@ static bool run(struct search *s, const struct scenario *sc, const struct option
     return ok && !y.full;
 }
 
-static bool is_wanted(const struct options *o, const struct scenario *sc)
+static bool is_of(const struct scenario *sc, const char *letters)
 {
-    for (int side = 0; side < 2 && o->only; side++)
-        if (strspn(sc->acts[side], o->only) != strlen(sc->acts[side]))
+    for (int side = 0; side < 2; side++)
+        if (strspn(sc->acts[side], letters) != strlen(sc->acts[side]))
             return false;
     return true;
 }
@@ -157,14 +157,16 @@ static uint64_t lists_of(int side, unsigned acts)
 }
 
 // Not in their order, so that what there is time for is of all kinds.
-static bool all_lists(struct search *s, struct scenario *sc, const struct options *o, struct sum *sum)
+static bool lists_in(struct search *s, struct scenario *sc, const struct options *o, struct sum *sum,
+                     bool of_the_first)
 {
     uint64_t b = lists_of(1, o->acts), all = lists_of(0, o->acts) * b;
     for (uint64_t i = 0; i < all; i++) {
         uint64_t at = i * SCATTER % all;
         list_of(0, o->acts, at / b, sc->acts[0]);
         list_of(1, o->acts, at % b, sc->acts[1]);
-        if (!is_wanted(o, sc) || i % o->stride != o->slice % o->stride || done_before(o, sc, sum))
+        if (is_of(sc, ACTS_FIRST) != of_the_first || (o->only && !is_of(sc, o->only)) ||
+            i % o->stride != o->slice % o->stride || done_before(o, sc, sum))
             continue;
         if (o->cpu > 0 && cpu_now() > o->cpu)
             return true;
@@ -172,6 +174,12 @@ static bool all_lists(struct search *s, struct scenario *sc, const struct option
             return false;
     }
     return sum->failed == 0;
+}
+
+static bool all_lists(struct search *s, struct scenario *sc, const struct options *o, struct sum *sum)
+{
+    bool first = lists_in(s, sc, o, sum, true);
+    return (first || o->keep_going) && lists_in(s, sc, o, sum, false);
 }
 
 static bool walks(struct search *s, struct scenario *sc, const struct options *o, struct sum *sum)

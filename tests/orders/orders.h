@@ -18,6 +18,7 @@ enum { ACTS_MAX = 4, FLIGHT_MAX = 64, SEEN_MAX = 512, DEPTH_MAX = 400, LOSSES_MA
 
 // ---- what the ends do, a letter each
 #define ACT_LETTERS "cidDlmn"
+#define ACTS_FIRST  "cidlm" // whose lists are gone through before all others
 // ... and only where they are named: path refuses the next CHILD SA; an operator ends one by force; it has
 // been idle; the IKE SA reauthenticates
 #define ACT_REFUSE 'x'
