@@ -28,6 +28,9 @@ struct bus_ops {
     int (*reset)(struct bus *b);                               // returns once the device has acknowledged it
     // Is the device certain to do no more DMA because it is no longer there?
     bool (*dead)(struct bus *b);
+    // Where `fd` is readable for it (NULL: it never is): why the device is to be let go of; NULL: for
+    // nothing.
+    const char *(*notice)(struct bus *b);
     void (*close)(struct bus *b);
 };
 
@@ -35,7 +38,7 @@ struct bus {
     const struct bus_ops *ops;
     char name[32];    // BDF
     atomic_bool gone; // an access failed for good: every read is all ones
-    int fd;           // hung up when the device may have gone, -1: there is no such notice
+    int fd; // hung up when the device may have gone, or readable where the bus has `notice`; -1: neither
     uint64_t next_iova;
     uint64_t bar0_size;
     unsigned irqs;       // MSI-X vectors

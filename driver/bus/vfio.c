@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // A PCIe device through the kernel's VFIO (linux/vfio.h): container, group and device descriptors, BAR0
-// mapped for posted writes, DMA mapped through the IOMMU, MSI-X vectors as eventfds.
+// mapped for posted writes, DMA mapped through the IOMMU, MSI-X vectors,
+// errors and the wish to have the device back as eventfds.
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -19,6 +22,7 @@
 struct vfio {
     struct bus base;
     int container, group, device;
+    int request, error; // eventfds: the kernel wants it back, PCIe has reported an error; both in base.fd
     uint64_t offset[2]; // of BAR0 and the config space in the device descriptor
     uint8_t *bar;       // mapping of BAR0, NULL: the device does not allow it
 };
@@ -85,7 +89,7 @@ static int vfio_dma_unmap(struct bus *b, uint64_t iova, size_t length)
     return ioctl(vf(b)->container, VFIO_IOMMU_UNMAP_DMA, &m) ? -errno : 0;
 }
 
-static int vfio_irq_set(struct bus *b, const int *fds, unsigned n)
+static int set_irqs(struct vfio *v, unsigned index, const int *fds, unsigned n)
 {
     union {
         struct vfio_irq_set set;
@@ -97,10 +101,30 @@ static int vfio_irq_set(struct bus *b, const int *fds, unsigned n)
     memset(&u, 0, sizeof(u));
     u.set.argsz = (uint32_t)(sizeof(u.set) + n * sizeof(int));
     u.set.flags = (n ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE) | VFIO_IRQ_SET_ACTION_TRIGGER;
-    u.set.index = VFIO_PCI_MSIX_IRQ_INDEX;
+    u.set.index = index;
     u.set.count = n;
     memcpy(u.room + sizeof(u.set), fds, n * sizeof(int));
-    return ioctl(vf(b)->device, VFIO_DEVICE_SET_IRQS, &u.set) ? -errno : 0;
+    return ioctl(v->device, VFIO_DEVICE_SET_IRQS, &u.set) ? -errno : 0;
+}
+
+static int vfio_irq_set(struct bus *b, const int *fds, unsigned n)
+{
+    return set_irqs(vf(b), VFIO_PCI_MSIX_IRQ_INDEX, fds, n);
+}
+
+static bool came(int fd)
+{
+    uint64_t times;
+
+    return fd >= 0 && read(fd, &times, sizeof(times)) == sizeof(times); // non-blocking
+}
+
+// Whoever takes the device out waits until we have let go of it, and asks again and again.
+static const char *vfio_notice(struct bus *b)
+{
+    return came(vf(b)->error)     ? "PCIe has reported an error of the card that cannot be corrected"
+           : came(vf(b)->request) ? "the card is being removed: the kernel wants it back"
+                                  : NULL;
 }
 
 static int vfio_reset(struct bus *b)
@@ -130,6 +154,12 @@ static void *close_files(void *bus)
         close(v->group);
     if (v->container >= 0)
         close(v->container);
+    if (v->request >= 0)
+        close(v->request);
+    if (v->error >= 0)
+        close(v->error);
+    if (v->base.fd >= 0)
+        close(v->base.fd);
     free(v);
     return NULL;
 }
@@ -154,6 +184,7 @@ static const struct bus_ops vfio_ops = {
     .irq_set = vfio_irq_set,
     .reset = vfio_reset,
     .dead = vfio_dead,
+    .notice = vfio_notice,
     .close = vfio_close,
 };
 
@@ -226,6 +257,31 @@ static int open_device(struct vfio *v, const char *bdf, struct esp_error *err)
     return 0;
 }
 
+// A kind of notice that this device has: into base.fd.
+static int take_notice(struct vfio *v, unsigned index, int *fd)
+{
+    struct vfio_irq_info irq = {.argsz = sizeof(irq), .index = index};
+    struct epoll_event ev = {.events = EPOLLIN};
+
+    if (ioctl(v->device, VFIO_DEVICE_GET_IRQ_INFO, &irq) || irq.count == 0)
+        return 0; // a kernel or a device that has none
+    *fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (*fd < 0 || epoll_ctl(v->base.fd, EPOLL_CTL_ADD, *fd, &ev))
+        return -errno;
+    return set_irqs(v, index, fd, 1);
+}
+
+static int take_notices(struct vfio *v, const char *bdf, struct esp_error *err)
+{
+    int rc;
+
+    v->base.fd = epoll_create1(EPOLL_CLOEXEC);
+    rc = v->base.fd < 0 ? -errno : take_notice(v, VFIO_PCI_REQ_IRQ_INDEX, &v->request);
+    rc = rc ? rc : take_notice(v, VFIO_PCI_ERR_IRQ_INDEX, &v->error);
+    return rc ? esp_fail(err, rc, bdf, "cannot be told of the device's errors and removal: %s", strerror(-rc))
+              : 0;
+}
+
 int bus_vfio_open(struct bus **b, const char *dir, const char *bdf, struct esp_error *err)
 {
     struct vfio *v = calloc(1, sizeof(*v));
@@ -236,10 +292,12 @@ int bus_vfio_open(struct bus **b, const char *dir, const char *bdf, struct esp_e
     v->base.ops = &vfio_ops;
     v->base.fd = -1;
     v->base.locks_memory = true;
-    v->container = v->group = v->device = -1;
+    v->container = v->group = v->device = v->request = v->error = -1;
     rc = open_group(v, dir, bdf, err);
     if (!rc)
         rc = open_device(v, bdf, err);
+    if (!rc)
+        rc = take_notices(v, bdf, err);
     if (rc) {
         vfio_close(&v->base);
         return rc;

@@ -284,7 +284,7 @@ void card_settle(struct card *c);
 void card_tick(struct esp_engine *e, uint64_t now_ms);
 void card_watch(struct card *c, uint64_t now_ms); // one step; waits for the card
 unsigned card_watch_ms(const struct card *c);     // until the next step
-void card_bus_ended(struct card *c);
+void card_bus_notice(struct card *c);
 
 // ---- queues that the card has stopped (stopped.c)
 void card_check_queues(struct card *c, uint64_t now_ms, bool stopped); // the card's thread

@@ -33,8 +33,9 @@ static void *run(void *arg)
     struct card *c = arg;
 
     while (!atomic_load(&c->stop) && !card_dead(c)) {
-        // Only the end of the stream is asked for: what a device says unasked is read with the next reply.
-        struct pollfd p[2] = {{.fd = c->nudge_fd, .events = POLLIN}, {.fd = c->bus->fd, .events = POLLRDHUP}};
+        // Of a stream only its end is asked for: what a device says unasked is read with the next reply.
+        short what = c->bus->ops->notice ? POLLIN : POLLRDHUP;
+        struct pollfd p[2] = {{.fd = c->nudge_fd, .events = POLLIN}, {.fd = c->bus->fd, .events = what}};
         uint64_t value;
 
         (void)poll(p, 2, (int)card_watch_ms(c));
@@ -42,7 +43,7 @@ static void *run(void *arg)
             (void)!read(c->nudge_fd, &value, sizeof(value));
         pthread_mutex_lock(&c->control);
         if (p[1].revents)
-            card_bus_ended(c);
+            card_bus_notice(c);
         card_watch(c, clock_ms());
         pthread_mutex_unlock(&c->control);
     }

@@ -220,10 +220,14 @@ void card_watch(struct card *c, uint64_t now)
         end_card(c);
 }
 
-// The bus says that the other end has left.
-void card_bus_ended(struct card *c)
+// The bus says that the other end has left, or why it is to be let go of while it still answers.
+void card_bus_notice(struct card *c)
 {
-    if (!card_failed(c) && bus_check_gone(c->bus))
+    const char *why = c->bus->ops->notice ? c->bus->ops->notice(c->bus) : NULL;
+
+    if (why)
+        card_fail(c, "%s", why);
+    else if (!card_failed(c) && bus_check_gone(c->bus))
         card_fail(c, "the card is gone");
 }
 

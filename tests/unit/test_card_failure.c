@@ -534,6 +534,36 @@ static void test_extended_lease_counts_from_the_request_on(void **state)
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+static const char *wanted_back(struct bus *b)
+{
+    (void)b;
+    return "the kernel wants it back";
+}
+
+// The card is well, and has to be let go of: silent first, so that nothing of it is lost.
+static void test_card_that_is_wanted_back_is_let_go_of(void **state)
+{
+    struct fixture *f = *state;
+    struct card *c = (struct card *)f->e;
+    static struct bus_ops asked; // as long as the bus
+    struct esp_event ev;
+
+    add_pair(f);
+    for (int k = 0; k < 3; k++)
+        assert_int_equal(run_job(f->e, decap_job(f, 1, 7, (uint64_t)k * 2 + 1)), ESP_STATUS_OK);
+    asked = *c->bus->ops;
+    asked.notice = wanted_back;
+    pthread_mutex_lock(&c->control);
+    c->bus->ops = &asked;
+    card_bus_notice(c);
+    pthread_mutex_unlock(&c->control);
+    ev = wait_failed(f);
+    assert_string_equal(ev.error.text, "the kernel wants it back");
+    assert_true(ev.silent);
+    assert_false(fake_card_master(f->card));
+    check_after_failure(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -554,6 +584,7 @@ int main(void)
         T(test_a_failed_card_is_made_silent_before_it_is_asked_anything),
         T(test_sleeping_asks_the_bus_nothing),
         T(test_handover_without_a_lease_is_refused),
+        T(test_card_that_is_wanted_back_is_let_go_of),
         T(test_extended_lease_counts_from_the_request_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

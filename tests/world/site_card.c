@@ -470,8 +470,8 @@ static void bus_end(struct bus *b)
     free(cb);
 }
 
-static const struct bus_ops ops = {bus_read, bus_write, bus_map,  bus_unmap,
-                                   bus_irqs, bus_reset, bus_dead, bus_end};
+static const struct bus_ops ops = {bus_read,  bus_write, bus_map, bus_unmap, bus_irqs,
+                                   bus_reset, bus_dead,  NULL,    bus_end};
 
 // In the place of the driver's scan (--wrap).
 int __wrap_bus_open(struct bus **b, const char *pci_sysfs, const char *bdf, uint16_t vendor, uint16_t device,
