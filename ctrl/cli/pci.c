@@ -127,18 +127,18 @@ static bool has_open(int proc, const char *pid, const char *path)
     return found;
 }
 
+// By what it calls itself, such as "espalierd: path", without its folder.
 static void name_process(int proc, const char *pid, char *who, size_t size)
 {
-    char name[300], comm[32] = "a process";
-    snprintf(name, sizeof(name), "%.200s/comm", pid);
+    char name[300], title[48] = "";
+    snprintf(name, sizeof(name), "%.200s/cmdline", pid);
     int fd = openat(proc, name, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, comm, sizeof(comm) - 1) : -1;
-    if (n > 0)
-        comm[n] = 0;
-    comm[strcspn(comm, "\n")] = 0;
+    ssize_t n = fd >= 0 ? read(fd, title, sizeof(title) - 1) : -1;
+    title[n > 0 ? n : 0] = 0; // its arguments stand behind a zero
     if (fd >= 0)
         close(fd);
-    snprintf(who, size, "%s (%.20s)", comm, pid);
+    const char *slash = title[0] == '/' ? strrchr(title, '/') : NULL;
+    snprintf(who, size, "%s (%.12s)", slash ? slash + 1 : title[0] ? title : "a process", pid);
 }
 
 static bool is_held(const char *path)

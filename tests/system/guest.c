@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/system/guest.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,7 +16,7 @@
 
 #include "tests/system/harness.h"
 
-enum { ORDER_MAX = 3500 }; // a serial line keeps 4,096 octets for a reader
+enum { LOOK_MS = 1000, ORDER_MAX = 3500 }; // a serial line keeps 4,096 octets for a reader
 
 // ---- its start
 
@@ -65,6 +66,21 @@ static void add_all(struct line *l, const char *words)
 // Nothing is left to whoever calculates checksums or cuts packets later: what is on the wire is whole.
 #define WHOLE "csum=off,gso=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
 
+// Behind a port of its own, which alone the kernel takes a device out of while it runs.
+static void add_card(struct line *l, const struct guest_options *o)
+{
+    add_all(l, "-device pcie-root-port,id=rp,chassis=1");
+    add(l, "-device");
+    add(l,
+        "{\"driver\":\"vfio-user-pci\",\"id\":\"card\",\"bus\":\"rp\",\"addr\":\"0.0\",\"multifunction\":%"
+        "s,"
+        "\"socket\":{\"path\":\"%s\",\"type\":\"unix\"},\"x-msg-timeout\":120000}",
+        o->neighbour ? "true" : "false", o->vfio_user);
+    if (o->neighbour)
+        add_all(l, "-device e1000e,id=neighbour,bus=rp,addr=0.1,romfile= "
+                   "-device pcie-root-port,id=rp2,chassis=2 -device e1000e,id=pulled,bus=rp2,romfile=");
+}
+
 static void command(struct line *l, const struct guest *g, const struct guest_options *o, int orders)
 {
     unsigned memory = o->memory_mb ? o->memory_mb : 256;
@@ -94,13 +110,10 @@ static void command(struct line *l, const struct guest *g, const struct guest_op
             g->dir);
     add(l, "-device");
     add(l, "virtio-net-pci,netdev=n,romfile=,mac=" GUEST_MAC "," WHOLE);
-    if (o->vfio_user) {
-        add(l, "-device");
-        add(l,
-            "{\"driver\":\"vfio-user-pci\",\"socket\":{\"path\":\"%s\",\"type\":\"unix\"},\"x-msg-timeout\":"
-            "120000}",
-            o->vfio_user);
-    }
+    if (o->vfio_user)
+        add_card(l, o);
+    add(l, "-monitor");
+    add(l, "unix:%s/monitor,server=on,wait=off", g->dir);
     add_all(l, "-kernel");
     add(l, "%s/vmlinuz", o->files);
     add(l, "-initrd");
@@ -113,14 +126,47 @@ static void command(struct line *l, const struct guest *g, const struct guest_op
 
 // ---- orders
 
-static bool await(const struct guest *g, uint64_t end)
+// What QEMU's thread that waited longest has waited for a processor. On a busy machine it is the most of what
+// a guest takes, and says nothing of it.
+static uint64_t starved_us(const struct guest *g)
 {
-    struct pollfd p = {.fd = g->orders, .events = POLLIN};
-    uint64_t now = mono_us();
-    return now < end && poll(&p, 1, (int)((end - now) / 1000) + 1) == 1;
+    char path[300];
+    uint64_t most = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)g->pid);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        unsigned long long ran, waited;
+        snprintf(path, sizeof(path), "/proc/%d/task/%.20s/schedstat", (int)g->pid, e->d_name);
+        FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "re");
+        if (f && fscanf(f, "%llu %llu", &ran, &waited) == 2 && waited / 1000 > most)
+            most = waited / 1000;
+        if (f)
+            fclose(f);
+    }
+    if (d)
+        closedir(d);
+    return most;
 }
 
-static bool read_octets(const struct guest *g, char *to, size_t n, uint64_t end)
+struct patience {
+    uint64_t end, starved; // when it ends, but for what QEMU is starved from here on
+};
+
+static struct patience patience_of(const struct guest *g)
+{
+    return (struct patience){mono_us() + GUEST_PATIENCE_MS * 1000ull, starved_us(g)};
+}
+
+static bool await(const struct guest *g, const struct patience *until)
+{
+    struct pollfd p = {.fd = g->orders, .events = POLLIN};
+    int ready = poll(&p, 1, 0);
+    while (ready == 0 && mono_us() < until->end + (starved_us(g) - until->starved))
+        ready = poll(&p, 1, LOOK_MS);
+    return ready == 1;
+}
+
+static bool read_octets(const struct guest *g, char *to, size_t n, const struct patience *end)
 {
     for (size_t got = 0; got < n;) {
         ssize_t r = await(g, end) ? read(g->orders, to + got, n - got) : -1;
@@ -131,7 +177,7 @@ static bool read_octets(const struct guest *g, char *to, size_t n, uint64_t end)
     return true;
 }
 
-static bool read_line(const struct guest *g, char line[100], uint64_t end)
+static bool read_line(const struct guest *g, char line[100], const struct patience *end)
 {
     size_t n = 0;
     do {
@@ -149,16 +195,16 @@ static int answer(struct guest *g, unsigned n, char *out, size_t size)
     unsigned number = 0;
     int status = -1;
     size_t len = 0;
-    uint64_t end = mono_us() + GUEST_PATIENCE_MS * 1000ull;
-    if (!read_line(g, line, end) || sscanf(line, "= %u %d %zu", &number, &status, &len) != 3 || number != n)
+    struct patience end = patience_of(g);
+    if (!read_line(g, line, &end) || sscanf(line, "= %u %d %zu", &number, &status, &len) != 3 || number != n)
         return -1;
     size_t kept = out && size ? (len < size ? len : size - 1) : 0;
-    if (kept && !read_octets(g, out, kept, end))
+    if (kept && !read_octets(g, out, kept, &end))
         return -1;
     if (out && size)
         out[kept] = 0;
     for (len -= kept; len; len -= len < sizeof(rest) ? len : sizeof(rest))
-        if (!read_octets(g, rest, len < sizeof(rest) ? len : sizeof(rest), end))
+        if (!read_octets(g, rest, len < sizeof(rest) ? len : sizeof(rest), &end))
             return -1;
     return status;
 }
@@ -246,6 +292,32 @@ void guest_log(const struct guest *g)
     sh_read(out, sizeof(out), "cd %s && tail -n 30 console.log qemu.log | tr -d '\\r' | cut -c 1-200",
             g->dir);
     fputs(out, stderr);
+}
+
+// ---- QEMU itself
+
+bool guest_monitor(struct guest *g, const char *command)
+{
+    struct sockaddr_un it = {.sun_family = AF_UNIX};
+    char said[4096] = "";
+    size_t n = 0;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), prompts = 0;
+    snprintf(it.sun_path, sizeof(it.sun_path), "%.80s/monitor", g->dir);
+    bool ok =
+        fd >= 0 && connect(fd, (struct sockaddr *)&it, sizeof(it)) == 0 && dprintf(fd, "%s\n", command) > 0;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (ok && prompts < 2 && n < sizeof(said) - 1) {
+        ssize_t r = poll(&p, 1, GUEST_PATIENCE_MS) == 1 ? read(fd, said + n, sizeof(said) - 1 - n) : -1;
+        ok = r > 0;
+        n += ok ? (size_t)r : 0;
+        said[n] = 0;
+        prompts = 0;
+        for (const char *at = said; (at = strstr(at, "(qemu)")); at++)
+            prompts++;
+    }
+    if (fd >= 0)
+        close(fd);
+    return (ok && !strstr(said, "Error")) || complain("QEMU, told to %s: %s", command, said);
 }
 
 // ---- frames

@@ -44,7 +44,8 @@ bool guest_lab_up(struct guest_lab *g, const char *prefix, bool with_card)
                               .image = getenv("ESPALIER_GUEST_IMAGE"),
                               .ns = g->lab.east.ns,
                               .tap = "guest0",
-                              .vfio_user = with_card ? g->card : NULL};
+                              .vfio_user = with_card ? g->card : NULL,
+                              .neighbour = g->neighbour};
     if (!o.files || !o.image)
         return complain("ESPALIER_GUEST and ESPALIER_GUEST_IMAGE name no guest (make check-qemu)");
     return lab_up(&g->lab, prefix) && middle_start(&g->lab, &g->middle, &plain) && lab_ipv6(&g->lab) &&

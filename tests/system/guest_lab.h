@@ -13,6 +13,7 @@ struct guest_lab {
     struct middle middle;
     struct guest guest;
     char card[300];      // the card's socket, where the guest has one
+    bool neighbour;      // as in guest_options
     const char *west_is; // where the guest sees the west site; NULL: at its inner address
 };
 // The guest has the east site's addresses and, with card, a simulated card on its PCI bus. ESPALIER_GUEST

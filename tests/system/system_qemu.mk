@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Virtual machines (emulated: no KVM): a guest whose kernel has ESP and AH as the peer, and the simulated card in a guest.
+# Virtual machines (emulated: no KVM): a guest whose kernel has ESP and AH as the peer, and the simulated card in a guest,
+# beside a device of QEMU's own.
 # Not part of `make check`. What they take is unpacked below $(GUEST) by guest/get.sh.
 GUEST := $(abspath $(BUILD))/guest
 GUEST_OBJS := $(BUILD)/obj/tests/system/guest.o
@@ -11,10 +12,11 @@ GUEST_NET := virtio_pci virtio_net xfrm_user esp4 esp6 ah4 ah6 tunnel4 tunnel6
 GUEST_MODULES := $(addprefix --module ,$(GUEST_CRYPTO) $(GUEST_NET))
 # what espalierd asks of a kernel, and the card's way to it
 GUEST_DAEMON := $(addprefix --module ,virtio_net xfrm_user tun crc32c_generic nf_tables nft_socket nft_fib_inet nft_fib_ipv4 nft_fib_ipv6 vfio_iommu_type1 vfio_pci) \
-    --program $(abspath $(BUILD))/bin/espalierd --program swanctl
+    --module e1000e --program $(abspath $(BUILD))/bin/espalierd --program $(abspath $(BUILD))/bin/espalier --program swanctl --program setpriv \
+    --program $(abspath $(BUILD))/tests/vfio_guest
 GUEST_STRONGSWAN := --program /usr/lib/ipsec/charon --program swanctl --folder /usr/lib/ipsec/plugins
 
-$(BUILD)/tests/card_guest: $(BUILD)/obj/tests/system/card_guest.o $(LIBESPALIER)
+$(BUILD)/tests/card_guest $(BUILD)/tests/vfio_guest: $(BUILD)/tests/%: $(BUILD)/obj/tests/system/%.o $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS)
@@ -35,7 +37,7 @@ GUEST_ENV = ESPALIER_GUEST=$(GUEST) ESPALIER_REPORT=$(abspath $(BUILD))/report E
 GUEST_IMAGE = tests/system/guest/image.sh $(GUEST) $(GUEST)/$(1).img tests/system/guest/init.sh --program ip --program ping $(2)
 
 .PHONY: check-qemu
-check-qemu: $(BUILD)/bin/espalier-card $(BUILD)/tests/card_guest $(BUILD)/tests/guest_encap $(BUILD)/tests/guest_esp $(BUILD)/tests/system_guest_ike $(BUILD)/tests/system_guest_card programs ## a guest's kernel as the peer (ESP, AH, with strongSwan), the card in stock QEMU; fetches QEMU 11.1 and a kernel (300 MB)
+check-qemu: $(BUILD)/bin/espalier-card $(BUILD)/tests/card_guest $(BUILD)/tests/vfio_guest $(BUILD)/tests/guest_encap $(BUILD)/tests/guest_esp $(BUILD)/tests/system_guest_ike $(BUILD)/tests/system_guest_card programs ## a guest's kernel as the peer (ESP, AH, with strongSwan), the card in stock QEMU; fetches QEMU 11.1 and a kernel (300 MB)
 	@tests/deps.sh qemu
 	@tests/need.sh lab
 	@mkdir -p $(BUILD)/report
