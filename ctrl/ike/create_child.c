@@ -58,6 +58,16 @@ void create_child_gone(struct ike_sa *sa, uint32_t spi_out)
         x->gone[x->gone_count++ % GONE_MAX] = spi_out;
 }
 
+uint64_t create_child_heard(const struct ike_sa *sa)
+{
+    const struct task *t = sa->active;
+    const struct create *x = task_is(t, TASK_CREATE_CHILD) || task_is(t, TASK_REKEY_CHILD) ? t->data : NULL;
+    uint64_t sum = x ? x->retries * 2 + x->unwanted : 0;
+    for (unsigned i = 0; x && i < x->gone_count && i < GONE_MAX; i++)
+        sum += (uint64_t)x->gone[i] << 8;
+    return sum;
+}
+
 static bool is_gone(const struct create *x, uint32_t spi_out)
 {
     bool gone = false;

@@ -20,6 +20,8 @@ bool create_child_makes(const struct ike_sa *sa, const struct conn *conn, const 
 void create_child_follow(struct ike_sa *sa, struct conn *c); // of what c has as it was, likewise by c
 // The peer deletes this one, which we do not have: its answer to our own request may name it yet.
 void create_child_gone(struct ike_sa *sa, uint32_t spi_out);
+// What our own request has come to hear so far, in one number: whether two moments of it are the same.
+uint64_t create_child_heard(const struct ike_sa *sa);
 // The peer closes what its own rekeying made beside ours: ours stays, whichever nonce is the lowest.
 void create_child_taken_back(struct ike_sa *sa, uint32_t id);
 struct rekey_race *create_child_race(const struct ike_sa *sa, uint32_t old); // NULL: we are not rekeying it

@@ -114,7 +114,7 @@ static uint64_t hash_sa(const struct ike_sa *sa, uint64_t request)
     h = address(address(h, &sa->path.local), &sa->path.remote);
     h = number(h, request);
     h = task_of(task_of(task_of(task_of(h, sa->active), sa->passive), sa->parked), sa->queue);
-    h = made_for(h, sa);
+    h = number(made_for(h, sa), create_child_heard(sa));
     h = number(timer_of(timer_of(h, &sa->life), &sa->later->aging), sa->without_memory);
     for (const struct child_sa *c = sa->children; c; c = c->next)
         h = child_of(h, c);
