@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every call that the driver makes of the system, and that can fail, is made to fail once: while a card is
-// opened, and in a life with SAs and packets. What cannot be done is refused with a reason, or the card has
-// failed; either way nothing is left behind: no descriptor, no memory (LeakSanitizer), no bus mastering.
+// opened, looked at or reset, and in a life with SAs and packets. What cannot be done is refused with a
+// reason, or the card has failed; either way nothing is left behind: no descriptor, no memory
+// (LeakSanitizer), no bus mastering.
 #include "card_rig.h"
 
 #include <dirent.h>
@@ -15,6 +16,8 @@
 #include <sys/socket.h>
 
 #include <openssl/rand.h>
+
+#include "espalier/card_look.h"
 
 enum { MOST = 5000 };
 
@@ -150,6 +153,44 @@ static void test_each_call_fails_while_a_card_is_opened(void **unused)
     fake_card_stop(card);
 }
 
+// ---- a look at it, and its reset, by who does not use it
+
+static bool look_with(struct fake_card *card, int n, bool reset)
+{
+    const char *sysfs = fake_card_sysfs(card);
+    struct esp_card_facts f = {0};
+    struct esp_error err = {0};
+    unsigned fds = descriptors();
+
+    which = NULL;
+    left = n;
+    int rc = reset ? esp_card_function_reset(sysfs, NULL, &err) : esp_card_look(&f, sysfs, NULL, &err);
+    bool reached = left == 0;
+    left = 0;
+    if (rc && (!reached || !err.text[0] || !err.field[0]))
+        fail_msg("call %d (%s): refused with %d and no reason", n, which ? which : "none", rc);
+    if (!rc && !reset) // what could not be read, all ones, is not shown
+        assert_true(f.queues == 2 && f.lanes == 0 && f.vectors == 4 && !f.fatal &&
+                    !strstr(f.features, "vlan"));
+    nothing_is_left(card, fds, n);
+    return reached;
+}
+
+static void test_each_call_fails_in_a_look_and_a_reset(void **unused)
+{
+    struct fake_card *card = fake_card_start(&fake_default);
+    int n[2] = {1, 1};
+
+    (void)unused;
+    for (int reset = 0; reset < 2; reset++)
+        while (n[reset] < MOST && look_with(card, n[reset], reset))
+            n[reset]++;
+    print_message("  each of %d and %d calls\n", n[0] - 1, n[1] - 1);
+    assert_in_range(n[0], 50, MOST - 1);
+    assert_in_range(n[1], 50, MOST - 1);
+    fake_card_stop(card);
+}
+
 // ---- a life
 
 // True: it has failed, which ends all.
@@ -260,6 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_call_fails_while_a_card_is_opened),
+        cmocka_unit_test(test_each_call_fails_in_a_look_and_a_reset),
         cmocka_unit_test(test_each_call_fails_in_a_life),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
