@@ -195,6 +195,27 @@ int child_tfc_padding(struct load *l, void *owner, const char *text)
     return 0;
 }
 
+static int one_address(struct load *l, const char *text, struct addr *a, const char *expected)
+{
+    static const uint8_t any[16];
+    if (addr_parse(text, a) && memcmp(a->a, any, sizeof(any)) != 0)
+        return 0;
+    a->family = 0;
+    return load_bad_value(l, text, expected);
+}
+
+int child_probe(struct load *l, void *owner, const char *text)
+{
+    return one_address(l, text, &((struct child_config *)owner)->probe,
+                       "the IP address of a machine behind the peer");
+}
+
+int child_probe_from(struct load *l, void *owner, const char *text)
+{
+    return one_address(l, text, &((struct child_config *)owner)->probe_from,
+                       "an IP address for this end of the tunnel");
+}
+
 int child_copy_dscp(struct load *l, void *owner, const char *text)
 {
     static const char *const ways[] = {"no", "out", "in", "yes"}; // a bit each way

@@ -120,6 +120,8 @@ static void put_interface(struct vici_out *o, const struct msg_PATH_SA *p)
     vici_putf(o, "if-id-in", "%08x", p->if_id);
     vici_putf(o, "if-id-out", "%08x", p->if_id);
     vici_put(o, "interface", p->interface);
+    if (p->route[0])
+        vici_put(o, "route", p->route);
 }
 
 static void put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)

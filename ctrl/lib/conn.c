@@ -390,7 +390,7 @@ static uint8_t proposals_read(struct reader *r, struct proposal **out)
     F(32, rekey_time) F(32, life_time) F(32, rand_time) F(32, inactivity)                               \
     F(64, rekey_bytes) F(64, life_bytes) F(64, rand_bytes)                                               \
     F(64, rekey_packets) F(64, life_packets) F(64, rand_packets) F(32, reqid) F(32, priority) \
-    F(32, if_id)
+    F(32, if_id) F(32, route_metric) F(32, probe_delay)
 #define CONN_SCALARS(F)                                                                                     \
     F(16, local_port) F(16, remote_port) F(8, encap)                \
     F(8, mobike) F(8, ppk_required) F(8, send_certreq) F(8, send_cert) F(8, fragmentation) F(8, unique) F(8, childless) F(32, dpd_delay) F(32, keyingtries)                      \
@@ -505,6 +505,16 @@ static void addrs_read(struct reader *r, struct conn_config *c, unsigned max, ad
     }
 }
 
+static void probe_read(struct reader *r, struct addr *a)
+{
+    if (!bounded(r, 1))
+        return;
+    a->family = rd_u8(r);
+    octets_read(r, a->family, a->a);
+    if (!a->family)
+        r->bad = true;
+}
+
 static void rounds_write(struct writer *w, const struct auth_round *first)
 {
     uint8_t count = 0;
@@ -574,6 +584,8 @@ void conn_write(struct writer *w, const struct conn_config *c)
 #define F(bits, name) wr_num(w, k->name);
         CHILD_SCALARS(F)
 #undef F
+        addrs_write(w, &k->probe, k->probe.family != 0);
+        addrs_write(w, &k->probe_from, k->probe_from.family != 0);
     }
 }
 
@@ -588,7 +600,8 @@ static bool proposals_eq(const struct child_config *a, const struct child_config
 bool conn_child_eq(const struct child_config *a, const struct child_config *b)
 {
     bool eq = strcmp(a->name, b->name) == 0 && proposals_eq(a, b) && ts_lists_eq(a->local_ts, b->local_ts) &&
-              ts_lists_eq(a->remote_ts, b->remote_ts);
+              ts_lists_eq(a->remote_ts, b->remote_ts) && addr_eq(&a->probe, &b->probe) &&
+              addr_eq(&a->probe_from, &b->probe_from);
 #define F(bits, name) eq = eq && a->name == b->name;
     CHILD_SCALARS(F)
 #undef F
@@ -710,6 +723,11 @@ static void child_read(struct reader *r, struct texts *t, struct child_config *k
 #define F(bits, name) k->name = (uint##bits##_t)rd_num(r, UINT##bits##_MAX);
     CHILD_SCALARS(F)
 #undef F
+    probe_read(r, &k->probe);
+    probe_read(r, &k->probe_from);
+    if (k->route_metric > ROUTE_METRICS || (k->probe.family && !k->probe_delay) ||
+        (k->probe_from.family && k->probe_from.family != k->probe.family))
+        r->bad = true;
     if (k->action < POLICY_PROTECT || k->action > POLICY_DISCARD || k->mode < MODE_TUNNEL ||
         k->mode > MODE_TRANSPORT || k->start_action > ACTION_TRAP_START ||
         k->close_action > ACTION_TRAP_START || k->dpd_action > DPD_START)

@@ -66,6 +66,7 @@ enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 #define CHILDREN_MAX  255
 #define POOLS_MAX     8
 #define VIPS_MAX      4
+#define ROUTE_METRICS 63 // of routes into tunnels; behind these come as many of last resort
 
 struct child_config {
     const char *name; // its connection has it (conn_set_text)
@@ -88,7 +89,11 @@ struct child_config {
     uint64_t rekey_packets, life_packets, rand_packets;
     uint32_t reqid;
     uint32_t priority;
-    uint32_t if_id; // of a TUN of its own; 0: none
+    uint32_t if_id;         // of a TUN of its own; 0: none
+    uint32_t route_metric;  // of the routes into that, while it carries; 0: they are the operator's
+    uint32_t probe_delay;   // seconds
+    struct addr probe;      // behind the peer: it answers pings through the tunnel, or that does not carry
+    struct addr probe_from; // ours, which path has and no interface; family 0: one of the machine's
 };
 struct conn_text { // what a connection holds of texts
     struct conn_text *next;

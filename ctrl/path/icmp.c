@@ -133,6 +133,94 @@ static bool answer(struct worker *w, const uint8_t *packet, uint32_t len, const 
     return false;
 }
 
+uint32_t icmp_echo(uint8_t *o, const struct addr *from, const struct addr *to, uint16_t ident,
+                   uint16_t number)
+{
+    uint32_t at = from->family == 6 ? 40 : 20;
+    memset(o, 0, at + 8);
+    if (from->family == 6) {
+        o[0] = 0x60;
+        put16(o + 4, 8);
+        o[6] = IPPROTO_ICMPV6;
+        o[7] = 64;
+        memcpy(o + 8, from->a, 16);
+        memcpy(o + 24, to->a, 16);
+    } else {
+        o[0] = 0x45;
+        put16(o + 2, 28);
+        o[8] = 64;
+        o[9] = IPPROTO_ICMP;
+        memcpy(o + 12, from->a, 4);
+        memcpy(o + 16, to->a, 4);
+        put16(o + 10, folded(sum(0, o, 20)));
+    }
+    o[at] = from->family == 6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO;
+    put16(o + at + 4, ident);
+    put16(o + at + 6, number);
+    put16(o + at + 2, folded(sum(from->family == 6 ? sum(8 + IPPROTO_ICMPV6, o + 8, 32) : 0, o + at, 8)));
+    return at + 8;
+}
+
+static uint32_t icmp_at(const uint8_t *packet)
+{
+    return packet[0] >> 4 == 6 ? 40 : 4u * (packet[0] & 15);
+}
+
+// Where its ICMP begins, which is not cut; 0: there is none of that type.
+static uint32_t whole_icmp(const uint8_t *packet, uint32_t len, uint8_t type4, uint8_t type6)
+{
+    bool six = packet[0] >> 4 == 6;
+    uint32_t at = icmp_at(packet);
+    if (len < at + 8 || packet[six ? 6 : 9] != (six ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ||
+        (!six && (packet[6] & 0x3f || packet[7])))
+        return 0;
+    return packet[at] == (six ? type6 : type4) ? at : 0;
+}
+
+bool icmp_echo_answers(const uint8_t *packet, uint32_t len, const struct addr *by, uint16_t ident,
+                       uint16_t *number)
+{
+    uint32_t at =
+        packet[0] >> 4 == by->family ? whole_icmp(packet, len, ICMP_ECHOREPLY, ICMP6_ECHO_REPLY) : 0;
+    bool six = by->family == 6;
+    if (!at || memcmp(packet + (six ? 8 : 12), by->a, six ? 16 : 4) != 0 ||
+        (packet[at + 4] << 8 | packet[at + 5]) != ident)
+        return false;
+    *number = (uint16_t)(packet[at + 6] << 8 | packet[at + 7]);
+    return true;
+}
+
+bool icmp_echo_asks(const uint8_t *packet, uint32_t len, const struct addr *whom)
+{
+    bool six = whom->family == 6;
+    return packet[0] >> 4 == whom->family && whole_icmp(packet, len, ICMP_ECHO, ICMP6_ECHO_REQUEST) &&
+           memcmp(packet + (six ? 24 : 16), whom->a, six ? 16 : 4) == 0;
+}
+
+static void swap(uint8_t *a, uint8_t *b, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        uint8_t t = a[i];
+        a[i] = b[i];
+        b[i] = t;
+    }
+}
+
+void icmp_echo_turn(uint8_t *packet, uint32_t len)
+{
+    bool six = packet[0] >> 4 == 6;
+    uint32_t at = icmp_at(packet), n = len - at;
+    swap(packet + (six ? 8 : 12), packet + (six ? 24 : 16), six ? 16 : 4);
+    packet[six ? 7 : 8] = 64;
+    if (!six) {
+        put16(packet + 10, 0);
+        put16(packet + 10, folded(sum(0, packet, at)));
+    }
+    packet[at] = six ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY;
+    put16(packet + at + 2, 0);
+    put16(packet + at + 2, folded(sum(six ? sum(n + IPPROTO_ICMPV6, packet + 8, 32) : 0, packet + at, n)));
+}
+
 void icmp_prohibited(struct worker *w, const uint8_t *packet, uint32_t len, const struct fields *f)
 {
     w->prohibited += answer(w, packet, len, f, 0);

@@ -67,6 +67,10 @@ static void let_in(struct worker *w, struct child *c, struct packet *pkt)
     c->in.bytes += pkt->job.out_len;
     pkt->opened_by->packets_in++;
     pkt->opened_by->bytes_in += pkt->job.out_len;
+    if (c->vti && w->p->ways && vti_way_takes(w, c->vti, pkt->job.out, pkt->job.out_len)) {
+        packet_release(w, pkt);
+        return;
+    }
     mtu_clamp(w, c, pkt->job.out, pkt->job.out_len);
     tun_put(w, c->vti, pkt->job.out, pkt->job.out_len);
     packet_release(w, pkt);

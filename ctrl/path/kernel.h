@@ -74,6 +74,12 @@ struct knotice {
     struct kobj o; // KNOTE_OBJECT
 };
 
+struct kernel_route { // of the main table, into a TUN of its own
+    uint8_t family, len, dst[16];
+    uint32_t link, metric;
+    struct addr from; // family 0: whatever the machine takes
+};
+
 struct kernel;
 struct kernel_ops {
     // Brings the interface up with this MTU, exempt from the block policies. Returns its index or -errno.
@@ -114,6 +120,11 @@ struct kernel_ops {
     // These are all that there are now, or routes have changed: our own packets go by no route into any of
     // them. NULL: nobody sees to that.
     void (*vti_around)(struct kernel *k, const uint32_t *index, unsigned count);
+    // 0 or -errno; what is there already, or not there, is no failure. An existing one keeps its source.
+    // NULL: none is to be had.
+    int (*vti_route)(struct kernel *k, const struct kernel_route *r, bool add);
+    // Calls each() for all of them that some instance has put there.
+    void (*vti_routes)(struct kernel *k, void (*each)(void *ctx, const struct kernel_route *r), void *ctx);
 };
 struct kernel { // first in an implementation's own struct
     const struct kernel_ops *ops;

@@ -385,7 +385,9 @@ static const struct kernel_ops ops = {netlink_link_up,
                                       netlink_vti_up,
                                       netlink_vti_remove,
                                       netlink_vti_each,
-                                      netlink_vti_around};
+                                      netlink_vti_around,
+                                      netlink_vti_route,
+                                      netlink_vti_routes};
 
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {

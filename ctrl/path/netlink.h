@@ -87,6 +87,8 @@ int netlink_vti_find(struct kernel *k, const char *name);
 int netlink_vti_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
 int netlink_vti_remove(struct kernel *k, const char *name);
 void netlink_vti_each(struct kernel *k, void (*each)(void *ctx, const char *name, uint32_t index), void *ctx);
+int netlink_vti_route(struct kernel *k, const struct kernel_route *r, bool add);
+void netlink_vti_routes(struct kernel *k, void (*each)(void *ctx, const struct kernel_route *r), void *ctx);
 // netlink_around.c: our own packets go by no route into these.
 void netlink_vti_around(struct kernel *k, const uint32_t *vti, unsigned count);
 bool netlink_is_around(const struct netlink_kernel *n, const struct nlmsghdr *h); // a rule for that

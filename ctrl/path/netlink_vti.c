@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TUNs of their own (vti.c) as interfaces. Whose one is, its alias says: the instance's tag, which another
-// run of the same instance has too.
+// TUNs of their own (vti.c) as interfaces, and routes into them. Whose one is, its alias says: the instance's
+// tag, which another run of the same instance has too. A route is whose its device is.
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/if_link.h>
@@ -13,7 +13,7 @@
 #include "ctrl/lib/child.h"
 #include "ctrl/path/netlink.h"
 
-enum { ALIAS = 64 };
+enum { ALIAS = 64, PROTOCOL = NETLINK_PROTOCOL + 2 };
 
 static void print_alias(const struct netlink_kernel *n, char *buf, size_t size)
 {
@@ -120,4 +120,81 @@ int netlink_vti_remove(struct kernel *k, const char *name)
     int index = (int)if_nametoindex(name);
     ((struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_index = index;
     return index ? netlink_one(n, n->route, h) : -ENODEV;
+}
+
+// ---- routes
+
+static struct nlmsghdr *route_message(char *buf, uint16_t type, uint8_t family)
+{
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = type;
+    struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->rtm_family = family == 6 ? AF_INET6 : AF_INET;
+    m->rtm_table = RT_TABLE_MAIN;
+    m->rtm_protocol = PROTOCOL;
+    return h;
+}
+
+// Behind those of the same metric: of two tunnels with one metric the first that carries is used, and stays.
+int netlink_vti_route(struct kernel *k, const struct kernel_route *r, bool add)
+{
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    _Alignas(struct nlmsghdr) char buf[256];
+    struct nlmsghdr *h = route_message(buf, add ? RTM_NEWROUTE : RTM_DELROUTE, r->family);
+    struct rtmsg *m = mnl_nlmsg_get_payload(h);
+    size_t octets = r->family == 6 ? 16 : 4;
+    if (!n->base.tables) // `install_routes = no`
+        return -EOPNOTSUPP;
+    h->nlmsg_flags = add ? NLM_F_CREATE | NLM_F_APPEND : 0;
+    m->rtm_dst_len = r->len;
+    m->rtm_type = add ? RTN_UNICAST : RTN_UNSPEC;
+    m->rtm_scope = !add ? RT_SCOPE_NOWHERE : r->family == 6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+    mnl_attr_put(h, RTA_DST, octets, r->dst);
+    mnl_attr_put_u32(h, RTA_OIF, r->link);
+    mnl_attr_put_u32(h, RTA_PRIORITY, r->metric);
+    if (add && r->from.family == r->family)
+        mnl_attr_put(h, RTA_PREFSRC, octets, r->from.a);
+    int rc = netlink_one(n, n->route, h);
+    return rc == (add ? -EEXIST : -ESRCH) ? 0 : rc;
+}
+
+struct dumping {
+    void (*each)(void *ctx, const struct kernel_route *r);
+    void *ctx;
+};
+
+static int one_route(const struct nlmsghdr *h, void *ctx)
+{
+    struct dumping *d = ctx;
+    const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+    struct kernel_route r = {.family = m->rtm_family == AF_INET6 ? 6 : 4, .len = m->rtm_dst_len};
+    const struct nlattr *a;
+    if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_protocol != PROTOCOL || m->rtm_table != RT_TABLE_MAIN ||
+        m->rtm_flags & RTM_F_CLONED)
+        return 0;
+    mnl_attr_for_each(a, h, sizeof(*m))
+    {
+        uint16_t type = mnl_attr_get_type(a), len = mnl_attr_get_payload_len(a);
+        if (type == RTA_OIF)
+            r.link = mnl_attr_get_u32(a);
+        else if (type == RTA_PRIORITY)
+            r.metric = mnl_attr_get_u32(a);
+        else if (type == RTA_DST && len <= sizeof(r.dst))
+            memcpy(r.dst, mnl_attr_get_payload(a), len);
+    }
+    d->each(d->ctx, &r);
+    return 0;
+}
+
+void netlink_vti_routes(struct kernel *k, void (*each)(void *ctx, const struct kernel_route *r), void *ctx)
+{
+    static const uint8_t families[] = {4, 6};
+    struct netlink_kernel *n = (struct netlink_kernel *)k;
+    struct dumping d = {each, ctx};
+    for (unsigned f = 0; f < 2; f++) {
+        _Alignas(struct nlmsghdr) char buf[128];
+        struct nlmsghdr *h = route_message(buf, RTM_GETROUTE, families[f]);
+        h->nlmsg_flags = NLM_F_DUMP;
+        netlink_dump(n, n->route, h, one_route, &d);
+    }
 }

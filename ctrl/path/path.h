@@ -24,6 +24,7 @@
 #include "ctrl/path/room.h"
 #include "ctrl/path/spd.h"
 #include "ctrl/path/traffic.h"
+#include "ctrl/path/vti_ways.h"
 #include "espalier/engine.h"
 
 #define PATH_JOBS   2048 // packets in flight, all engines
@@ -280,6 +281,7 @@ struct path {
     // By card_close: the process ends beneath a thread that still opens a card.
     bool thread_left;
     struct child *children;
+    struct vti_way *ways;       // routes into TUNs of their own that are kept here (vti_ways.h)
     uint32_t survivors;         // of them
     bool virtual_held;          // for them
     struct hash survivor_hosts; // of them, by that

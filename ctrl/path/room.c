@@ -137,6 +137,7 @@ static void tick(struct timer *t)
     path_pump(p);
     sadb_retry(p);
     vti_repair(p);
+    vti_ways_turn(p);
     for (unsigned i = 0; i < p->workers; i++) {
         orphans_expire(&p->worker[i], loop_now(p->loop));
         early_expire(&p->worker[i], loop_now(p->loop));

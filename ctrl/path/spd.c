@@ -169,6 +169,7 @@ static void leave(struct path *p, struct policy *pol)
         hash_del(&s->instances, &pol->node);
     } else {
         traffic_put(p, pol->whole->traffic);
+        vti_way_end(p, pol);
         if (pol->vti)
             vti_put(p, pol->vti);
         hash_del(&s->by_id, &pol->node);
@@ -203,12 +204,19 @@ struct change {
     unsigned born_count, gone_count;
 };
 
+static bool same_way(const struct vti_way *y, const struct policy_spec *s)
+{
+    return y ? y->metric == s->route_metric && y->probe_ms == s->probe_delay * 1000 &&
+                   addr_eq(&y->probe, &s->probe) && addr_eq(&y->probe_from, &s->probe_from)
+             : !s->route_metric;
+}
+
 static bool same(const struct vtis *v, const struct policy *pol, const char *conn, uint64_t peer,
                  const struct policy_spec *s)
 {
     bool eq = !strcmp(policy_conn(pol), conn) && policy_peer(pol) == peer &&
               !strcmp(policy_child(pol), s->child) && pol->action == s->action && pol->mode == s->mode &&
-              pol->given == s->given && vti_if_id(v, pol->vti) == s->if_id &&
+              pol->given == s->given && vti_if_id(v, pol->vti) == s->if_id && same_way(pol->whole->way, s) &&
               pol->local_count == s->local.count && pol->remote_count == s->remote.count;
     for (unsigned i = 0; eq && i < pol->local_count; i++)
         eq = ts_eq(&policy_local(pol).t[i], &s->local.t[i]);
@@ -241,9 +249,10 @@ static int bear(struct change *c, const struct policy_spec *s, struct esp_error 
     pol->dynamic = any_dynamic(policy_local(pol)) || any_dynamic(policy_remote(pol));
     pol->rank = rank_of(pol, s->priority, c->p->spd.order++);
     rc = enter(c->p, pol, err);
-    if (rc == 0)
-        c->born[c->born_count++] = pol;
-    return rc;
+    if (rc < 0)
+        return rc;
+    c->born[c->born_count++] = pol;
+    return s->route_metric ? vti_way_begin(c->p, pol, s, err) : 0;
 }
 
 static int plan_one(struct change *c, unsigned i, struct esp_error *err)

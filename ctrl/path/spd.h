@@ -27,6 +27,7 @@ struct worker;
 struct child;
 struct kset_hold;
 struct traffic;
+struct vti_way;
 
 // The upper half of a rank: an explicit priority, or these and how little specific the policy is (16 bits).
 #define SPD_RANK_COMPUTED (1u << 31)
@@ -44,6 +45,7 @@ struct policy_whole {
     uint64_t peer;                 // equal ones are for the same peer; 0: of nobody knows whom
     _Atomic uint64_t acquired_at;  // by whichever worker
     struct traffic *traffic;       // what its SAs carry; NULL: there were none
+    struct vti_way *way;           // routes into its TUN (vti_ways.c); NULL: they are the operator's
     struct policy *pol;            // whose it is
     const char *conn, *child;      // behind it
 };
@@ -172,6 +174,7 @@ void heir_settle(struct path *p, const char *conn);
 // An SA is in place: where its policy is for another peer than an equal one that is not loaded, that gives
 // way.
 void heir_serves(struct path *p, const struct child *c);
+bool policy_sends(const struct policy *pol);                      // it has an SA, or an instance of it has
 bool heir_silent(const struct policy *pol);                       // it has: its SAs send nothing
 bool heir_equals(const struct policy *a, const struct policy *b); // but for the peer, which both know
 // Two children of one connection that have the same selectors: packets meet the first one's policy, and the

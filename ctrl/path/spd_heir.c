@@ -86,13 +86,13 @@ bool heir_equals(const struct policy *a, const struct policy *b)
            a->given == b->given && a->vti == b->vti && same_selectors(a, b);
 }
 
-static bool sends(const struct policy *pol)
+bool policy_sends(const struct policy *pol)
 {
     for (const struct child *c = pol->sas; c; c = c->serves_next)
         if (c->installed && !c->dying)
             return true;
     for (const struct policy_link *l = policy_instances(pol); l; l = l->next)
-        if (sends(policy_of_instance(l)))
+        if (policy_sends(policy_of_instance(l)))
             return true;
     return false;
 }
@@ -105,7 +105,7 @@ static bool is_kin(const struct policy *pol, const struct policy *t, enum kin ki
     if (kin == OWN)
         return policy_peer(t) == policy_peer(pol);
     return policy_peer(t) != policy_peer(pol) && !pol->given && !pol->dynamic &&
-           (kin == ANOTHERS || sends(pol->loaded ? pol : t));
+           (kin == ANOTHERS || policy_sends(pol->loaded ? pol : t));
 }
 
 // The first one in force that is, or is not, loaded.

@@ -32,6 +32,7 @@ void stats_sa(struct path *p, uint32_t req, const struct child *c)
                             .path_since_s = seconds_since(p, c->path_since),
                             .if_id = vti_if_id(&p->spd.vtis, c->vti)};
     snprintf(m.interface, sizeof(m.interface), "%s", vti_name(&p->spd.vtis, c->vti));
+    vti_way_text(p, c->policy ? policy_base(c->policy) : NULL, m.route, sizeof(m.route));
     snprintf(m.offload, sizeof(m.offload), "%s", child_offload(c));
     snprintf(m.offload_reason, sizeof(m.offload_reason), "%s", child_reason(c));
     if (c->on_card)

@@ -299,6 +299,7 @@ static void make_again(struct path *p, struct vti *v)
     vti_settle(&p->spd.vtis, v->index);
     if (rc == 0)
         atomic_store(&v->lost, false);
+    vti_ways_again(p);
     vti_lead_around(p);
     if (rc == 0 || !v->told)
         LOGF(KNL, 0, "%s was deleted by somebody else; %s%s%s", v->name,
@@ -334,6 +335,7 @@ static void sweep_one(void *ctx, const char *name, uint32_t link)
 unsigned vti_sweep(struct path *p)
 {
     struct sweeping s = {p, 0};
+    vti_ways_sweep(p);
     if (p->kernel->ops->vti_each)
         p->kernel->ops->vti_each(p->kernel, sweep_one, &s);
     if (!p->spd.vtis.swept || s.count) { // and what led around them, also where somebody has deleted them

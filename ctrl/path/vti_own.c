@@ -92,6 +92,7 @@ void vti_addresses(struct path *p)
         return;
     s->own_count = 0;
     p->kernel->ops->addresses(p->kernel, one_address, s);
+    vti_ways_again(p);
 }
 
 // ---- packets
