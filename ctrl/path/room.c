@@ -78,6 +78,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
         break;
     default: LOGF(ESP, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(c)); break;
     }
+    vti_ways_turn(p); // an SA may have come, or gone
     path_pump(p);
 }
 

@@ -13,8 +13,8 @@
 //   has just got its first SA carries from the first answer on. The pings are made here and go out as if the
 //   TUN had brought them; the answers are taken out of what comes in.
 //
-//   Default routes are two halves, which stand before all that others have: the machine's own way to the
-//   peers is led around them (netlink_around.c).
+//   A network is routed as its two halves, so that no other route to it, whatever its metric, stands before
+//   them: of a default route, too. The machine's own way to the peers is led around them (netlink_around.c).
 #include "ctrl/path/vti_ways.h"
 
 #include <errno.h>
@@ -59,13 +59,15 @@ static void add_prefix(struct counting *c, const uint8_t *addr, unsigned len)
 static void one_prefix(void *ctx, const uint8_t *addr, unsigned len)
 {
     struct counting *c = ctx;
-    static const uint8_t low[16], high[16] = {0x80};
-    if (len) {
+    uint8_t upper[16] = {0};
+    if (len == (c->family == 6 ? 128u : 32u)) {
         add_prefix(c, addr, len);
         return;
     }
-    add_prefix(c, low, 1);
-    add_prefix(c, high, 1);
+    memcpy(upper, addr, c->family == 6 ? 16 : 4);
+    upper[len / 8] |= (uint8_t)(0x80 >> len % 8);
+    add_prefix(c, addr, len + 1);
+    add_prefix(c, upper, len + 1);
 }
 
 static unsigned prefixes(const struct policy *pol, struct vti_way *y)

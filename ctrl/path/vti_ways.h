@@ -36,7 +36,8 @@ struct vti_way { // of one policy
 // A policy comes, and goes. 0, or a negative errno and there is none.
 int vti_way_begin(struct path *p, struct policy *pol, const struct policy_spec *s, struct esp_error *err);
 void vti_way_end(struct path *p, struct policy *pol);
-void vti_ways_turn(struct path *p);  // every few ms: who carries, who answers
+void vti_ways_turn(
+    struct path *p); // every few ms, and whenever an SA may have gone: who carries, who answers
 void vti_ways_again(struct path *p); // links or addresses have changed: the kernel may have dropped routes
 void vti_ways_sweep(struct path *p); // what an earlier run has left, and nobody has asked for
 // It has come out of an SA of that TUN: an answer to a ping of ours, or a ping to our end. True: it is for

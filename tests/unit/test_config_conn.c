@@ -688,9 +688,95 @@ static void test_tfc_padding_is_of_esp_in_tunnel_mode(void **state)
     }
 }
 
+static int load_route(const char *const line[4][2], const char *mode, const char *remote)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    for (int side = 0; side < 2; side++) {
+        vici_section(&o, side ? "local" : "remote");
+        vici_put(&o, "auth", "psk");
+        vici_section_end(&o);
+    }
+    vici_section(&o, "children");
+    vici_section(&o, "net");
+    vici_put(&o, "mode", mode);
+    vici_list(&o, "local_ts");
+    vici_item(&o, "10.1.0.0/16");
+    vici_list_end(&o);
+    vici_list(&o, "remote_ts");
+    vici_item(&o, remote);
+    vici_list_end(&o);
+    for (int i = 0; i < 4 && line[i][0]; i++)
+        vici_put(&o, line[i][0], line[i][1]);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    vici_put(&o, "if_id_in", "5");
+    vici_put(&o, "if_id_out", "5");
+    vici_section_end(&o);
+    return load_out(&o);
+}
+
+static void test_routes_into_a_tunnel_and_whom_it_asks(void **state)
+{
+    (void)state;
+    static const char *const good[4][2] = {
+        {"route_metric", "10"}, {"probe", "10.2.0.1"}, {"probe_from", "10.1.255.1"}, {"probe_delay", "2s"}};
+    assert_int_equal(load_route(good, "tunnel", "10.2.0.0/16"), 0);
+    const struct child_config *c = &conn.children[0];
+    assert_int_equal(c->route_metric, 10);
+    assert_int_equal(c->probe_delay, 2);
+    assert_int_equal(c->probe.a[1], 2);
+    assert_int_equal(c->probe_from.a[2], 255);
+    static const struct {
+        const char *line[4][2], *mode, *remote, *field, *text;
+    } bad[] = {
+        {{{"route_metric", "64"}}, "tunnel", "10.2.0.0/16", "route_metric", "from 0 to 63"},
+        {{{"route_metric", "1"}}, "transport", "10.2.0.0/16", "route_metric", "mode = tunnel alone"},
+        {{{"route_metric", "1"}}, "tunnel", "dynamic", "route_metric", "where dynamic leads is not known"},
+        {{{"route_metric", "1"}, {"start_action", "trap"}},
+         "tunnel",
+         "10.2.0.0/16",
+         "route_metric",
+         "use start"},
+        {{{"probe", "10.2.0.1"}}, "tunnel", "10.2.0.0/16", "probe", "set route_metric"},
+        {{{"route_metric", "1"}, {"probe", "10.3.0.1"}},
+         "tunnel",
+         "10.2.0.0/16",
+         "probe",
+         "no address of remote_ts"},
+        {{{"route_metric", "1"}, {"probe", "0.0.0.0"}},
+         "tunnel",
+         "10.2.0.0/16",
+         "probe",
+         "expected the IP address"},
+        {{{"route_metric", "1"}, {"probe", "10.2.0.1"}, {"probe_delay", "0"}},
+         "tunnel",
+         "10.2.0.0/16",
+         "probe_delay",
+         "1s at least"},
+        {{{"route_metric", "1"}, {"probe", "10.2.0.1"}, {"probe_from", "10.4.0.1"}},
+         "tunnel",
+         "10.2.0.0/16",
+         "probe_from",
+         "no address of local_ts"},
+        {{{"route_metric", "1"}, {"probe", "10.2.0.1"}, {"probe_from", "fd01::1"}},
+         "tunnel",
+         "10.2.0.0/16",
+         "probe_from",
+         "of its family"},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(load_route(bad[i].line, bad[i].mode, bad[i].remote), -EINVAL);
+        assert_string_equal(err.field, bad[i].field);
+        assert_text(bad[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_routes_into_a_tunnel_and_whom_it_asks),
         cmocka_unit_test(test_any_address_stays_beside_others),
         cmocka_unit_test(test_defaults_are_charons),
         cmocka_unit_test(test_keys_good_values),

@@ -7,7 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ctrl/path/icmp.h"
 #include "ctrl/path/io.h"
+#include "ctrl/path/sadb.h"
 #include "tests/unit/spd_rig.h"
 
 // ---- devices of a test
@@ -633,6 +635,295 @@ static void test_two_workers_have_a_queue_each(void **state)
     assert_int_equal(r->p->worker[0].handed_over + r->p->worker[1].handed_over, 2);
 }
 
+// ---- routes that are kept here (ctrl/path/vti_ways.h)
+
+enum { ROUTES = 32, LAST_RESORT = ROUTE_METRICS + 1 };
+static struct kernel_route routes[ROUTES];
+static unsigned route_count;
+static int route_rc; // what the kernel says to the next ones that are added
+
+static unsigned find_route(const struct kernel_route *r)
+{
+    unsigned i = 0;
+    while (i < route_count &&
+           (routes[i].family != r->family || routes[i].len != r->len || routes[i].link != r->link ||
+            routes[i].metric != r->metric || memcmp(routes[i].dst, r->dst, sizeof(r->dst)) != 0))
+        i++;
+    return i;
+}
+
+static int route(struct kernel *k, const struct kernel_route *r, bool add)
+{
+    unsigned i = find_route(r);
+    (void)k;
+    if (add && route_rc)
+        return route_rc;
+    if (add && i == route_count) {
+        assert_true(route_count < ROUTES);
+        routes[route_count++] = *r;
+    } else if (!add && i < route_count) {
+        routes[i] = routes[--route_count];
+    }
+    return 0;
+}
+
+static void each_route(struct kernel *k, void (*each)(void *ctx, const struct kernel_route *r), void *ctx)
+{
+    (void)k;
+    for (unsigned i = 0; i < route_count; i++)
+        each(ctx, &routes[i]);
+}
+
+static void with_routes(struct rig *r)
+{
+    route_count = 0;
+    route_rc = 0;
+    ops.vti_route = route;
+    ops.vti_routes = each_route;
+    own_address = "10.1.0.1";
+    (void)r;
+}
+
+static bool half_by(const char *net, uint8_t len, const char *name, uint32_t metric)
+{
+    struct addr a;
+    assert_true(addr_parse(net, &a));
+    struct kernel_route r = {
+        .family = a.family, .len = len, .link = (uint32_t)(device_of(name) - device) + 1, .metric = metric};
+    memcpy(r.dst, a.a, sizeof(r.dst));
+    return find_route(&r) < route_count;
+}
+
+// 10.2.0.0/16, as two halves: another route to it is none before them.
+static bool routed_by(const char *name, uint32_t metric)
+{
+    bool lower = half_by("10.2.0.0", 17, name, metric), upper = half_by("10.2.128.0", 17, name, metric);
+    assert_int_equal(lower, upper);
+    return lower;
+}
+
+static struct policy_spec routed(uint32_t id, uint32_t if_id, uint8_t metric, const char *probe)
+{
+    struct policy_spec s = rig_spec(id, "net", "10.1.0.0/16", "10.2.0.0/16");
+    s.if_id = if_id;
+    s.route_metric = metric;
+    s.probe_delay = 1;
+    if (probe)
+        assert_true(addr_parse(probe, &s.probe));
+    return s;
+}
+
+static void turn(struct rig *r, uint64_t ms)
+{
+    rig_pass(r, ms);
+    vti_ways_turn(r->p);
+    rig_turn(r);
+}
+
+static void routed_child(struct rig *r, uint32_t child, uint32_t policy)
+{
+    struct msg_CHILD c = sa_of(r, child, policy, "10.1.0.0/16", "10.2.0.0/16");
+    rig_must_install_child(r, &c);
+}
+
+static void test_a_tunnel_has_its_metric_while_it_has_an_sa_and_is_a_last_resort_without(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, NULL);
+    with_routes(r);
+    rig_must_apply(r, "five", &s, 1);
+    turn(r, 20);
+    assert_int_equal(route_count, 2);
+    assert_true(routed_by("ipsec5", LAST_RESORT + 10));
+    routed_child(r, 15, 5);
+    turn(r, 20);
+    assert_int_equal(route_count, 4);
+    assert_true(routed_by("ipsec5", 10));
+    assert_int_equal(routes[0].from.a[1], 1); // 10.1.0.1, for the gateway's own programs
+    route_count = 0;                          // somebody has set the device down and up again
+    vti_addresses(r->p);
+    turn(r, 20);
+    assert_int_equal(route_count, 4);
+    sadb_delete(r->p, 15);
+    turn(r, 20);
+    assert_int_equal(route_count, 2);
+    assert_true(routed_by("ipsec5", LAST_RESORT + 10));
+    unload(r, "five");
+    assert_int_equal(route_count, 0);
+}
+
+static void test_default_routes_are_two_halves(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = everything(5, 5);
+    s.route_metric = 1;
+    s.probe_delay = 1;
+    with_routes(r);
+    rig_must_apply(r, "five", &s, 1);
+    assert_int_equal(route_count, 2);
+    assert_true(half_by("0.0.0.0", 1, "ipsec5", LAST_RESORT + 1));
+    assert_true(half_by("128.0.0.0", 1, "ipsec5", LAST_RESORT + 1));
+}
+
+// Takes the last ping that has left, and lets it be answered by that tunnel's SA.
+static void answer_as(struct rig *r, uint32_t spi, uint16_t behind, uint16_t ident)
+{
+    struct addr here, there;
+    assert_true(addr_parse("10.1.0.1", &here) && addr_parse("10.2.0.1", &there));
+    uint32_t n = icmp_echo(r->in, &here, &there, ident, (uint16_t)(r->p->ways->number - behind));
+    icmp_echo_turn(r->in, n);
+    rig_in_bytes(r, spi, n);
+    rig_turn(r);
+}
+
+static void answer_by(struct rig *r, uint32_t spi, uint16_t behind)
+{
+    answer_as(r, spi, behind, r->p->ways->ident);
+}
+
+static void test_whom_nobody_answers_through_does_not_carry_until_three_are(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, "10.2.0.1");
+    with_routes(r);
+    rig_must_apply(r, "five", &s, 1);
+    turn(r, 20);
+    assert_int_equal(r->sent_count, 0); // without an SA nobody is asked
+    routed_child(r, 15, 5);
+    turn(r, 20);
+    assert_int_equal(r->sent_count, 1);
+    assert_int_equal(spd_spi_of(r, 0), 0x200f);
+    assert_false(routed_by("ipsec5", 10));
+    answer_by(r, 0x100f, 0);
+    assert_int_equal(taken("ipsec5"), UINT32_MAX); // it is for nobody else
+    turn(r, 20);
+    assert_true(routed_by("ipsec5", 10)); // by the first answer
+    for (unsigned i = 0; i < 3; i++)
+        turn(r, 1000); // asked three times more
+    assert_int_equal(r->sent_count, 4);
+    assert_true(routed_by("ipsec5", 10));
+    turn(r, 1000);
+    assert_false(routed_by("ipsec5", 10));
+    assert_true(routed_by("ipsec5", LAST_RESORT + 10));
+    for (unsigned i = 0; i < 3; i++) {
+        assert_false(routed_by("ipsec5", 10));
+        answer_by(r, 0x100f, 0);
+        turn(r, 1000);
+    }
+    assert_true(routed_by("ipsec5", 10));
+}
+
+static void test_slow_answers_count_and_those_of_others_do_not(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, "10.2.0.1"), t = routed(6, 6, 20, NULL);
+    with_routes(r);
+    rig_must_apply(r, "six", &t, 1);
+    rig_must_apply(r, "five", &s, 1); // the first of p->ways
+    routed_child(r, 16, 6);
+    routed_child(r, 15, 5);
+    turn(r, 20);
+    answer_by(r, 0x1010, 0); // by the other tunnel: it says nothing of this one
+    turn(r, 20);
+    assert_false(routed_by("ipsec5", 10));
+    assert_true(routed_by("ipsec6", 20));
+    answer_as(r, 0x100f, 0, (uint16_t)(r->p->ways->ident + 1)); // of somebody else's ping
+    turn(r, 20);
+    assert_false(routed_by("ipsec5", 10));
+    answer_by(r, 0x100f, 0);
+    turn(r, 20);
+    assert_true(routed_by("ipsec5", 10));
+    for (unsigned i = 0; i < 6; i++) {
+        turn(r, 1000);
+        answer_by(r, 0x100f, 1); // each a second late
+    }
+    turn(r, 1000);
+    assert_true(routed_by("ipsec5", 10));
+}
+
+static void test_our_end_inside_the_tunnel_asks_and_answers(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, "10.2.0.1");
+    struct addr here, there;
+    with_routes(r);
+    own_address = NULL; // the machine has none of its own that is protected
+    assert_true(addr_parse("10.1.255.1", &s.probe_from));
+    rig_must_apply(r, "five", &s, 1);
+    routed_child(r, 15, 5);
+    turn(r, 20);
+    assert_int_equal(r->sent_count, 1);
+    assert_true(addr_parse("10.2.7.7", &there));
+    here = s.probe_from;
+    uint32_t n = icmp_echo(r->in, &there, &here, 77, 3);
+    rig_in_bytes(r, 0x100f, n);
+    rig_turn(r);
+    assert_int_equal(r->sent_count, 2); // the answer, by the tunnel that it has come by
+    assert_int_equal(spd_spi_of(r, 1), 0x200f);
+    assert_int_equal(taken("ipsec5"), UINT32_MAX);
+    n = icmp_echo(r->in, &there, &here, 77, 4);
+    r->in[19] = 2; // to 10.1.255.2, which is not ours to answer for
+    r->in[11]--;
+    rig_in_bytes(r, 0x100f, n);
+    rig_turn(r);
+    assert_int_equal(r->sent_count, 2);
+    assert_true(taken("ipsec5") != UINT32_MAX);
+}
+
+// The routes stay while an edited connection's policy takes the place of the one before, and its SAs.
+static void test_another_metric_takes_the_place_of_the_one_before(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, NULL);
+    with_routes(r);
+    r->conn_peer = 7;
+    rig_must_apply(r, "five", &s, 1);
+    routed_child(r, 15, 5);
+    turn(r, 20);
+    s = routed(8, 5, 30, NULL);
+    rig_must_apply(r, "five", &s, 1);
+    assert_true(routed_by("ipsec5", 10) || routed_by("ipsec5", 30));
+    turn(r, 20);
+    assert_true(routed_by("ipsec5", 30));
+    assert_false(routed_by("ipsec5", 10));
+    s = routed(9, 5, 0, NULL); // from now on they are the operator's
+    rig_must_apply(r, "five", &s, 1);
+    turn(r, 20);
+    sadb_delete(r->p, 15);
+    turn(r, 20);
+    assert_int_equal(route_count, 0);
+}
+
+static void test_routes_of_an_earlier_run_that_nobody_asks_for_are_swept(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, NULL);
+    with_routes(r);
+    rig_must_apply(r, "five", &s, 1);
+    routes[route_count] = routes[0];
+    routes[route_count].dst[1] = 77;
+    route_count++;
+    routes[route_count] = routes[0];
+    routes[route_count++].link = 99; // into a device of somebody else's
+    vti_sweep(r->p);
+    assert_int_equal(route_count, 3);
+    assert_true(routed_by("ipsec5", LAST_RESORT + 10));
+    assert_false(half_by("10.77.0.0", 17, "ipsec5", LAST_RESORT + 10));
+}
+
+static void test_a_route_that_cannot_be_made_refuses_the_load(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, NULL);
+    char text[400];
+    with_routes(r);
+    route_rc = -EOPNOTSUPP;
+    assert_false(rig_apply(r, "five", &s, 1, text, sizeof(text)));
+    assert_non_null(strstr(text, "route_metric: routes into ipsec5 cannot be made: `install_routes = no`"));
+    assert_null(device_of("ipsec5"));
+    assert_int_equal(route_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -658,6 +949,14 @@ int main(void)
         TEST(test_what_led_around_devices_that_are_gone_goes_once),
         TEST(test_at_an_end_that_leaves_things_closed_devices_stay),
         TEST(test_while_no_packet_is_free_what_comes_by_a_tunnel_waits),
+        TEST(test_a_tunnel_has_its_metric_while_it_has_an_sa_and_is_a_last_resort_without),
+        TEST(test_default_routes_are_two_halves),
+        TEST(test_whom_nobody_answers_through_does_not_carry_until_three_are),
+        TEST(test_slow_answers_count_and_those_of_others_do_not),
+        TEST(test_our_end_inside_the_tunnel_asks_and_answers),
+        TEST(test_another_metric_takes_the_place_of_the_one_before),
+        TEST(test_routes_of_an_earlier_run_that_nobody_asks_for_are_swept),
+        TEST(test_a_route_that_cannot_be_made_refuses_the_load),
         cmocka_unit_test_setup_teardown(test_two_workers_have_a_queue_each, up_two, down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
