@@ -640,7 +640,9 @@ static void test_two_workers_have_a_queue_each(void **state)
 enum { ROUTES = 32, LAST_RESORT = ROUTE_METRICS + 1 };
 static struct kernel_route routes[ROUTES];
 static unsigned route_count;
-static int route_rc; // what the kernel says to the next ones that are added
+static int route_rc;         // what the kernel says to those that are added,
+static unsigned route_room;  // ... behind so many
+static unsigned routes_gone; // taken away, that were there
 
 static unsigned find_route(const struct kernel_route *r)
 {
@@ -656,13 +658,14 @@ static int route(struct kernel *k, const struct kernel_route *r, bool add)
 {
     unsigned i = find_route(r);
     (void)k;
-    if (add && route_rc)
+    if (add && route_rc && !route_room--)
         return route_rc;
     if (add && i == route_count) {
         assert_true(route_count < ROUTES);
         routes[route_count++] = *r;
     } else if (!add && i < route_count) {
         routes[i] = routes[--route_count];
+        routes_gone++;
     }
     return 0;
 }
@@ -678,6 +681,8 @@ static void with_routes(struct rig *r)
 {
     route_count = 0;
     route_rc = 0;
+    route_room = 0;
+    routes_gone = 0;
     ops.vti_route = route;
     ops.vti_routes = each_route;
     own_address = "10.1.0.1";
@@ -894,6 +899,30 @@ static void test_another_metric_takes_the_place_of_the_one_before(void **state)
     assert_int_equal(route_count, 0);
 }
 
+// What is there in its place is not asked before its own first answer, and until then carries as that did.
+static void test_another_pace_of_the_same_probe_moves_no_route(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, "10.2.0.1");
+    with_routes(r);
+    r->conn_peer = 7;
+    rig_must_apply(r, "five", &s, 1);
+    routed_child(r, 15, 5);
+    turn(r, 20);
+    answer_by(r, 0x100f, 0);
+    turn(r, 20);
+    assert_int_equal(route_count, 4);
+    s = routed(8, 5, 10, "10.2.0.1");
+    s.probe_delay = 5;
+    rig_must_apply(r, "five", &s, 1);
+    turn(r, 20);
+    routed_child(r, 16, 8);
+    sadb_delete(r->p, 15); // with which the policy before leaves
+    turn(r, 20);
+    assert_int_equal(route_count, 4);
+    assert_int_equal(routes_gone, 0);
+}
+
 static void test_routes_of_an_earlier_run_that_nobody_asks_for_are_swept(void **state)
 {
     struct rig *r = *state;
@@ -918,6 +947,7 @@ static void test_a_route_that_cannot_be_made_refuses_the_load(void **state)
     char text[400];
     with_routes(r);
     route_rc = -EOPNOTSUPP;
+    route_room = 1; // of two
     assert_false(rig_apply(r, "five", &s, 1, text, sizeof(text)));
     assert_non_null(strstr(text, "route_metric: routes into ipsec5 cannot be made: `install_routes = no`"));
     assert_null(device_of("ipsec5"));
@@ -955,6 +985,7 @@ int main(void)
         TEST(test_slow_answers_count_and_those_of_others_do_not),
         TEST(test_our_end_inside_the_tunnel_asks_and_answers),
         TEST(test_another_metric_takes_the_place_of_the_one_before),
+        TEST(test_another_pace_of_the_same_probe_moves_no_route),
         TEST(test_routes_of_an_earlier_run_that_nobody_asks_for_are_swept),
         TEST(test_a_route_that_cannot_be_made_refuses_the_load),
         cmocka_unit_test_setup_teardown(test_two_workers_have_a_queue_each, up_two, down),
