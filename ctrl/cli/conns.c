@@ -39,13 +39,27 @@ static void add_state(struct look *l, const char *conn, const char *child, const
         table_add(&l->table, n ? GOOD : FAINT, "%s", n ? "up" : down);
 }
 
+// "down, next try in 12s"
+static const char *when_again(const struct vici_node *child, char *buf, size_t size)
+{
+    uint64_t failures = vici_get_num(child, "failures", 0), s = vici_get_num(child, "next-try", UINT64_MAX);
+    char text[FIGURE];
+    if (!failures)
+        return "down";
+    if (s == UINT64_MAX)
+        snprintf(buf, size, "down, failed %llu times", (unsigned long long)failures);
+    else
+        snprintf(buf, size, "down, next try in %s", figure_seconds(text, s));
+    return buf;
+}
+
 // A policy without SAs has none that could be down, and a trap waits for a packet.
-static const char *without_sa(const struct vici_node *child)
+static const char *without_sa(const struct vici_node *child, char *buf, size_t size)
 {
     const char *mode = vici_get(child, "mode"), *start = vici_get(child, "start_action");
     if (mode && (strcmp(mode, "PASS") == 0 || strcmp(mode, "DROP") == 0))
         return "policy";
-    return start && strcmp(start, "trap") == 0 ? "trap" : "down";
+    return start && strcmp(start, "trap") == 0 ? "trap" : when_again(child, buf, size);
 }
 
 static void add_time(struct table *t, const struct vici_node *n, const char *key)
@@ -89,8 +103,9 @@ static void add_conn(struct look *l, const struct vici_node *conn)
 
 static void add_child(struct look *l, const char *conn, const struct vici_node *child)
 {
+    char down[80];
     table_add(&l->table, PLAIN, "  %s", child->name);
-    add_state(l, conn, child->name, without_sa(child));
+    add_state(l, conn, child->name, without_sa(child, down, sizeof(down)));
     table_add_list(&l->table, vici_find(child, "local-ts"), "");
     table_add_list(&l->table, vici_find(child, "remote-ts"), "");
     table_add(&l->table, PLAIN, "%s", vici_get(child, "mode") ? vici_get(child, "mode") : "");
@@ -137,7 +152,7 @@ static int ask(struct look *l, struct esp_error *err)
     int r = cli_list(l->cli, "list-sas", names_take, &l->up, "ike", only, "noblock", err);
     if (r == 0 && l->up.no_memory)
         r = esp_fail(err, -ENOMEM, "", "out of memory");
-    return r ? r : cli_list(l->cli, "list-conns", take_conn, l, "ike", only, NULL, err);
+    return r ? r : cli_list(l->cli, "list-conns", take_conn, l, "ike", only, "tries", err);
 }
 
 static int look(struct cli *cli, void *ctx)

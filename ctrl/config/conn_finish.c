@@ -6,7 +6,7 @@
 #include "ctrl/config/keys.h"
 #include "ctrl/config/proposal_text.h"
 
-enum { IKE_REKEY_TIME = 4 * 3600, CHILD_REKEY_TIME = 3600, PROBE_DELAY = 1 }; // s
+enum { IKE_REKEY_TIME = 4 * 3600, CHILD_REKEY_TIME = 3600 }; // s
 
 void config_conn_defaults(struct conn_config *c)
 {
@@ -32,7 +32,6 @@ void config_child_defaults(struct child_config *c)
                                .action = POLICY_PROTECT,
                                .mode = MODE_TUNNEL,
                                .replay_window = UINT32_MAX,
-                               .probe_delay = PROBE_DELAY,
                                .rekey_time = UINT32_MAX,
                                .life_time = UINT32_MAX,
                                .rand_time = UINT32_MAX,
@@ -160,35 +159,40 @@ static bool has_address(const struct ts_list *l, const struct addr *a)
     return false;
 }
 
-// What routes lead to is known when the connection is loaded, and a packet that no route leads there traps
-// nothing.
-static void check_routes(struct load *l, const struct child_config *child)
+static void check_probe(struct load *l, const struct child_config *child)
 {
+    const struct tunnel_route *t = child->route;
+    if (t->probe.family && !t->metric)
+        refuse_route(l, child, "probe", "it decides whether routes lead into the tunnel: set route_metric");
+    else if (t->probe.family && !has_address(child->remote_ts, &t->probe))
+        refuse_route(l, child, "probe", "it is no address of remote_ts");
+    if (t->probe_from.family && t->probe_from.family != t->probe.family)
+        refuse_route(l, child, "probe_from", "it asks `probe`, which has to be of its family");
+    else if (t->probe_from.family && !has_address(child->local_ts, &t->probe_from))
+        refuse_route(l, child, "probe_from", "it is no address of local_ts");
+}
+
+// What routes lead to is known when the connection is loaded, and a packet that no route leads there traps
+// nothing. A pace alone says nothing.
+static void check_routes(struct load *l, struct child_config *child)
+{
+    const struct tunnel_route *t = child->route;
     bool dynamic = false;
-    for (unsigned i = 0; child->route_metric && i < child->remote_ts->count; i++)
+    for (unsigned i = 0; i < child->remote_ts->count; i++)
         dynamic |= !child->remote_ts->t[i].family;
-    if (child->route_metric && !child->if_id)
+    if (t->metric && (!child->if_id || child->action != POLICY_PROTECT))
         refuse_route(l, child, "route_metric",
                      "it is of a tunnel with an interface of its own: set if_id_in and if_id_out");
-    else if (child->route_metric && child->mode != MODE_TUNNEL)
+    else if (t->metric && child->mode != MODE_TUNNEL)
         refuse_route(l, child, "route_metric", "it goes with mode = tunnel alone");
-    else if (dynamic)
+    else if (t->metric && dynamic)
         refuse_route(l, child, "route_metric",
                      "it needs remote_ts that name networks: where dynamic leads is not known");
-    else if (child->route_metric && child->start_action & ACTION_TRAP)
+    else if (t->metric && child->start_action & ACTION_TRAP)
         refuse_route(l, child, "route_metric",
                      "it does not go with start_action = trap: a tunnel carries before there is a packet for "
                      "it; use start");
-    if (child->probe.family && !child->route_metric)
-        refuse_route(l, child, "probe", "it decides whether routes lead into the tunnel: set route_metric");
-    else if (child->probe.family && !child->probe_delay)
-        refuse_route(l, child, "probe_delay", "it is 1s at least");
-    else if (child->probe.family && !has_address(child->remote_ts, &child->probe))
-        refuse_route(l, child, "probe", "it is no address of remote_ts");
-    if (child->probe_from.family && child->probe_from.family != child->probe.family)
-        refuse_route(l, child, "probe_from", "it asks `probe`, which has to be of its family");
-    else if (child->probe_from.family && !has_address(child->local_ts, &child->probe_from))
-        refuse_route(l, child, "probe_from", "it is no address of local_ts");
+    check_probe(l, child);
 }
 
 void child_finish(struct load *l, struct child_config *child)
@@ -246,7 +250,7 @@ static void finish_interfaces(struct load *l)
         struct child_config *child = &l->conn->children[i];
         if (!child->if_id && child->action == POLICY_PROTECT)
             child->if_id = id;
-        if (child->local_ts && child->remote_ts)
+        if (child->route && child->local_ts && child->remote_ts)
             check_routes(l, child);
     }
 }

@@ -195,6 +195,32 @@ int child_tfc_padding(struct load *l, void *owner, const char *text)
     return 0;
 }
 
+// ---- routes into tunnels
+
+int child_route_metric(struct load *l, void *owner, const char *text)
+{
+    struct tunnel_route *t = conn_child_route(owner);
+    uint64_t metric;
+    if (!t)
+        return no_memory(l);
+    if (!value_number(text, 0, ROUTE_METRICS, &metric))
+        return load_bad_value(l, text, "a number from 0 to 63");
+    t->metric = (uint8_t)metric;
+    return 0;
+}
+
+int child_probe_delay(struct load *l, void *owner, const char *text)
+{
+    struct tunnel_route *t = conn_child_route(owner);
+    uint64_t s;
+    if (!t)
+        return no_memory(l);
+    if (!value_time(text, UINT32_MAX, &s) || !s)
+        return load_bad_value(l, text, "a time of 1s or more");
+    t->probe_delay = (uint32_t)s;
+    return 0;
+}
+
 static int one_address(struct load *l, const char *text, struct addr *a, const char *expected)
 {
     static const uint8_t any[16];
@@ -206,15 +232,18 @@ static int one_address(struct load *l, const char *text, struct addr *a, const c
 
 int child_probe(struct load *l, void *owner, const char *text)
 {
-    return one_address(l, text, &((struct child_config *)owner)->probe,
-                       "the IP address of a machine behind the peer");
+    struct tunnel_route *t = conn_child_route(owner);
+    return t ? one_address(l, text, &t->probe, "the IP address of a machine behind the peer") : no_memory(l);
 }
 
 int child_probe_from(struct load *l, void *owner, const char *text)
 {
-    return one_address(l, text, &((struct child_config *)owner)->probe_from,
-                       "an IP address for this end of the tunnel");
+    struct tunnel_route *t = conn_child_route(owner);
+    return t ? one_address(l, text, &t->probe_from, "an IP address for this end of the tunnel")
+             : no_memory(l);
 }
+
+// ----
 
 int child_copy_dscp(struct load *l, void *owner, const char *text)
 {

@@ -121,6 +121,8 @@ X(child_remote_ts)
 X(child_mode)
 X(child_copy_dscp)
 X(child_tfc_padding)
+X(child_route_metric)
+X(child_probe_delay)
 X(child_probe)
 X(child_probe_from)
 #undef X

@@ -127,10 +127,10 @@
     K(CHILD, set_mark_out, ONLY, NOTHING, zero_mark, "0/0x00000000", MARKS_LATER)                                                \
     K(CHILD, if_id_in, WORD, ITEM(child_if_id_in), 0, "the connection's", "what comes out of its SAs leaves by the TUN device of that number, `ipsec5` for 5; equal to `if_id_out`")                                                                \
     K(CHILD, if_id_out, WORD, ITEM(child_if_id_out), 0, "the connection's", "only what is routed into that device is protected, whatever else has the same selectors; 0 is as not given, and where the connection has none the selectors decide")                                                               \
-    K(CHILD, route_metric, NUMBER, IN_CHILD(route_metric), ROUTE_METRICS, "0", "espalierd's own: `remote_ts` is routed into the TUN device with this metric while the tunnel carries, and as a last resort behind those that do; 0: routes are yours") \
+    K(CHILD, route_metric, WORD, ITEM(child_route_metric), 0, "0", "espalierd's own: `remote_ts` is routed into the TUN device with this metric while the tunnel carries, and as a last resort behind those that do; 0: routes are yours") \
     K(CHILD, probe, WORD, ITEM(child_probe), 0, "", "espalierd's own: an address behind the peer that answers pings through this very tunnel, such as the peer's end inside it; where it does not answer three in turn the tunnel does not carry, whatever its SAs are") \
     K(CHILD, probe_from, WORD, ITEM(child_probe_from), 0, "an address of the machine in `local_ts`", "espalierd's own: our end inside the tunnel, which no interface needs to have; the peer's pings to it are answered") \
-    K(CHILD, probe_delay, TIME, IN_CHILD(probe_delay), 0, "1s", "espalierd's own: between two pings")                                \
+    K(CHILD, probe_delay, WORD, ITEM(child_probe_delay), 0, "1s", "espalierd's own: between two pings")                                \
     K(CHILD, label, ONLY, NOTHING, empty, "", "security labels are " LATER)                                                      \
     K(CHILD, label_mode, ONLY, NOTHING, label_mode_choices, "system", "security labels are " LATER)                              \
     K(CHILD, tfc_padding, WORD, ITEM(child_tfc_padding), 0, "0", "octets that packets inside are padded to, `mtu` or more: as many as the path and `mtu` of the settings allow; 0: none; of ESP in tunnel mode") \

@@ -574,7 +574,40 @@ const char *ctl_mode_name(uint8_t action, uint8_t mode)
                                       : "TUNNEL";
 }
 
-static void put_child(struct vici_out *o, const struct child_config *child)
+// Of a child that is to be up and is not, as ike says it: to whom asks for `tries`, which stock clients do
+// not.
+struct
+try {
+    char conn[NAME_MAX_LEN], child[NAME_MAX_LEN];
+    uint32_t failures, next_ms;
+};
+struct conn_list {
+    struct pages pages; // first
+    bool tries;
+    uint64_t next; // place of the first one behind the page that ike is asked about; 0: there is none
+    struct try *at;
+    size_t count, room;
+    uint8_t names[COUNTS_PAGE * NAME_MAX_LEN];
+};
+
+static const struct try *try_of(const struct conn_list *l, const char *conn, const char *child)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (strcmp(l->at[i].child, child) == 0 && strcmp(l->at[i].conn, conn) == 0)
+            return &l->at[i];
+    return NULL;
+}
+
+static void put_try(struct vici_out *o, const struct try *t)
+{
+    if (!t)
+        return;
+    vici_putf(o, "failures", "%u", t->failures);
+    if (t->next_ms != UINT32_MAX)
+        vici_putf(o, "next-try", "%u", t->next_ms / 1000 + (t->next_ms % 1000 != 0));
+}
+
+static void put_child(struct vici_out *o, const struct child_config *child, const struct try *t)
 {
     static const char *const dpd[] = {"clear", "trap", "restart"}, *const action[] = {"none", "trap", "start",
                                                                                       "trap|start"};
@@ -590,6 +623,7 @@ static void put_child(struct vici_out *o, const struct child_config *child)
     vici_put(o, "hw_offload", offload[child->hw_offload % 6]);
     put_ts(o, "local-ts", child->local_ts);
     put_ts(o, "remote-ts", child->remote_ts);
+    put_try(o, t);
     vici_section_end(o);
 }
 
@@ -602,7 +636,7 @@ static void put_rounds(struct vici_out *o, const struct conn_config *conn, bool 
     }
 }
 
-static void put_conn(struct vici_out *o, const struct conn_config *conn)
+static void put_conn(struct vici_out *o, const struct conn_config *conn, const struct conn_list *l)
 {
     static const char *const unique[] = {"UNIQUE_NO", "UNIQUE_NEVER", "UNIQUE_KEEP", "UNIQUE_REPLACE"};
     vici_section(o, conn->name);
@@ -617,45 +651,120 @@ static void put_conn(struct vici_out *o, const struct conn_config *conn)
         put_rounds(o, conn, local);
     vici_section(o, "children");
     for (int i = 0; i < conn->child_count; i++)
-        put_child(o, &conn->children[i]);
+        put_child(o, &conn->children[i], try_of(l, conn->name, conn->children[i].name));
     vici_section_end(o);
     vici_section_end(o);
 }
 
-// From memory here, but at the client's pace as what other rooms have.
-static void list_conns(struct pages *l)
+static bool is_asked_for(const struct pages *l, const struct conn_entry *e)
 {
-    struct command *cmd = l->cmd;
-    const char *only = vici_get(cmd->msg.root, "ike");
+    const char *only = vici_get(l->cmd->msg.root, "ike");
+    return !only || strcmp(only, conn_entry_name(e)) == 0;
+}
+
+static const struct conn_entry *first_of(const struct pages *l)
+{
     const struct conn_entry *e = l->ctl->conns;
     while (e && e->number < l->from)
         e = e->next;
-    for (; e && !server_full(cmd); e = e->next) {
+    return e;
+}
+
+// From memory here, but at the client's pace as what other rooms have. end: where it stops; 0: it does not.
+static void tell_conns(struct pages *l, uint64_t end)
+{
+    const struct conn_entry *e = first_of(l);
+    for (; e && (!end || e->number < end) && !server_full(l->cmd); e = e->next) {
         struct conn_config cfg;
         struct vici_out o;
-        if (only && strcmp(only, conn_entry_name(e)) != 0)
+        if (!is_asked_for(l, e))
             continue;
         if (!ctl_read_conn(e, &cfg)) {
-            server_reply_error(cmd, "list-conns: out of memory");
+            server_reply_error(l->cmd, "list-conns: out of memory");
             return;
         }
         server_event_begin(&o, VICI_EV_LIST_CONN);
-        put_conn(&o, &cfg);
-        server_event_to(cmd, VICI_EV_LIST_CONN, &o);
+        put_conn(&o, &cfg, (const struct conn_list *)l);
+        server_event_to(l->cmd, VICI_EV_LIST_CONN, &o);
         conn_clear(&cfg);
     }
     pages_next(l, e ? e->number : 0);
 }
 
+static void keep_try(struct pages *p, enum msg_type t, const union msg *m)
+{
+    struct conn_list *l = (struct conn_list *)p;
+    if (t != MSG_CHILD_COUNTS || !m->CHILD_COUNTS.failures || m->CHILD_COUNTS.up ||
+        l->count == (size_t)COUNTS_PAGE * CHILDREN_MAX)
+        return;
+    if (l->count == l->room) {
+        size_t room = l->room ? 2 * l->room : 16;
+        struct try *more = realloc(l->at, room * sizeof(*more));
+        if (!more)
+            return; // it is listed without
+        l->at = more;
+        l->room = room;
+    }
+    struct try *k = &l->at[l->count++];
+    *k = (struct try){.failures = m->CHILD_COUNTS.failures, .next_ms = m->CHILD_COUNTS.next_ms};
+    snprintf(k->conn, sizeof(k->conn), "%s", m->CHILD_COUNTS.conn);
+    snprintf(k->child, sizeof(k->child), "%s", m->CHILD_COUNTS.child);
+}
+
+// Without an ike that answers they are listed all the same.
+static void tries_known(struct pending *p, bool ok, const char *text)
+{
+    struct conn_list *l = p->cmd->data;
+    (void)ok, (void)text;
+    tell_conns(&l->pages, l->next ? l->next : UINT64_MAX);
+}
+
+static void ask_tries(struct conn_list *l)
+{
+    struct writer w = writer_of(l->names, sizeof(l->names));
+    const struct conn_entry *e = first_of(&l->pages);
+    unsigned n = 0;
+    l->count = 0;
+    for (; e && n < COUNTS_PAGE; e = e->next) {
+        if (!is_asked_for(&l->pages, e))
+            continue;
+        wr_cstr(&w, conn_entry_name(e));
+        n++;
+    }
+    l->next = e ? e->number : 0;
+    struct pending *p = pages_ask(&l->pages);
+    if (!p)
+        return;
+    p->done = tries_known;
+    ctl_send(p, ROOM_IKE, MSG_COUNTS_LIST, &(struct msg_COUNTS_LIST){.req = p->req, .names = wr_written(&w)});
+}
+
+static void list_conns(struct pages *p)
+{
+    struct conn_list *l = (struct conn_list *)p;
+    if (l->tries)
+        ask_tries(l);
+    else
+        tell_conns(p, 0);
+}
+
+static void free_list(void *data)
+{
+    struct conn_list *l = data;
+    free(l->at);
+    free(l);
+}
+
 void cmd_list_conns(struct ctl *c, struct command *cmd)
 {
-    struct pages *l = calloc(1, sizeof(*l));
+    struct conn_list *l = calloc(1, sizeof(*l));
     if (!l) {
         server_reply_error(cmd, "out of memory");
         return;
     }
-    *l = (struct pages){.ctl = c, .cmd = cmd, .ask = list_conns, .room = "ctl"};
+    l->tries = vici_get_yes(cmd->msg.root, "tries", false);
+    l->pages = (struct pages){.ctl = c, .cmd = cmd, .ask = list_conns, .message = keep_try, .room = "ctl"};
     cmd->data = l;
-    cmd->free_data = free;
-    pages_begin(l);
+    cmd->free_data = free_list;
+    pages_begin(&l->pages);
 }

@@ -226,9 +226,8 @@ static const struct policy_spec *same_policy(const struct policy_spec *p, unsign
     for (unsigned i = 0; i < count; i++)
         if (strcmp(p[i].child, s->child) == 0 && p[i].action == s->action && p[i].mode == s->mode &&
             p[i].priority == s->priority && p[i].if_id == s->if_id && p[i].given == s->given &&
-            p[i].route_metric == s->route_metric && p[i].probe_delay == s->probe_delay &&
-            addr_eq(&p[i].probe, &s->probe) && addr_eq(&p[i].probe_from, &s->probe_from) &&
-            ts_lists_eq(&p[i].local, &s->local) && ts_lists_eq(&p[i].remote, &s->remote))
+            tunnel_routes_eq(&p[i].route, &s->route) && ts_lists_eq(&p[i].local, &s->local) &&
+            ts_lists_eq(&p[i].remote, &s->remote))
             return &p[i];
     return NULL;
 }
@@ -245,17 +244,10 @@ static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, cons
                    const struct known *remote, struct policy_spec *s, struct esp_error *err)
 {
     const struct child_config *child = &c->cfg.children[i];
-    *s = (struct policy_spec){.action = child->action,
-                              .mode = child->mode,
-                              .priority = child->priority,
-                              .if_id = child->if_id,
-                              .route_metric =
-                                  child->action == POLICY_PROTECT ? (uint8_t)child->route_metric : 0,
-                              .probe_delay = child->probe_delay};
-    if (s->route_metric) {
-        s->probe = child->probe;
-        s->probe_from = child->probe_from;
-    }
+    *s = (struct policy_spec){
+        .action = child->action, .mode = child->mode, .priority = child->priority, .if_id = child->if_id};
+    if (child->route && child->action == POLICY_PROTECT)
+        s->route = *child->route;
     snprintf(s->child, sizeof(s->child), "%s", child->name);
     s->trap = s->action == POLICY_PROTECT && (child->start_action & ACTION_TRAP || c->numbers[i].trapped);
     struct ts_list ours, theirs;

@@ -390,7 +390,7 @@ static uint8_t proposals_read(struct reader *r, struct proposal **out)
     F(32, rekey_time) F(32, life_time) F(32, rand_time) F(32, inactivity)                               \
     F(64, rekey_bytes) F(64, life_bytes) F(64, rand_bytes)                                               \
     F(64, rekey_packets) F(64, life_packets) F(64, rand_packets) F(32, reqid) F(32, priority) \
-    F(32, if_id) F(32, route_metric) F(32, probe_delay)
+    F(32, if_id)
 #define CONN_SCALARS(F)                                                                                     \
     F(16, local_port) F(16, remote_port) F(8, encap)                \
     F(8, mobike) F(8, ppk_required) F(8, send_certreq) F(8, send_cert) F(8, fragmentation) F(8, unique) F(8, childless) F(32, dpd_delay) F(32, keyingtries)                      \
@@ -505,14 +505,58 @@ static void addrs_read(struct reader *r, struct conn_config *c, unsigned max, ad
     }
 }
 
+// ---- routes into tunnels
+
+static void probe_write(struct writer *w, const struct addr *a)
+{
+    wr_u8(w, a->family);
+    if (a->family)
+        octets_write(w, a->family, a->a);
+}
+
 static void probe_read(struct reader *r, struct addr *a)
 {
-    if (!bounded(r, 1))
-        return;
     a->family = rd_u8(r);
-    octets_read(r, a->family, a->a);
-    if (!a->family)
+    if (a->family)
+        octets_read(r, a->family, a->a);
+}
+
+void tunnel_route_write(struct writer *w, const struct tunnel_route *t)
+{
+    wr_u8(w, t ? t->metric : 0);
+    if (!t || !t->metric)
+        return;
+    wr_u32(w, t->probe_delay);
+    probe_write(w, &t->probe);
+    probe_write(w, &t->probe_from);
+}
+
+bool tunnel_route_read(struct reader *r, struct tunnel_route *t)
+{
+    t->metric = rd_u8(r);
+    if (!t->metric)
+        return false;
+    t->probe_delay = rd_u32(r);
+    probe_read(r, &t->probe);
+    probe_read(r, &t->probe_from);
+    if (t->metric > ROUTE_METRICS || (t->probe.family && !t->probe_delay) ||
+        (t->probe_from.family && t->probe_from.family != t->probe.family))
         r->bad = true;
+    return !r->bad;
+}
+
+bool tunnel_routes_eq(const struct tunnel_route *a, const struct tunnel_route *b)
+{
+    unsigned x = a ? a->metric : 0, y = b ? b->metric : 0;
+    return x == y && (!x || (a->probe_delay == b->probe_delay && addr_eq(&a->probe, &b->probe) &&
+                             addr_eq(&a->probe_from, &b->probe_from)));
+}
+
+struct tunnel_route *conn_child_route(struct child_config *c)
+{
+    if (!c->route && (c->route = calloc(1, sizeof(*c->route))))
+        c->route->probe_delay = PROBE_DELAY;
+    return c->route;
 }
 
 static void rounds_write(struct writer *w, const struct auth_round *first)
@@ -584,8 +628,7 @@ void conn_write(struct writer *w, const struct conn_config *c)
 #define F(bits, name) wr_num(w, k->name);
         CHILD_SCALARS(F)
 #undef F
-        addrs_write(w, &k->probe, k->probe.family != 0);
-        addrs_write(w, &k->probe_from, k->probe_from.family != 0);
+        tunnel_route_write(w, k->route);
     }
 }
 
@@ -600,8 +643,7 @@ static bool proposals_eq(const struct child_config *a, const struct child_config
 bool conn_child_eq(const struct child_config *a, const struct child_config *b)
 {
     bool eq = strcmp(a->name, b->name) == 0 && proposals_eq(a, b) && ts_lists_eq(a->local_ts, b->local_ts) &&
-              ts_lists_eq(a->remote_ts, b->remote_ts) && addr_eq(&a->probe, &b->probe) &&
-              addr_eq(&a->probe_from, &b->probe_from);
+              ts_lists_eq(a->remote_ts, b->remote_ts) && tunnel_routes_eq(a->route, b->route);
 #define F(bits, name) eq = eq && a->name == b->name;
     CHILD_SCALARS(F)
 #undef F
@@ -678,6 +720,7 @@ void conn_clear(struct conn_config *c)
         free(c->children[i].proposals);
         free(c->children[i].local_ts);
         free(c->children[i].remote_ts);
+        free(c->children[i].route);
     }
     free(c->children);
     free(c->proposals);
@@ -723,11 +766,13 @@ static void child_read(struct reader *r, struct texts *t, struct child_config *k
 #define F(bits, name) k->name = (uint##bits##_t)rd_num(r, UINT##bits##_MAX);
     CHILD_SCALARS(F)
 #undef F
-    probe_read(r, &k->probe);
-    probe_read(r, &k->probe_from);
-    if (k->route_metric > ROUTE_METRICS || (k->probe.family && !k->probe_delay) ||
-        (k->probe_from.family && k->probe_from.family != k->probe.family))
-        r->bad = true;
+    struct tunnel_route route = {0};
+    if (tunnel_route_read(r, &route)) {
+        if (conn_child_route(k))
+            *k->route = route;
+        else
+            rd_no_memory(r);
+    }
     if (k->action < POLICY_PROTECT || k->action > POLICY_DISCARD || k->mode < MODE_TUNNEL ||
         k->mode > MODE_TRANSPORT || k->start_action > ACTION_TRAP_START ||
         k->close_action > ACTION_TRAP_START || k->dpd_action > DPD_START)

@@ -67,6 +67,18 @@ enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 #define POOLS_MAX     8
 #define VIPS_MAX      4
 #define ROUTE_METRICS 63 // of routes into tunnels; behind these come as many of last resort
+#define PROBE_DELAY   1  // s
+
+struct tunnel_route {       // into a TUN of its own, which path keeps
+    uint8_t metric;         // while it carries; 0: none of that
+    uint32_t probe_delay;   // seconds
+    struct addr probe;      // behind the peer: it answers pings through the tunnel, or that does not carry
+    struct addr probe_from; // ours, which path has and no interface; family 0: one of the machine's
+};
+bool tunnel_routes_eq(const struct tunnel_route *a,
+                      const struct tunnel_route *b);                     // NULL: one without a metric
+void tunnel_route_write(struct writer *w, const struct tunnel_route *t); // likewise
+bool tunnel_route_read(struct reader *r, struct tunnel_route *t);        // false: there is none
 
 struct child_config {
     const char *name; // its connection has it (conn_set_text)
@@ -89,11 +101,8 @@ struct child_config {
     uint64_t rekey_packets, life_packets, rand_packets;
     uint32_t reqid;
     uint32_t priority;
-    uint32_t if_id;         // of a TUN of its own; 0: none
-    uint32_t route_metric;  // of the routes into that, while it carries; 0: they are the operator's
-    uint32_t probe_delay;   // seconds
-    struct addr probe;      // behind the peer: it answers pings through the tunnel, or that does not carry
-    struct addr probe_from; // ours, which path has and no interface; family 0: one of the machine's
+    uint32_t if_id;             // of a TUN of its own; 0: none
+    struct tunnel_route *route; // allocated; NULL: routes into that are the operator's
 };
 struct conn_text { // what a connection holds of texts
     struct conn_text *next;
@@ -146,7 +155,8 @@ struct addr *conn_add_addr(struct conn_config *c, bool local, const struct addr 
 struct addr *conn_add_vip(struct conn_config *c, const struct addr *a);
 // Likewise; NULL: there are POOLS_MAX, or no memory.
 char *conn_add_pool(struct conn_config *c, const char *name);
-struct ts_list *ts_room(struct ts_list **l); // likewise for TS_MAX selectors
+struct ts_list *ts_room(struct ts_list **l);                   // likewise for TS_MAX selectors
+struct tunnel_route *conn_child_route(struct child_config *c); // its own, with a pace; NULL: no memory
 // A zeroed child behind the others; NULL: there are CHILDREN_MAX, or no memory. Moves those before it.
 struct child_config *conn_add_child(struct conn_config *c);
 // conn_rounds.c. That end's next round, zeroed; NULL: there are ROUNDS_MAX, or no memory.

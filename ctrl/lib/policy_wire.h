@@ -17,10 +17,7 @@ struct policy_spec {
     uint8_t given;     // one end has virtual addresses, of which each has one SA
     uint8_t later; // not all is known of what it is about, and will be: a pool is not loaded, there is no way
                    // to a peer
-    // Where that is not 0 its remote networks are routed into its TUN: child_config has the same.
-    uint8_t route_metric;
-    uint32_t probe_delay; // seconds
-    struct addr probe, probe_from;
+    struct tunnel_route route;    // of one that protects
     struct ts_list local, remote; // family 0: dynamic, and the address is not known yet
 };
 

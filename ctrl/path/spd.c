@@ -204,20 +204,14 @@ struct change {
     unsigned born_count, gone_count;
 };
 
-static bool same_way(const struct vti_way *y, const struct policy_spec *s)
-{
-    return y ? y->metric == s->route_metric && y->probe_ms == s->probe_delay * 1000 &&
-                   addr_eq(&y->probe, &s->probe) && addr_eq(&y->probe_from, &s->probe_from)
-             : !s->route_metric;
-}
-
 static bool same(const struct vtis *v, const struct policy *pol, const char *conn, uint64_t peer,
                  const struct policy_spec *s)
 {
     bool eq = !strcmp(policy_conn(pol), conn) && policy_peer(pol) == peer &&
               !strcmp(policy_child(pol), s->child) && pol->action == s->action && pol->mode == s->mode &&
-              pol->given == s->given && vti_if_id(v, pol->vti) == s->if_id && same_way(pol->whole->way, s) &&
-              pol->local_count == s->local.count && pol->remote_count == s->remote.count;
+              pol->given == s->given && vti_if_id(v, pol->vti) == s->if_id &&
+              tunnel_routes_eq(vti_way_route(pol), &s->route) && pol->local_count == s->local.count &&
+              pol->remote_count == s->remote.count;
     for (unsigned i = 0; eq && i < pol->local_count; i++)
         eq = ts_eq(&policy_local(pol).t[i], &s->local.t[i]);
     for (unsigned i = 0; eq && i < pol->remote_count; i++)
@@ -252,7 +246,7 @@ static int bear(struct change *c, const struct policy_spec *s, struct esp_error 
     if (rc < 0)
         return rc;
     c->born[c->born_count++] = pol;
-    return s->route_metric ? vti_way_begin(c->p, pol, s, err) : 0;
+    return s->route.metric ? vti_way_begin(c->p, pol, &s->route, err) : 0;
 }
 
 static int plan_one(struct change *c, unsigned i, struct esp_error *err)

@@ -92,7 +92,7 @@ static struct kernel_route route_of(const struct path *p, const struct vti_way *
 {
     struct kernel_route r = y->route[i];
     r.link = link_of(p, y);
-    r.metric = y->metric + (last ? LAST_RESORT : 0u);
+    r.metric = y->set.metric + (last ? LAST_RESORT : 0u);
     r.from = y->from[r.family == 6];
     return r;
 }
@@ -191,12 +191,12 @@ static const struct addr *asks_from(const struct path *p, const struct vti_way *
 {
     const struct vtis *s = &p->spd.vtis;
     const struct addr *best = NULL;
-    if (y->probe_from.family)
-        return &y->probe_from;
+    if (y->set.probe_from.family)
+        return &y->set.probe_from;
     for (unsigned i = 0; i < s->own_count; i++) {
         const struct addr *a = &s->own[i];
-        if (a->family == y->probe.family && is_protected(y, a) &&
-            (!best || alike(a, &y->probe) > alike(best, &y->probe)))
+        if (a->family == y->set.probe.family && is_protected(y, a) &&
+            (!best || alike(a, &y->set.probe) > alike(best, &y->set.probe)))
             best = a;
     }
     return best;
@@ -206,13 +206,13 @@ static const char *reason(const struct path *p, const struct vti_way *y, char *b
 {
     char addr[64];
     if (y->probe_failed)
-        snprintf(buf, size, "%s does not answer", addr_print(&y->probe, addr, sizeof(addr)));
+        snprintf(buf, size, "%s does not answer", addr_print(&y->set.probe, addr, sizeof(addr)));
     else if (!policy_sends(y->pol))
         snprintf(buf, size, "it has no SA");
     else if (!asks_from(p, y))
         snprintf(buf, size, "no address of this machine is in local_ts, and there is no probe_from");
     else
-        snprintf(buf, size, "%s has not answered yet", addr_print(&y->probe, addr, sizeof(addr)));
+        snprintf(buf, size, "%s has not answered yet", addr_print(&y->set.probe, addr, sizeof(addr)));
     return buf;
 }
 
@@ -222,7 +222,7 @@ const char *vti_way_text(const struct path *p, const struct policy *pol, char *b
     char why[96];
     buf[0] = 0;
     if (y && y->up)
-        snprintf(buf, size, "metric %u", y->metric);
+        snprintf(buf, size, "metric %u", y->set.metric);
     else if (y)
         snprintf(buf, size, "last resort: %s", reason(p, y, why, sizeof(why)));
     return buf;
@@ -236,7 +236,7 @@ static void ask(struct path *p, struct vti_way *y)
     if (!pkt)
         return;
     pkt->vti = y->vti;
-    pkt->job.in_len = icmp_echo(pkt->job.in, from, &y->probe, y->ident, ++y->number);
+    pkt->job.in_len = icmp_echo(pkt->job.in, from, &y->set.probe, y->ident, ++y->number);
     out_burst(w, &pkt, 1);
 }
 
@@ -260,7 +260,7 @@ static void probe(struct path *p, struct vti_way *y)
         y->misses += y->open;
         y->answers = y->open ? 0 : y->answers;
         y->open = true;
-        y->ask_at = now + y->probe_ms;
+        y->ask_at = now + y->set.probe_delay * UINT64_C(1000);
         ask(p, y);
     }
     if (y->carries && y->misses >= MISSES) {
@@ -280,7 +280,7 @@ static void judge(struct path *p, struct vti_way *y)
         y->carries = y->probe_failed = y->open = false;
         y->misses = y->answers = 0;
         y->ask_at = 0;
-    } else if (y->probe.family) {
+    } else if (y->set.probe.family) {
         probe(p, y);
     } else {
         y->carries = true;
@@ -293,7 +293,7 @@ static void rise(struct path *p, struct vti_way *y)
     y->told = false;
     put(p, y);
     LOGF(KNL, 1, "%s carries: routes of %s/%s lead into it with metric %u", name_of(p, y),
-         policy_conn(y->pol), policy_child(y->pol), y->metric);
+         policy_conn(y->pol), policy_child(y->pol), y->set.metric);
 }
 
 static void fall(struct path *p, struct vti_way *y)
@@ -351,13 +351,13 @@ bool vti_way_takes(struct worker *w, uint8_t vti, const uint8_t *packet, uint32_
 {
     uint16_t number;
     for (struct vti_way *y = w->p->ways; y; y = y->next) {
-        if (y->vti != vti || !y->probe.family)
+        if (y->vti != vti || !y->set.probe.family)
             continue;
-        if (icmp_echo_answers(packet, len, &y->probe, y->ident, &number)) {
+        if (icmp_echo_answers(packet, len, &y->set.probe, y->ident, &number)) {
             atomic_store(&y->answered, (uint32_t)ANSWERED | number);
             return true;
         }
-        if (y->probe_from.family && len <= w->buffer && icmp_echo_asks(packet, len, &y->probe_from)) {
+        if (y->set.probe_from.family && len <= w->buffer && icmp_echo_asks(packet, len, &y->set.probe_from)) {
             answer(w, vti, packet, len);
             return true;
         }
@@ -371,7 +371,7 @@ bool vti_way_takes(struct worker *w, uint8_t vti, const uint8_t *packet, uint32_
 static void inherit(struct vti_way *y, const struct vti_way *all)
 {
     for (const struct vti_way *o = all; o; o = o->next) {
-        if (o->vti != y->vti || !addr_eq(&o->probe, &y->probe))
+        if (o->vti != y->vti || !addr_eq(&o->set.probe, &y->set.probe))
             continue;
         y->carries = o->carries;
         y->probe_failed = o->probe_failed;
@@ -379,7 +379,7 @@ static void inherit(struct vti_way *y, const struct vti_way *all)
     }
 }
 
-int vti_way_begin(struct path *p, struct policy *pol, const struct policy_spec *s, struct esp_error *err)
+int vti_way_begin(struct path *p, struct policy *pol, const struct tunnel_route *t, struct esp_error *err)
 {
     unsigned count = prefixes(pol, NULL);
     if (!p->kernel->ops->vti_route)
@@ -389,10 +389,7 @@ int vti_way_begin(struct path *p, struct policy *pol, const struct policy_spec *
         return esp_fail(err, -ENOMEM, "route_metric", "out of memory");
     y->pol = pol;
     y->vti = pol->vti;
-    y->metric = s->route_metric;
-    y->probe = s->probe;
-    y->probe_from = s->probe_from;
-    y->probe_ms = s->probe_delay < UINT32_MAX / 1000 ? s->probe_delay * 1000 : UINT32_MAX;
+    y->set = *t;
     y->count = prefixes(pol, y);
     take_sources(p, y);
     int rc = RAND_bytes((uint8_t *)&y->ident, sizeof(y->ident)) == 1 ? 0 : -EIO;
@@ -412,6 +409,11 @@ int vti_way_begin(struct path *p, struct policy *pol, const struct policy_spec *
     p->ways = y;
     pol->whole->way = y;
     return 0;
+}
+
+const struct tunnel_route *vti_way_route(const struct policy *pol)
+{
+    return pol->whole->way ? &pol->whole->way->set : NULL;
 }
 
 // Where the devices stay for the next run their routes do.

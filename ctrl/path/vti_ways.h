@@ -15,7 +15,8 @@ struct policy;
 struct vti_way { // of one policy
     struct vti_way *next, **at;
     struct policy *pol;
-    uint8_t vti, metric;
+    uint8_t vti;
+    struct tunnel_route set;  // as it is configured
     bool carries;             // it has an SA, and whom it asks answers
     bool up;                  // its routes are there, in front of those of last resort
     bool probe_failed;        // that is why it does not carry
@@ -23,9 +24,6 @@ struct vti_way { // of one policy
     bool told;                // that it has no address to ask from, or that a route cannot be made
     unsigned misses, answers; // in turn
     uint64_t ask_at, put_at;  // ms
-    uint32_t probe_ms;
-    struct addr probe;      // family 0: nobody is asked
-    struct addr probe_from; // family 0: an address of the machine
     struct addr from[2];    // of IPv4, of IPv6: an address of this machine that is protected; family 0: none
     uint16_t ident, number; // of the last ping
     _Atomic uint32_t answered; // 0, or a bit and the number: by whichever worker
@@ -34,8 +32,9 @@ struct vti_way { // of one policy
 };
 
 // A policy comes, and goes. 0, or a negative errno and there is none.
-int vti_way_begin(struct path *p, struct policy *pol, const struct policy_spec *s, struct esp_error *err);
+int vti_way_begin(struct path *p, struct policy *pol, const struct tunnel_route *t, struct esp_error *err);
 void vti_way_end(struct path *p, struct policy *pol);
+const struct tunnel_route *vti_way_route(const struct policy *pol); // NULL: it has none
 void vti_ways_turn(
     struct path *p); // every few ms, and whenever an SA may have gone: who carries, who answers
 void vti_ways_again(struct path *p); // links or addresses have changed: the kernel may have dropped routes

@@ -112,7 +112,7 @@ static const struct key_row {
     {SEC_CHILD, "route_metric", "10"},
     {SEC_CHILD, "probe", "10.2.0.1"},
     {SEC_CHILD, "probe_from", "10.1.0.1"},
-    {SEC_CHILD, "probe_delay", "5s"},
+    {SEC_CHILD, "probe_delay", "0"},
     {SEC_CHILD, "replay_window", "64"},
     {SEC_CHILD, "hw_offload", "auto"},
     {SEC_CHILD, "copy_df", "no"},

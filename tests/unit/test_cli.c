@@ -141,6 +141,29 @@ static void down(struct fake *f, const char *command, const struct vici_node *ar
     fake_ok(f);
 }
 
+// net has failed twice and is tried again, far is being tried.
+static void trying(struct fake *f, const char *command, const struct vici_node *args)
+{
+    struct vici_out o;
+    if (strcmp(command, "list-conns") == 0 && vici_get_yes(args, "tries", false)) {
+        vici_out_begin(&o, VICI_EVENT, "list-conn");
+        vici_section(&o, "gw");
+        vici_section(&o, "children");
+        for (int i = 0; i < 2; i++) {
+            vici_section(&o, i ? "far" : "net");
+            vici_put(&o, "mode", "TUNNEL");
+            vici_put(&o, "failures", "2");
+            if (!i)
+                vici_put(&o, "next-try", "12");
+            vici_section_end(&o);
+        }
+        vici_section_end(&o);
+        vici_section_end(&o);
+        fake_send(f, &o);
+    }
+    fake_ok(f);
+}
+
 // Answers and goes at the next question.
 static void one_answer(struct fake *f, const char *command, const struct vici_node *args)
 {
@@ -547,6 +570,17 @@ static void test_nothing_that_comes_from_elsewhere_moves_the_cursor(void **state
     shows("a?[2J?b");
 }
 
+static void test_conns_say_when_what_is_down_is_tried_again(void **state)
+{
+    (void)state;
+    fake_start(trying, NULL);
+    assert_int_equal(espalier("conns", NULL), CLI_DONE);
+    shows("down, next try in 12s");
+    shows("down, failed 2 times");
+    assert_int_equal(espalier("conns", "--json", NULL), CLI_DONE);
+    shows("\"next-try\": \"12\"");
+}
+
 // ---- tunnels
 
 static void test_up_a_connection_is_each_of_its_children(void **state)
@@ -856,6 +890,7 @@ int main(void)
         T(test_counters_watched_show_how_many_a_second),
         T(test_counters_watched_and_reset_show_how_many_since_the_reset),
         T(test_nothing_that_comes_from_elsewhere_moves_the_cursor),
+        T(test_conns_say_when_what_is_down_is_tried_again),
         T(test_up_a_connection_is_each_of_its_children),
         T(test_up_a_child_by_its_name_or_with_its_connection),
         T(test_up_a_name_of_several_is_refused_before_anything_is_done),

@@ -724,10 +724,10 @@ static void test_routes_into_a_tunnel_and_whom_it_asks(void **state)
         {"route_metric", "10"}, {"probe", "10.2.0.1"}, {"probe_from", "10.1.255.1"}, {"probe_delay", "2s"}};
     assert_int_equal(load_route(good, "tunnel", "10.2.0.0/16"), 0);
     const struct child_config *c = &conn.children[0];
-    assert_int_equal(c->route_metric, 10);
-    assert_int_equal(c->probe_delay, 2);
-    assert_int_equal(c->probe.a[1], 2);
-    assert_int_equal(c->probe_from.a[2], 255);
+    assert_int_equal(c->route->metric, 10);
+    assert_int_equal(c->route->probe_delay, 2);
+    assert_int_equal(c->route->probe.a[1], 2);
+    assert_int_equal(c->route->probe_from.a[2], 255);
     static const struct {
         const char *line[4][2], *mode, *remote, *field, *text;
     } bad[] = {
@@ -754,7 +754,7 @@ static void test_routes_into_a_tunnel_and_whom_it_asks(void **state)
          "tunnel",
          "10.2.0.0/16",
          "probe_delay",
-         "1s at least"},
+         "a time of 1s or more"},
         {{{"route_metric", "1"}, {"probe", "10.2.0.1"}, {"probe_from", "10.4.0.1"}},
          "tunnel",
          "10.2.0.0/16",

@@ -104,6 +104,41 @@ static void test_load_conn_refused_by_ike_is_not_kept(void **state)
     expect_nothing(ROOM_IKE);                 // nothing is started
 }
 
+// Where the client asks for that; stock clients do not, and ike is not asked.
+static void test_list_conns_tells_of_tries_whom_asks_for_them(void **state)
+{
+    (void)state;
+    load_conn("gw");
+    load_conn("other");
+    register_for(client, "list-conn");
+    request("list-conns", "tries", "yes", NULL);
+    union msg m = expect(ROOM_IKE, MSG_COUNTS_LIST);
+    assert_int_equal(m.COUNTS_LIST.names.len, 2 + 2 + 2 + 5);
+    uint32_t req = m.COUNTS_LIST.req;
+    tell(ROOM_IKE, MSG_CHILD_COUNTS,
+         &(struct msg_CHILD_COUNTS){
+             .req = req, .conn = "gw", .child = "net", .failures = 3, .next_ms = 11001});
+    tell(ROOM_IKE, MSG_CHILD_COUNTS,
+         &(struct msg_CHILD_COUNTS){.req = req, .conn = "other", .child = "net", .next_ms = UINT32_MAX});
+    result(ROOM_IKE, req, true, "");
+    const struct vici_node *gw = vici_find(receive(client, VICI_EVENT, "list-conn"), "gw");
+    assert_value(vici_find(vici_find(gw, "children"), "net"), "failures", "3");
+    assert_value(vici_find(vici_find(gw, "children"), "net"), "next-try", "12");
+    const struct vici_node *other = vici_find(receive(client, VICI_EVENT, "list-conn"), "other");
+    assert_null(vici_find(vici_find(vici_find(other, "children"), "net"), "failures"));
+    receive(client, VICI_CMD_RESPONSE, NULL);
+    request("list-conns", "tries", "yes", NULL); // an ike that cannot say
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_COUNTS_LIST).COUNTS_LIST.req, false, "no");
+    for (int i = 0; i < 2; i++)
+        receive(client, VICI_EVENT, "list-conn");
+    receive(client, VICI_CMD_RESPONSE, NULL);
+    request("list-conns", NULL);
+    for (int i = 0; i < 2; i++)
+        receive(client, VICI_EVENT, "list-conn");
+    receive(client, VICI_CMD_RESPONSE, NULL);
+    expect_nothing(ROOM_IKE);
+}
+
 // One owner: ike starts what start_action asks for, ctl does not.
 static void test_load_conn_with_start_action_leaves_starting_to_ike(void **state)
 {
@@ -407,6 +442,7 @@ int main(void)
         T(test_load_conn_refused_by_ike_is_not_kept),
         T(test_load_conn_with_start_action_leaves_starting_to_ike),
         T(test_load_conn_replaces_one_of_the_same_name),
+        T(test_list_conns_tells_of_tries_whom_asks_for_them),
         T(test_counters_are_counted_from_the_last_reset),
         T(test_room_without_answer_times_out),
         T(test_room_that_is_gone_is_an_error),

@@ -711,10 +711,10 @@ static struct policy_spec routed(uint32_t id, uint32_t if_id, uint8_t metric, co
 {
     struct policy_spec s = rig_spec(id, "net", "10.1.0.0/16", "10.2.0.0/16");
     s.if_id = if_id;
-    s.route_metric = metric;
-    s.probe_delay = 1;
+    s.route.metric = metric;
+    s.route.probe_delay = 1;
     if (probe)
-        assert_true(addr_parse(probe, &s.probe));
+        assert_true(addr_parse(probe, &s.route.probe));
     return s;
 }
 
@@ -761,8 +761,8 @@ static void test_default_routes_are_two_halves(void **state)
 {
     struct rig *r = *state;
     struct policy_spec s = everything(5, 5);
-    s.route_metric = 1;
-    s.probe_delay = 1;
+    s.route.metric = 1;
+    s.route.probe_delay = 1;
     with_routes(r);
     rig_must_apply(r, "five", &s, 1);
     assert_int_equal(route_count, 2);
@@ -853,13 +853,13 @@ static void test_our_end_inside_the_tunnel_asks_and_answers(void **state)
     struct addr here, there;
     with_routes(r);
     own_address = NULL; // the machine has none of its own that is protected
-    assert_true(addr_parse("10.1.255.1", &s.probe_from));
+    assert_true(addr_parse("10.1.255.1", &s.route.probe_from));
     rig_must_apply(r, "five", &s, 1);
     routed_child(r, 15, 5);
     turn(r, 20);
     assert_int_equal(r->sent_count, 1);
     assert_true(addr_parse("10.2.7.7", &there));
-    here = s.probe_from;
+    here = s.route.probe_from;
     uint32_t n = icmp_echo(r->in, &there, &here, 77, 3);
     rig_in_bytes(r, 0x100f, n);
     rig_turn(r);
@@ -913,7 +913,7 @@ static void test_another_pace_of_the_same_probe_moves_no_route(void **state)
     turn(r, 20);
     assert_int_equal(route_count, 4);
     s = routed(8, 5, 10, "10.2.0.1");
-    s.probe_delay = 5;
+    s.route.probe_delay = 5;
     rig_must_apply(r, "five", &s, 1);
     turn(r, 20);
     routed_child(r, 16, 8);
