@@ -79,9 +79,11 @@ static void add_ike(struct table *t, const struct vici_node *ike)
 
 static void add_child(struct table *t, const struct vici_node *child)
 {
-    const char *engine = get(child, "offload"), *device = get(child, "interface");
-    table_add(t, PLAIN, "  %s[%s]%s%s", vici_get(child, "name") ? get(child, "name") : child->name,
-              get(child, "uniqueid"), device[0] ? " by " : "", device);
+    const char *engine = get(child, "offload"), *device = get(child, "interface"),
+               *route = get(child, "route");
+    table_add(t, PLAIN, "  %s[%s]%s%s%s%s%s", vici_get(child, "name") ? get(child, "name") : child->name,
+              get(child, "uniqueid"), device[0] ? " by " : "", device, route[0] ? " (" : "", route,
+              route[0] ? ")" : "");
     table_add(t, tone_of(get(child, "state")), "%s", get(child, "state"));
     table_add_list(t, vici_find(child, "local-ts"), "");
     table_add_list(t, vici_find(child, "remote-ts"), "");

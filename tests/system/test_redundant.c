@@ -178,6 +178,9 @@ static void test_the_preferred_tunnel_that_carries_is_used_and_again_when_it_is_
     await_way(" dev ipsec1 ");
     route_is("name=net ", "metric 10");
     route_is("name=net2 ", "metric 20");
+    assert_int_equal(
+        sh_read(out, sizeof(out), "%s/espalier sas --uri unix://%s/vici", bin_dir(), lab.west.dir), 0);
+    assert_non_null(strstr(out, "by ipsec1 (metric 10)"));
     assert_int_equal(sh_read(out, sizeof(out), "nsenter --net=%s ip route show proto 91", lab.west.ns), 0);
     print_message("%s", out);
 
