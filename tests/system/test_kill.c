@@ -477,22 +477,32 @@ static void test_keys_and_ctl_die_together_and_the_daemon_ends(void **state)
     dies_with_ctl_and_the_daemon_ends("keys");
 }
 
-enum { PEERS = 100 };
+// A hundred, or as many as the environment says (`make check-kill`: a thousand).
+enum { PEERS = 100, PEERS_MAX = 2000 };
+
+static unsigned peer_count(void)
+{
+    const char *text = getenv("ESPALIER_KILLED_PEERS");
+    unsigned n = text ? (unsigned)strtoul(text, NULL, 10) : PEERS;
+    assert_in_range(n, 1, PEERS_MAX);
+    return n;
+}
+
 static const char *peers(int side)
 {
-    static char text[2][PEERS * 400];
+    static char text[2][PEERS_MAX * 400];
+    const char own = side == WEST ? 'w' : 'e', other = side == WEST ? 'e' : 'w';
     size_t n = 0;
     n += (size_t)snprintf(text[side], sizeof(text[side]), "connections {\n");
-    for (unsigned i = 0; i < PEERS; i++)
+    for (unsigned i = 0; i < peer_count(); i++)
         n += (size_t)snprintf(
             text[side] + n, sizeof(text[side]) - n,
             "p%u { remote_addrs = %s\n rekey_time = 0\n local { auth = psk\n id = %c%u }\n remote { auth = "
-            "psk\n "
-            "id = %c%u }\n children { p%u { local_ts = 10.%u.%u.0/24\n remote_ts = 10.%u.%u.0/24\n "
+            "psk\n id = %c%u }\n children { p%u { local_ts = 10.%u.%u.0/24\n remote_ts = 10.%u.%u.0/24\n "
             "start_action = %s } } }\n",
-            i, side == WEST ? "10.10.0.2" : "10.10.0.1", side == WEST ? 'w' : 'e', i,
-            side == WEST ? 'e' : 'w', i, i, side == WEST ? 81 : 82, i, side == WEST ? 82 : 81, i,
-            side == WEST ? "start" : "none");
+            i, side == WEST ? "10.10.0.2" : "10.10.0.1", own, i, other, i, i,
+            (side == WEST ? 81 : 82) + 2 * (i / 256), i % 256, (side == WEST ? 82 : 81) + 2 * (i / 256),
+            i % 256, side == WEST ? "start" : "none");
     snprintf(text[side] + n, sizeof(text[side]) - n,
              "}\nsecrets { ike-all { secret = \"a shared secret of all the others\" } }\n");
     return text[side];
@@ -504,10 +514,10 @@ static bool all_are_up(void *ctx)
     (void)ctx;
     sh_read(out, sizeof(out), "swanctl --list-sas --uri unix://%s/vici 2>&1 | grep -c ', ESTABLISHED, '",
             rig.lab.west.dir);
-    return strtoul(out, NULL, 10) == PEERS + 1;
+    return strtoul(out, NULL, 10) == peer_count() + 1;
 }
 
-static void dies_with_a_hundred_peers(const char *name)
+static void dies_with_many_peers(const char *name)
 {
     static char *const one_address[] = {"-o", "block_threshold=0",      "-o", "cookie_threshold_ip=0",
                                         "-o", "metrics=127.0.0.1:9909", NULL};
@@ -519,27 +529,30 @@ static void dies_with_a_hundred_peers(const char *name)
         o.side[i].sections = peers(i);
         assert_true(rig_load(&rig, i, &o.side[i]));
     }
-    assert_true(wait_for(all_are_up, NULL, 3 * PATIENCE_MS));
+    int patience = 3 * PATIENCE_MS * (1 + (int)peer_count() / 500);
+    assert_true(wait_for(all_are_up, NULL, patience));
     uint64_t from = mono_us();
     comes_again(name);
-    assert_true(wait_for(all_are_up, NULL, 3 * PATIENCE_MS));
+    assert_true(wait_for(all_are_up, NULL, patience));
     double ms = (double)(mono_us() - from) / 1e3;
-    snprintf(what, sizeof(what), "%s killed, with a hundred peers", name);
+    snprintf(what, sizeof(what), "%s killed, with %u peers", name, peer_count() + 1);
     finish(what);
-    snprintf(what, sizeof(what), "%s, with 101 peers", name);
+    snprintf(what, sizeof(what), "%s, with %u peers", name, peer_count() + 1);
     row(what, "all IKE SAs are there again", "%.0f ms", ms);
+    if (peer_count() == 1000) // what is promised for so many
+        assert_true(ms < 5000);
 }
 
-static void test_ike_dies_with_a_hundred_peers(void **state)
+static void test_ike_dies_with_many_peers(void **state)
 {
     (void)state;
-    dies_with_a_hundred_peers("ike");
+    dies_with_many_peers("ike");
 }
 
-static void test_keys_dies_with_a_hundred_peers(void **state)
+static void test_keys_dies_with_many_peers(void **state)
 {
     (void)state;
-    dies_with_a_hundred_peers("keys");
+    dies_with_many_peers("keys");
 }
 
 // ---- a load that ctl dies in
@@ -726,11 +739,11 @@ int main(int argc, char **argv)
         T(test_what_goes_on_without_its_ike_is_listed_and_ended_by_its_number),
         T(test_ike_dies_and_the_card_goes_on),
         T(test_ike_and_ctl_die_together_and_the_daemon_ends),
-        T(test_ike_dies_with_a_hundred_peers),
+        T(test_ike_dies_with_many_peers),
         T(test_keys_dies_and_packets_go_on),
         T(test_keys_dies_and_the_card_goes_on),
         T(test_keys_and_ctl_die_together_and_the_daemon_ends),
-        T(test_keys_dies_with_a_hundred_peers),
+        T(test_keys_dies_with_many_peers),
         T(test_path_dies),
         T(test_path_dies_with_the_card),
         T(test_supervisor_dies),
