@@ -80,28 +80,29 @@ bool tunnel_routes_eq(const struct tunnel_route *a,
 void tunnel_route_write(struct writer *w, const struct tunnel_route *t); // likewise
 bool tunnel_route_read(struct reader *r, struct tunnel_route *t);        // false: there is none
 
-struct child_config {
+struct child_config { // in an order that leaves no holes
     const char *name; // its connection has it (conn_set_text)
     uint8_t proposal_count;
+    uint8_t action, mode;               // enum policy_action, enum sa_mode
+    uint8_t start_action, close_action; // enum conn_action
+    uint8_t dpd_action;                 // enum dpd_action
+    uint8_t hw_offload;                 // enum offload_mode
+    uint8_t copy_df;                    // bool
     // ESP and AH. No TR_KE: rekeyed without a key exchange; several: our order; with TRID_KE_NONE: or without
     // one.
-    struct proposal *proposals;                             // likewise
-    struct ts_list *local_ts, *remote_ts;                   // allocated, as long as they are, or with ts_room
-    uint8_t action, mode;                                   // enum policy_action, enum sa_mode
-    uint8_t start_action, close_action;                     // enum conn_action
-    uint8_t dpd_action;                                     // enum dpd_action
-    uint8_t hw_offload;                                     // enum offload_mode
-    uint8_t copy_df, copy_ecn, copy_dscp_out, copy_dscp_in; // bool
+    struct proposal *proposals;                    // likewise
+    struct ts_list *local_ts, *remote_ts;          // allocated, as long as they are, or with ts_room
+    uint8_t copy_ecn, copy_dscp_out, copy_dscp_in; // bool
     uint16_t
         tfc_padding; // octets that packets inside are padded to, as far as the path's MTU allows; 0: none
     uint32_t replay_window; // UINT32_MAX: the default of settings
     // 0: off. An SA is replaced at rekey_ less a random part of rand_ and ends at life_.
     uint32_t rekey_time, life_time, rand_time, inactivity; // seconds
-    uint64_t rekey_bytes, life_bytes, rand_bytes;
-    uint64_t rekey_packets, life_packets, rand_packets;
     uint32_t reqid;
     uint32_t priority;
-    uint32_t if_id;             // of a TUN of its own; 0: none
+    uint32_t if_id; // of a TUN of its own; 0: none
+    uint64_t rekey_bytes, life_bytes, rand_bytes;
+    uint64_t rekey_packets, life_packets, rand_packets;
     struct tunnel_route *route; // allocated; NULL: routes into that are the operator's
 };
 struct conn_text { // what a connection holds of texts

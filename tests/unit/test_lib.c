@@ -276,6 +276,10 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
         c.children[i].life_bytes = 1ull << 40;
         c.children[i].hw_offload = OFFLOAD_AUTO;
     }
+    struct tunnel_route *route = conn_child_route(&c.children[1]);
+    assert_non_null(route);
+    route->metric = 10;
+    addr_parse("10.2.0.1", &route->probe);
     struct writer w = writer_of(buf, sizeof(buf));
     conn_write(&w, &c);
     assert_false(w.bad);
@@ -297,7 +301,11 @@ static void test_connection_written_and_read_is_the_same_and_every_cut_is_refuse
         take_selectors(&d.children[i].local_ts, c.children[i].local_ts);
         take_selectors(&d.children[i].remote_ts, c.children[i].remote_ts);
     }
+    assert_true(tunnel_routes_eq(route, d.children[1].route));
+    free(d.children[1].route);
+    d.children[1].route = route;
     assert_memory_equal(c.children, d.children, 2 * sizeof(*c.children));
+    d.children[1].route = NULL;
     d.children[0].proposals = d.children[1].proposals = NULL;
     d.children[0].local_ts = d.children[0].remote_ts = NULL;
     d.children[1].local_ts = d.children[1].remote_ts = NULL;
@@ -661,9 +669,15 @@ static void test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_ref
         in[i].remote.count = 1;
         in[i].remote.t[0] = (struct ts){.proto = 17, .port_lo = 5, .port_hi = 9}; // dynamic
     }
+    in[0].if_id = 5;
+    in[0].route.metric = 10;
+    in[0].route.probe_delay = 2;
+    addr_parse("10.2.0.1", &in[0].route.probe);
+    addr_parse("10.1.255.1", &in[0].route.probe_from);
     policies_write(&w, in, 2);
     assert_int_equal(policies_read(wr_written(&w), &out, &count), 0);
     assert_int_equal(count, 2);
+    assert_true(tunnel_routes_eq(&out[0].route, &in[0].route));
     assert_memory_equal(out, in, sizeof(in));
     free(out);
     for (size_t cut = 0; cut < w.len; cut++)
@@ -676,6 +690,19 @@ static void test_policies_on_the_wire_come_back_equal_and_malformed_ones_are_ref
         one.action = bad == 1 ? POLICY_DISCARD + 1 : POLICY_BYPASS;
         one.mode = bad == 2 ? 0 : MODE_TUNNEL;
         one.later = bad == 3 ? 2 : 0;
+        one.route.metric = 0;
+        w = writer_of(buf, sizeof(buf));
+        policies_write(&w, &one, 1);
+        assert_int_equal(policies_read(wr_written(&w), &out, &count), -EBADMSG);
+    }
+    for (unsigned bad = 0; bad < 6; bad++) { // of routes into a tunnel
+        struct policy_spec one = in[0];
+        one.if_id = bad == 0 ? 0 : 5;
+        one.action = bad == 1 ? POLICY_BYPASS : POLICY_PROTECT;
+        one.route.metric = bad == 2 ? ROUTE_METRICS + 1 : 10;
+        one.route.probe_delay = bad == 3 ? 0 : 1;
+        one.route.probe_from.family = bad == 4 ? 6 : 4;
+        one.route.probe.family = bad == 5 ? 7 : 4;
         w = writer_of(buf, sizeof(buf));
         policies_write(&w, &one, 1);
         assert_int_equal(policies_read(wr_written(&w), &out, &count), -EBADMSG);
