@@ -25,11 +25,13 @@ struct ike_events {
     void (*sa_renamed)(struct ike_sa *sa, const struct conn *was, struct ike_sa *other);
     void (*sa_rekeyed)(struct ike_sa *old, struct ike_sa *next);
     void (*sa_cannot_rekey)(struct ike_sa *sa); // the peer will not
-    void (*sa_at_rest)(struct ike_sa *sa);      // an exchange or a CHILD SA of it is over
-    void (*sa_due)(struct ike_sa *sa);          // its lifetime
-    void (*sa_goes)(struct ike_sa *sa);         // our DELETE is next
-    void (*sa_ends)(struct ike_sa *sa);         // it is going, with all that it has
-    void (*sa_deleted)(struct ike_sa *sa);      // ... for the peer has said so
+    void (*sa_unanswered)(
+        struct ike_sa *sa);                 // somebody says that the peer has forgotten it, and it is silent
+    void (*sa_at_rest)(struct ike_sa *sa);  // an exchange or a CHILD SA of it is over
+    void (*sa_due)(struct ike_sa *sa);      // its lifetime
+    void (*sa_goes)(struct ike_sa *sa);     // our DELETE is next
+    void (*sa_ends)(struct ike_sa *sa);     // it is going, with all that it has
+    void (*sa_deleted)(struct ike_sa *sa);  // ... for the peer has said so
     void (*sa_replaced)(struct ike_sa *sa); // it ends for another one's sake, which may not have all it had
     void (*sa_down)(struct ike_sa *sa);     // one that was up: without its CHILD SAs now
     void (*sa_over)(struct ike_sa *sa);     // it is found nowhere any more

@@ -11,7 +11,8 @@
 #include "ctrl/ike/task.h"
 #include "ctrl/lib/log.h"
 
-enum { ONE_A_SECOND = 1, HINT_EVERY_MS = 10000, MESSAGE_MAX = 64 }; // to one address; of one IKE SA
+// To one address; of one IKE SA; how often a request of it is repeated in vain before it is believed so far.
+enum { ONE_A_SECOND = 1, HINT_EVERY_MS = 10000, IN_VAIN = 2, MESSAGE_MAX = 64 };
 
 static bool may_say(struct ike *ike, const struct addr *to)
 {
@@ -65,22 +66,33 @@ void invalid_spi_seen(struct ike *ike, const struct msg_UNKNOWN_SPI *m)
     log_limit_end(&ike->log_limit);
 }
 
-// Whether the peer is there is asked soon, by the IKE SA itself.
+// Whether the peer is there is asked soon, by the IKE SA itself. One that answers nothing, while somebody
+// goes on to say so, may have forgotten it: another IKE SA, which proves who the peer is, takes its place if
+// it comes up, and this one goes on until then.
+static void doubt(struct ike_sa *sa, uint32_t spi)
+{
+    bool again = sa->active && sa->initiator && sa->state == SA_ESTABLISHED;
+    uint64_t now = loop_now(sa->ike->loop);
+    if ((sa->active && (!again || sa->later->tries < IN_VAIN)) ||
+        (sa->later->hinted_at && now - sa->later->hinted_at < HINT_EVERY_MS))
+        return;
+    sa->later->hinted_at = now;
+    log_set_context(sa->conn->cfg.name, sa->id);
+    LOGF(IKE, 1, "somebody says in clear that the peer does not know SPI %08x%s", spi,
+         again ? ", and it does not answer: beginning anew beside it" : ": asking it (RFC 7296 1.5)");
+    if (again)
+        sa->ike->events->sa_unanswered(sa);
+    else
+        exchange_queue(sa, mobike_tells_first(sa) ? TASK_MOBIKE : TASK_LIVENESS, 0);
+    log_set_context("", 0);
+}
+
 static void hint(struct ike *ike, const struct net_path *path, uint32_t spi)
 {
-    uint64_t now = loop_now(ike->loop);
     for (struct ike_sa *sa = NULL; (sa = sa_at_host(ike, &path->remote, sa));) {
         if (!child_by_spi_out(sa, spi))
             continue;
-        if (!sa->active && (!sa->later->hinted_at || now - sa->later->hinted_at >= HINT_EVERY_MS)) {
-            sa->later->hinted_at = now;
-            log_set_context(sa->conn->cfg.name, sa->id);
-            LOGF(IKE, 1,
-                 "somebody says in clear that the peer does not know SPI %08x: asking it (RFC 7296 1.5)",
-                 spi);
-            exchange_queue(sa, mobike_tells_first(sa) ? TASK_MOBIKE : TASK_LIVENESS, 0);
-            log_set_context("", 0);
-        }
+        doubt(sa, spi);
         return;
     }
 }

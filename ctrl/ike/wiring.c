@@ -101,6 +101,7 @@ const struct ike_events ike_events = {
     .sa_renamed = on_sa_renamed,
     .sa_rekeyed = on_sa_rekeyed,
     .sa_cannot_rekey = revive_reauth_due,
+    .sa_unanswered = revive_reauthenticate,
     .sa_at_rest = on_sa_at_rest,
     .sa_due = expiry_ike,
     .sa_goes = unique_step_aside,

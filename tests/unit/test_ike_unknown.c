@@ -171,6 +171,30 @@ static void test_a_hint_is_a_question_and_no_more(void **state)
     pair_free(p);
 }
 
+// Who has forgotten it answers nothing: a new IKE SA is begun beside the old one, which has its place before
+// the old one's requests have all been sent in vain. One hint alone does not do that, nor do many to one that
+// answers.
+static void test_one_that_is_forgotten_and_hinted_at_is_made_anew_at_once(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+    uint32_t spi = pair_sa(&p->s[0], 0)->child.spi_out;
+    forget(p, 1);
+    pair_wait(p, 2000);
+    say_hint(p, spi, 4);
+    pair_wait(p, 15000); // asked three times by now
+    assert_null(p->s[1].ike->sas);
+    say_hint(p, spi, 4);
+    pair_wait(p, 1000);
+    assert_int_equal(p->s[1].ike->sa_count, 1);
+    assert_int_equal(p->s[1].ike->sas->state, SA_ESTABLISHED);
+    assert_int_equal(p->s[0].ike->sas->state, SA_ESTABLISHED);
+    assert_non_null(child_by_spi_out(p->s[0].ike->sas, p->s[1].ike->sas->children->spi_in));
+    pair_wait(p, 200000);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
 static void test_requests_of_unknown_ike_sas_are_answered_once_a_second(void **state)
 {
     (void)state;
@@ -239,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_said_where_there_is_an_ike_sa_or_no_connection),
         cmocka_unit_test(test_much_is_answered_by_little),
         cmocka_unit_test(test_a_hint_is_a_question_and_no_more),
+        cmocka_unit_test(test_one_that_is_forgotten_and_hinted_at_is_made_anew_at_once),
         cmocka_unit_test(test_requests_of_unknown_ike_sas_are_answered_once_a_second),
         cmocka_unit_test(test_a_peer_has_so_many_sas_of_the_same_selectors),
     };
