@@ -164,7 +164,7 @@ bool look_up_lets_in(struct worker *w, const struct child *c, struct look_up *l)
     if (pol == policy_now(c->policy)) // whose selectors are the SA's
         return true;
     const struct policy *met = policy_base(pol), *its = policy_base(c->policy);
-    return (one_child(met, its) || heir_is_sibling(met, its) ||
+    return (one_child(met, its) || (child_conceals(c) && heir_is_sibling(met, its)) ||
             (!met->loaded && its->loaded && heir_equals(met, its))) &&
            selectors_hold(policy_remote(c->policy), policy_local(c->policy), &l->f);
 }

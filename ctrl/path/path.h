@@ -168,6 +168,12 @@ static inline uint16_t child_id_offset(const struct child *c)
 {
     return (uint16_t)(c->c.spi_out ^ c->c.spi_out >> 16);
 }
+// By AH, NULL and GMAC who it is from is known alone: what is inside can be read on the way.
+static inline bool child_conceals(const struct child *c)
+{
+    return !c->ah && c->alg != ESP_ALG_NULL && c->alg != ESP_ALG_AES128_GMAC &&
+           c->alg != ESP_ALG_AES192_GMAC && c->alg != ESP_ALG_AES256_GMAC;
+}
 static inline const char *child_offload(const struct child *c)
 {
     return c->on_card ? "card" : "software";

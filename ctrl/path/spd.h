@@ -178,7 +178,7 @@ bool policy_sends(const struct policy *pol);                      // it has an S
 bool heir_silent(const struct policy *pol);                       // it has: its SAs send nothing
 bool heir_equals(const struct policy *a, const struct policy *b); // but for the peer, which both know
 // Two children of one connection that have the same selectors: packets meet the first one's policy, and the
-// SAs of either serve.
+// SAs of either serve, where they encrypt (child_conceals).
 bool heir_is_sibling(const struct policy *a, const struct policy *b);
 struct policy *heir_sibling_with_sas(const struct spd *s, const struct policy *pol); // NULL: there is none
 // An instance of a policy that has an heir, which has an equal one.

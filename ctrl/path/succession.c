@@ -42,8 +42,8 @@ static bool over(const struct child *c)
 struct child *outbound_sa(struct path *p, struct policy *pol, const struct fields *f)
 {
     struct child *c = newest(pol), *sender;
-    if (!c && (pol = heir_sibling_with_sas(&p->spd, policy_base(pol))) != NULL)
-        c = newest(pol);
+    struct policy *sibling = c ? NULL : heir_sibling_with_sas(&p->spd, policy_base(pol));
+    c = sibling ? newest(sibling) : c;
     sender = c;
     for (int i = 0; c && c->out_after && i < LINKS; i++) {
         struct child *old = sadb_by_id(p, c->out_after);
@@ -57,7 +57,7 @@ struct child *outbound_sa(struct path *p, struct policy *pol, const struct field
         if (may_send(c))
             sender = c;
     }
-    return sender;
+    return sibling && sender && !child_conceals(sender) ? NULL : sender;
 }
 
 struct child *outbound_other(struct worker *w, const struct packet *pkt)

@@ -371,6 +371,34 @@ static void test_children_of_the_same_selectors_serve_one_another(void **state)
     expect_blocked(r, "10.2.0.1");
 }
 
+// What only authenticates, by ESP or by AH, carries nothing for one that may be about to encrypt.
+static void test_a_child_that_does_not_encrypt_serves_no_other(void **state)
+{
+    struct policy_spec both[] = {net_as(1, "net"), net_as(7, "twin")};
+    for (int ah = 0; ah < 2; ah++) {
+        assert_int_equal(rig_up(state), 0);
+        struct rig *r = *state;
+        both[0].trap = 1;
+        rig_must_apply(r, "rig", both, 2);
+        struct msg_CHILD c = rig_child(r, 1);
+        c.policy_id = 7;
+        c.encr = ah ? 0 : 21; // ENCR_NULL_AUTH_AES_GMAC of RFC 4543
+        c.encr_bits = ah ? 0 : 256;
+        c.integ = ah ? 11 : 0; // AUTH_AES_256_GMAC
+        c.udp_encap = !ah;
+        rig_must_install_child(r, &c);
+        expect_blocked(r, "10.2.0.1");
+        install_under(r, 2, 1, "10.2.0.0/16");
+        expect_by(r, "10.2.0.1", 0x2002);
+        install_under(r, 3, 7, "10.2.0.0/16");
+        expect_in(r, 0x1003, "10.2.0.1", true);
+        sadb_by_id(r->p, 3)->ah = ah; // as if: the rig's peer seals by nothing else
+        sadb_by_id(r->p, 3)->alg = ah ? ESP_ALG_NONE : ESP_ALG_AES256_GMAC;
+        expect_in(r, 0x1003, "10.2.0.1", false);
+        assert_int_equal(rig_down(state), 0);
+    }
+}
+
 // It stands where the old one stood, before an equal one for another peer that was loaded in between.
 static void test_the_heir_stands_where_the_old_one_stood(void **state)
 {
@@ -540,6 +568,7 @@ int main(void)
         WITH(test_a_number_of_another_peer_is_refused),
         WITH(test_loaded_ones_take_nothing_from_one_another),
         WITH(test_children_of_the_same_selectors_serve_one_another),
+        ALONE(test_a_child_that_does_not_encrypt_serves_no_other),
         WITH(test_the_heir_stands_where_the_old_one_stood),
         ALONE(test_narrowed_sas_go_on_too),
         WITH(test_the_old_number_stays_as_long_as_an_instance_of_it),
