@@ -85,11 +85,20 @@ void replay_pool(struct ctl *c, const char *pool, const char *why)
     replay_later(c);
 }
 
-// Which may be answered behind the pass.
 static void leases_taken(struct pending *p, bool ok, const char *text)
 {
     if (!ok)
         replay_pool(p->ctl, p->data, text);
+}
+
+// Likewise, where the pass is not over before: what comes again begins no first pass.
+static void leases_taken_again(struct pending *p, bool ok, const char *text)
+{
+    struct ctl *c = p->ctl;
+    if (!answered(c))
+        return;
+    leases_taken(p, ok, text);
+    go_on(c);
 }
 
 static void unasked(struct pending *p, bool ok, const char *text)
@@ -99,7 +108,7 @@ static void unasked(struct pending *p, bool ok, const char *text)
     (void)text;
 }
 
-bool replay_leases(struct ctl *c, const char *pool)
+static bool tell_leases(struct ctl *c, const char *pool, bool again)
 {
     char *name = strdup(pool);
     struct pending *p = name ? ctl_ask(c, NULL, 0) : NULL;
@@ -109,13 +118,20 @@ bool replay_leases(struct ctl *c, const char *pool)
     }
     p->data = name;
     p->free_data = free;
-    p->done = leases_taken;
+    p->done = again ? leases_taken_again : leases_taken;
     p->room = ROOM_IKE; // that answers, or dies
-    if (ctl_tell_leases(c, pool, p->req))
+    if (ctl_tell_leases(c, pool, p->req)) {
+        c->replay.asked += again;
         return true;
+    }
     p->done = unasked;
     ctl_drop(p, "");
     return false;
+}
+
+bool replay_leases(struct ctl *c, const char *pool)
+{
+    return tell_leases(c, pool, false);
 }
 
 // Where that is still to be answered.
@@ -139,7 +155,7 @@ static void send_record(struct pending *p, enum msg_type t, union msg *m)
     r = reader_of(t == MSG_POOL_LOAD ? m->POOL_LOAD.pool : slice_of(NULL, 0));
     rd_cstr(&r, name, sizeof(name));
     ctl_send(p, ROOM_IKE, t, m);
-    if (t == MSG_POOL_LOAD && !replay_leases(c, name))
+    if (t == MSG_POOL_LOAD && !tell_leases(c, name, true))
         replay_untold(c, req);
 }
 

@@ -343,12 +343,10 @@ static void load_pool(void)
     expect_success();
 }
 
-static void test_leases_that_it_has_no_memory_for_are_told_again(void **state)
+// A pool with one lease, of which an ike that comes again is to be told.
+static void pool_with_a_lease(char dir[])
 {
-    (void)state;
     static const uint8_t ann[] = {2, 0, 0, 0, 'a', 'n', 'n'};
-    uint32_t leases;
-    char dir[] = "/tmp/espalier-replay-XXXXXX";
     assert_non_null(mkdtemp(dir));
     snprintf(ctl->settings.pool_leases, sizeof(ctl->settings.pool_leases), "%s/leases", dir);
     load_pool();
@@ -359,17 +357,58 @@ static void test_leases_that_it_has_no_memory_for_are_told_again(void **state)
     dies();
     comes(PID);
     keys_are_told();
+}
+
+static void remove_leases(const char *dir)
+{
+    assert_int_equal(unlink(ctl->settings.pool_leases), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void leases_are_refused(void)
+{
+    uint32_t leases;
     result(ROOM_IKE, pool_comes(true, &leases), true, "");
-    assert_int_equal(expect(ROOM_SUPER, MSG_WHOLE).WHOLE.pid, PID); // the pool is there
-    expect(ROOM_IKE, MSG_WHOLE);
+    expect_nothing(ROOM_SUPER); // who comes now had another address
     result(ROOM_IKE, leases, false, "no memory for all leases");
+}
+
+static void test_leases_that_it_has_no_memory_for_are_told_again(void **state)
+{
+    (void)state;
+    uint32_t leases;
+    char dir[] = "/tmp/espalier-replay-XXXXXX";
+    pool_with_a_lease(dir);
+    leases_are_refused();
     later(REPLAY_FIRST_MS);
     result(ROOM_IKE, pool_comes(true, &leases), true, "");
     result(ROOM_IKE, leases, true, "");
+    is_whole(PID);
     later(10 * REPLAY_LONGEST_MS);
     expect_nothing(ROOM_IKE);
-    assert_int_equal(unlink(ctl->settings.pool_leases), 0);
-    assert_int_equal(rmdir(dir), 0);
+    remove_leases(dir);
+}
+
+// The pool itself it takes each time.
+static void test_leases_are_told_less_and_less_often_and_not_for_ever(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/espalier-replay-XXXXXX";
+    pool_with_a_lease(dir);
+    for (unsigned i = 1; i <= REPLAY_PASSES; i++) {
+        leases_are_refused();
+        if (i == REPLAY_BEFORE + 1)
+            is_whole(PID);
+        expect_nothing(ROOM_IKE);
+        if (i < 8) {
+            later((REPLAY_FIRST_MS << (i - 1)) - 1);
+            expect_nothing(ROOM_IKE);
+        }
+        later(i < 8 ? 1 : REPLAY_LONGEST_MS);
+    }
+    later(100 * REPLAY_LONGEST_MS);
+    expect_nothing(ROOM_IKE);
+    remove_leases(dir);
 }
 
 static void test_another_one_that_dies_is_followed_by_one_that_is_given_all(void **state)
@@ -476,6 +515,7 @@ int main(void)
         T(test_what_a_client_changes_meanwhile_is_not_given_again),
         T(test_certificate_that_it_refuses_is_given_again_before_the_connections),
         T(test_leases_that_it_has_no_memory_for_are_told_again),
+        T(test_leases_are_told_less_and_less_often_and_not_for_ever),
         T(test_another_one_that_dies_is_followed_by_one_that_is_given_all),
         T(test_one_that_dies_with_its_last_answer_is_not_whole),
         T(test_answer_of_keys_for_the_last_one_is_none_for_the_next),
