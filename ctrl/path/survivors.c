@@ -226,32 +226,65 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-// Those from that number on, in their order: what comes or goes between two pages moves none of the others.
-static size_t collect(struct path *p, uint64_t from, struct child **to)
+// The first ones from some number on: a heap whose greatest is on top, so that a page of a hundred thousand
+// sorts no more than it has.
+struct first {
+    size_t count, most;
+    struct child *at[LIST_PAGE_MAX + 1];
+};
+
+static bool is_behind(const struct child *a, const struct child *b)
 {
-    size_t n = 0;
-    for (struct child *c = p->children; c && n < p->survivors; c = c->next)
-        if (c->survivor && !c->dying && c->c.child_id >= from)
-            to[n++] = c;
-    qsort(to, n, sizeof(struct child *), by_number);
-    return n;
+    return a->c.child_id > b->c.child_id;
+}
+
+static void sink(struct first *f, struct child *c)
+{
+    size_t i = 0;
+    for (size_t k; (k = 2 * i + 1) < f->count; i = k) {
+        k += k + 1 < f->count && is_behind(f->at[k + 1], f->at[k]);
+        if (!is_behind(f->at[k], c))
+            break;
+        f->at[i] = f->at[k];
+    }
+    f->at[i] = c;
+}
+
+static void rise(struct first *f, struct child *c)
+{
+    size_t i = f->count++;
+    for (; i && is_behind(c, f->at[(i - 1) / 2]); i = (i - 1) / 2)
+        f->at[i] = f->at[(i - 1) / 2];
+    f->at[i] = c;
+}
+
+// In their order: what comes or goes between two pages moves none of the others.
+static void collect(const struct path *p, uint64_t from, struct first *f)
+{
+    for (struct child *c = p->survivors ? p->children : NULL; c; c = c->next) {
+        if (!c->survivor || c->dying || c->c.child_id < from)
+            continue;
+        if (f->count < f->most)
+            rise(f, c);
+        else if (is_behind(f->at[0], c))
+            sink(f, c);
+    }
+    qsort(f->at, f->count, sizeof(f->at[0]), by_number);
 }
 
 void survivors_list(struct path *p, const struct msg_SURVIVOR_LIST *m)
 {
-    struct child **all = calloc(p->survivors + 1u, sizeof(struct child *));
-    if (!all) {
-        ipc_result(p->ctl, m->req, false, "out of memory");
-        return;
-    }
-    size_t n = collect(p, m->from, all), i = 0;
-    for (unsigned left = ipc_page(m->most); i < n && left && ipc_has_room(p->ctl); i++, left--)
-        tell(p, m->req, all[i]);
-    if (i < n)
-        ipc_send(p->ctl, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m->req, .next = all[i]->c.child_id});
+    unsigned page = ipc_page(m->most), i = 0;
+    struct first f;
+    f.count = 0;
+    f.most = page + 1u; // the last one says where the next page begins
+    collect(p, m->from, &f);
+    for (; i < f.count && i < page && ipc_has_room(p->ctl); i++)
+        tell(p, m->req, f.at[i]);
+    if (i < f.count)
+        ipc_send(p->ctl, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m->req, .next = f.at[i]->c.child_id});
     else
         ipc_result(p->ctl, m->req, true, "%s", "");
-    free(all);
 }
 
 // NULL: it goes on. One that has come to a hard limit sends no more, and no ike ends it: without it the next

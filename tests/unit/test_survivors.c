@@ -468,6 +468,34 @@ static void test_client_that_comes_costs_the_same_beside_many_survivors(void **s
     assert_true(few > 0 && many < 2 * few);
 }
 
+static uint64_t cost_of_a_page(struct rig *r)
+{
+    uint64_t before = blocks;
+    assert_int_equal(list(r, 0, 2).next, 3);
+    return blocks - before;
+}
+
+// Of a hundred thousand no page sorts them all: beside ten times as many it costs about ten times as much.
+static void test_page_of_many_is_no_list_of_all(void **state)
+{
+    enum { FEW = 60, MANY = 10 * FEW };
+    struct rig *r = *state;
+    uint32_t id = 1;
+    struct policy_spec of = rig_spec(NEXT_ID + 2, "net", "10.1.0.0/16", "10.2.0.0/16");
+    rig_must_apply(r, "another", &of, 1);
+    for (; id <= FEW; id++)
+        install_at(r, id, NEXT_ID + 2, id);
+    survivors_begin(r->p);
+    uint64_t few = cost_of_a_page(r);
+    for (; id <= MANY; id++)
+        install_at(r, id, NEXT_ID + 2, id);
+    survivors_begin(r->p);
+    uint64_t many = cost_of_a_page(r);
+    print_message("  %u basic blocks of %u, %u of %u\n", (unsigned)few, FEW, (unsigned)many, MANY);
+    assert_int_equal(r->p->survivors, MANY);
+    assert_true(few > 0 && many < 12 * few);
+}
+
 static void put_address(struct rig *r, const char *text)
 {
     struct msg_VIRTUAL_ADD m = {.req = 9};
@@ -523,6 +551,7 @@ int main(void)
         T(test_it_ends_where_somebody_says_so_by_its_number),
         T(test_they_are_listed_with_what_is_known_of_them),
         T(test_they_are_listed_in_pages_and_others_not_at_all),
+        T(test_page_of_many_is_no_list_of_all),
         T(test_further_deaths_prolong_nothing),
         T(test_it_ends_at_its_limit_and_the_next_packet_asks),
         T(test_one_that_was_on_its_way_is_one_too),
