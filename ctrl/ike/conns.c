@@ -595,6 +595,14 @@ static void named_address(const struct ike *ike, const struct conn_config *c, co
         *out = of_family ? *of_family : *any;
 }
 
+bool conn_names_a_peer(const struct conn_config *c)
+{
+    for (unsigned i = 0; i < c->remote_count; i++)
+        if (c->remote_addrs[i].family)
+            return true;
+    return false;
+}
+
 // The first of the peer's addresses that there is a way to; where there is none, the first.
 int conn_path(struct ike *ike, const struct conn_config *c, struct net_path *p, struct esp_error *err)
 {

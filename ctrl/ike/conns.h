@@ -87,6 +87,7 @@ bool conn_same_ike(const struct conn *a, const struct conn *b); // all but their
 struct child_numbers *conn_numbers(struct ike *ike, struct conn *c, const struct child_config *child);
 uint32_t conn_reqid(struct ike *ike, struct conn *c, const struct child_config *child);
 bool conn_eap_only(const struct conn_config *cfg);      // EAP at both ends
+bool conn_names_a_peer(const struct conn_config *cfg);  // other than %any: IKE SAs may be begun by it
 bool conn_only_policies(const struct conn_config *cfg); // pass and drop: no peer speaks by it
 bool conn_can_send(const struct ike *ike, const struct addr *from, const struct addr *to); // just now
 // Where an IKE SA of it begins: the peer's address, our own, and both ports.

@@ -70,14 +70,6 @@ bool edition_serves(const struct child_sa *k, const struct conn *c, const struct
             k->conn->peer == c->peer && conn_takes(c, child, k));
 }
 
-static bool names_a_peer(const struct conn_config *cfg)
-{
-    for (unsigned i = 0; i < cfg->remote_count; i++)
-        if (cfg->remote_addrs[i].family)
-            return true;
-    return false;
-}
-
 // Another one of c with its peer, or on its way to it. One for anybody has thousands, which are all the
 // peers': those of that peer are found by its address, and it begins none.
 static struct ike_sa *another(const struct ike_sa *sa, const struct conn *c)
@@ -87,7 +79,7 @@ static struct ike_sa *another(const struct ike_sa *sa, const struct conn *c)
     while ((o = sa_at_host(sa->ike, peer, o)) != NULL)
         if (o != sa && !o->retired && strcmp(o->conn->cfg.name, c->cfg.name) == 0)
             return o;
-    while (names_a_peer(&c->cfg) && (o = sa_of_conn(sa->ike, c->cfg.name, o)) != NULL)
+    while (conn_names_a_peer(&c->cfg) && (o = sa_of_conn(sa->ike, c->cfg.name, o)) != NULL)
         if (o != sa && o->state == SA_CONNECTING && o->initiator && !o->successor &&
             addr_eq(&o->path.remote, peer))
             break;

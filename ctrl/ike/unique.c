@@ -35,8 +35,8 @@ bool sa_first_to_peer(const struct ike_sa *sa)
 // begin none, and it may have a hundred thousand.
 bool sa_only_one(const struct ike_sa *sa)
 {
-    for (struct ike_sa *o = NULL;
-         sa->conn->cfg.remote_count && (o = sa_of_conn(sa->ike, sa->conn->cfg.name, o)) != NULL;)
+    struct ike_sa *o = NULL;
+    while (conn_names_a_peer(&sa->conn->cfg) && (o = sa_of_conn(sa->ike, sa->conn->cfg.name, o)) != NULL)
         if (o->initiator && o->state == SA_CONNECTING)
             return false;
     return sa_first_to_peer(sa);

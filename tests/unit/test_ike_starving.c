@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/unique.h"
 #include "tests/unit/ike_pair.h"
 #include "tests/unit/no_memory.h"
 
@@ -50,7 +51,7 @@ static void rig_start(struct rig *r, unsigned half_open)
     r->path = (struct net_path){
         .local = sa->path.remote, .local_port = sa->path.remote_port, .remote_port = sa->path.local_port};
     pair_default_conn(&c, 1);
-    c.remote_count = 0; // anyone
+    memset(&c.remote_addrs[0], 0, sizeof(c.remote_addrs[0])); // %any
     pair_load(p, 1, &c);
     r->ike->set.cookie_threshold = r->ike->set.cookie_threshold_ip = 0;
     for (unsigned i = 0; i < half_open; i++)
@@ -125,12 +126,27 @@ static void test_stranger_without_memory_costs_nobody_a_look_at_all_others(void 
     pair_free(r.p);
 }
 
+// What is asked with each that comes up, of a connection that a hundred thousand come by.
+static void test_whether_it_is_the_only_one_costs_no_look_at_all_of_anybodys(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_start(&r, SOME);
+    assert_string_equal(r.ike->sas->conn->cfg.name, r.ike->sas->next->conn->cfg.name);
+    uint64_t from = blocks;
+    (void)sa_only_one(r.ike->sas);
+    printf("one of %d: %llu basic blocks\n", SOME, (unsigned long long)(blocks - from));
+    assert_in_range(blocks - from, 0, 50);
+    pair_free(r.p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_that_starve_behind_many_others_cost_what_they_are_together),
         cmocka_unit_test(test_each_that_starves_ends_and_no_other),
         cmocka_unit_test(test_stranger_without_memory_costs_nobody_a_look_at_all_others),
+        cmocka_unit_test(test_whether_it_is_the_only_one_costs_no_look_at_all_of_anybodys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
