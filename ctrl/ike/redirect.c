@@ -103,8 +103,9 @@ static bool lead(struct ike_sa *sa, const struct addr *to, struct redirection *r
     char a[64], b[64];
     *r = counted(sa);
     const char *no = may_follow(sa, r, to, path);
-    LOGF(IKE, 0, "redirected from %s to %s%s%s", addr_print(&sa->path.remote, a, sizeof(a)),
-         addr_print(to, b, sizeof(b)), no ? ", which is not followed: " : "", no ? no : "");
+    addr_print(to, b, sizeof(b)); // whether that line is written or not
+    LOGF(IKE, 0, "redirected from %s to %s%s%s", addr_print(&sa->path.remote, a, sizeof(a)), b,
+         no ? ", which is not followed: " : "", no ? no : "");
     if (no)
         sa_why(sa, "REDIRECT to %s is not followed: %s", b, no);
     return !no;

@@ -10,6 +10,7 @@
 #include "ctrl/ike/child_payloads.h"
 #include "ctrl/ike/redirect.h"
 #include "ctrl/ike/revive.h"
+#include "ctrl/lib/log.h"
 #include "tests/unit/ike_pair.h"
 
 enum { REST = 400000 };
@@ -238,6 +239,19 @@ static void test_what_is_not_followed_is_named(void **state)
     p = loaded(NULL);
     gw.to[0] = "10.0.0.2"; // itself
     pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    assert_non_null(strstr(p->s[0].last_text, "REDIRECT to 10.0.0.2 is not followed: it leads to"));
+    pair_free(p);
+}
+
+static void test_what_is_not_followed_is_named_where_no_line_is_written(void **state)
+{
+    (void)state;
+    struct pair *p = loaded(NULL);
+    gw.to[0] = "10.0.0.2";
+    log_set_all(-1);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), false);
+    log_set_all(0);
+    assert_non_null(strstr(p->s[0].last_text, "REDIRECT to 10.0.0.2 is not followed: it leads to"));
     pair_free(p);
 }
 
@@ -327,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_redirect_in_ike_sa_init_is_followed_with_our_nonce_alone),
         cmocka_unit_test(test_a_ring_of_gateways_ends_after_five),
         cmocka_unit_test(test_what_is_not_followed_is_named),
+        cmocka_unit_test(test_what_is_not_followed_is_named_where_no_line_is_written),
         cmocka_unit_test(test_who_follows_none_says_so),
         cmocka_unit_test(test_redirect_in_ike_auth_is_followed),
         cmocka_unit_test(test_reauthentication_that_is_redirected_replaces_all_the_same),
