@@ -45,6 +45,14 @@ struct msghdr envelope_for(struct envelope *e, const struct net_path *path)
     return msg;
 }
 
+void answers_socket(int fd)
+{
+    int how, cut = IP_PMTUDISC_WANT;
+    socklen_t len = sizeof(how);
+    if (getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &how, &len) == 0 && how == IP_PMTUDISC_DO)
+        (void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &cut, sizeof(cut));
+}
+
 void answers_begin(struct answers *a, int fd)
 {
     a->fd = fd;

@@ -29,6 +29,9 @@ struct answers {
     struct iovec iov[ANSWERS_MOST];
     uint8_t data[ANSWERS_MOST][ANSWER_MOST];
 };
+// Once, before the first: who died in the midst of sending them has left the socket, which outlives us, so
+// that nothing that has to be cut leaves by it.
+void answers_socket(int fd);
 void answers_begin(struct answers *a, int fd);
 // With the non-ESP marker where the path is behind a NAT. False: there is no room for it, or it is too long:
 // it has to go by itself.

@@ -285,7 +285,10 @@ static int watch(struct process *p, struct ike_socket *s, bool nat_t, int fd)
                              .watch = {.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = s},
                              .nat_t = nat_t,
                              .fetch = {.fire = fetch, .ctx = s}};
-    return fd >= 0 ? loop_add(p->loop, &s->watch) : 0;
+    if (fd < 0)
+        return 0;
+    answers_socket(fd);
+    return loop_add(p->loop, &s->watch);
 }
 
 static int watch_all(struct process *p, struct loop *l, const struct child_env *env)

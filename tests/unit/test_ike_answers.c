@@ -174,6 +174,21 @@ static void test_many_answers_are_not_to_be_cut_and_what_goes_otherwise_may_be(v
     assert_int_equal(rig.discovery, before); // it costs more than it saves
 }
 
+// An ike is killed while they leave; the socket is the supervisor's, and the next one's.
+static void test_socket_that_one_left_who_died_may_have_its_datagrams_cut_again(void **state)
+{
+    int before = discovery(rig.fd), left = IP_PMTUDISC_DO;
+    (void)state;
+    assert_int_equal(setsockopt(rig.fd, IPPROTO_IP, IP_MTU_DISCOVER, &left, sizeof(left)), 0);
+    answers_socket(rig.fd);
+    assert_int_equal(discovery(rig.fd), IP_PMTUDISC_WANT);
+    left = IP_PMTUDISC_DONT; // as the system's settings may say
+    assert_int_equal(setsockopt(rig.fd, IPPROTO_IP, IP_MTU_DISCOVER, &left, sizeof(left)), 0);
+    answers_socket(rig.fd);
+    assert_int_equal(discovery(rig.fd), IP_PMTUDISC_DONT);
+    assert_int_not_equal(before, IP_PMTUDISC_DO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +198,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_what_has_no_room_goes_by_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_answers_are_not_to_be_cut_and_what_goes_otherwise_may_be,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_socket_that_one_left_who_died_may_have_its_datagrams_cut_again,
                                         setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
