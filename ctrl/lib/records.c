@@ -118,7 +118,7 @@ void records_drop(struct records *r, struct record *of)
     *(of->prev ? &of->prev->next : &r->first) = of->next;
     *(of->next ? &of->next->prev : &r->last) = of->prev;
     hash_del(&r->by_key, &of->by_key);
-    r->at = r->at == of ? NULL : r->at;
+    r->at = r->at == of ? of->next : r->at;
     leave(r, of);
 }
 
@@ -205,7 +205,9 @@ int records_put(struct records *r, uint64_t key, struct slice octets)
 
 struct record *records_behind(struct records *r, uint64_t number)
 {
-    struct record *next = r->at && r->at->number == number ? r->at->next : r->first;
+    struct record *next = r->at && number ? r->at : r->first; // all are gone through, with a look back
+    while (next && next->prev && next->prev->number > number)
+        next = next->prev;
     while (next && next->number <= number)
         next = next->next;
     if (next)

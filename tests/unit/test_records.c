@@ -20,6 +20,14 @@
 
 enum { BYTES = 8192, MOST = 8, HEAD = 16 };
 
+static uint64_t blocks; // basic blocks of records.c, which this program counts
+
+void __sanitizer_cov_trace_pc(void);
+void __sanitizer_cov_trace_pc(void)
+{
+    blocks++;
+}
+
 static int file;
 static struct records *r;
 
@@ -267,12 +275,57 @@ static void test_what_cannot_be_read_is_not_wiped(void **state)
     expect("a:kept");
 }
 
+static bool four(struct slice octets, uint64_t *key)
+{
+    uint32_t v = 0;
+    memcpy(&v, octets.p, octets.len < 4 ? octets.len : 4);
+    *key = v;
+    return octets.len == 4;
+}
+
+// As keys goes through a hundred thousand secrets, and notes of each whether it could take it.
+static void test_to_look_again_at_each_that_was_passed_costs_the_same_of_many(void **state)
+{
+    enum { MANY = 2000, EACH = 40, ROOM = MANY * 256 };
+    int fd = records_file("test", ROOM);
+    struct records *many = records_open(fd, ROOM, MANY, false, four);
+    unsigned n = 0;
+    (void)state;
+    assert_non_null(many);
+    for (uint32_t i = 1; i <= MANY; i++)
+        assert_int_equal(records_put(many, i, slice_of(&i, sizeof(i))), 0);
+    uint64_t before = blocks;
+    struct record *of = NULL;
+    while ((of = records_behind(many, of ? of->number : 0)) != NULL) {
+        n++;
+        assert_ptr_equal(records_behind(many, of->number - 1), of);
+    }
+    printf("%u records, each twice: %llu basic blocks\n", n, (unsigned long long)(blocks - before));
+    assert_int_equal(n, MANY);
+    assert_in_range(blocks - before, MANY, MANY * EACH);
+    for (uint64_t i = 0; i < 10; i++) { // the first, and what goes is the one that was looked at last
+        of = records_behind(many, 0);
+        assert_int_equal(of->number, i + 1);
+        records_drop(many, of);
+    }
+    of = records_behind(many, 500);
+    assert_int_equal(of->number, 501);
+    records_drop(many, of);
+    assert_int_equal(records_behind(many, 500)->number, 502);
+    assert_int_equal(records_behind(many, 499)->number, 500);
+    assert_int_equal(records_behind(many, MANY - 1)->number, MANY);
+    assert_null(records_behind(many, MANY));
+    assert_int_equal(records_behind(many, 0)->number, 11);
+    records_close(many);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_next_one_has_all_in_order),
         T(test_one_that_goes_in_the_middle_of_a_walk_harms_nobody),
+        T(test_to_look_again_at_each_that_was_passed_costs_the_same_of_many),
         T(test_what_goes_is_overwritten),
         T(test_of_two_of_one_name_the_newer_is_there),
         T(test_so_many_are_read_and_no_more),
