@@ -24,13 +24,18 @@ bool rounds_of(const struct conn *c)
     return c->cfg.local_more || c->cfg.remote_more;
 }
 
-static int check_ids(const struct auth_round *more, const char *whose, struct esp_error *err)
+static int check_ids(const struct auth_round *more, bool own, struct esp_error *err)
 {
+    const char *whose = own ? "local.id" : "remote.id";
     struct identity id;
-    for (; more; more = more->next)
+    for (; more; more = more->next) {
         if (!identity_parse(more->side.id, &id))
             return esp_fail(err, -EINVAL, whose, "'%.100s' is not an identity that is supported",
                             more->side.id);
+        if (own && identity_is_addrs(&id)) // as of the first round
+            return esp_fail(err, -EINVAL, whose, "'%.100s' is many addresses: expected one identity",
+                            more->side.id);
+    }
     return 0;
 }
 
@@ -39,8 +44,8 @@ int rounds_check(const struct conn *c, struct esp_error *err)
     const char *fault = conn_rounds_fault(&c->cfg);
     if (fault)
         return esp_fail(err, -EINVAL, "auth", "%s", fault);
-    int rc = check_ids(c->cfg.local_more, "local.id", err);
-    return rc ? rc : check_ids(c->cfg.remote_more, "remote.id", err);
+    int rc = check_ids(c->cfg.local_more, true, err);
+    return rc ? rc : check_ids(c->cfg.remote_more, false, err);
 }
 
 // --- where they are ---

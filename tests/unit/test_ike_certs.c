@@ -238,6 +238,12 @@ static void test_connections_that_say_too_little_are_refused(void **state)
     c.local.id = "10.0.0.0/8";
     load_refused(p, &c, "many addresses");
     certs_drop_conn(&c);
+    certs_conn(&c, 1, "b");
+    struct auth_side *second = conn_add_round(&c, true);
+    second->auth = AUTH_PSK;
+    second->id = "10.0.0.1-10.0.0.9";
+    load_refused(p, &c, "'10.0.0.1-10.0.0.9' is many addresses");
+    certs_drop_conn(&c);
     certs_end(p);
 }
 
