@@ -662,7 +662,8 @@ void revive_reauthenticate(struct ike_sa *sa)
 
 void revive_reauth_due(struct ike_sa *sa)
 {
-    sa->later->reauths += sa->later->reauths < 31;
+    if (conn_names_a_peer(&sa->conn->cfg)) // else each try fails like the first, for each of all its peers
+        sa->later->reauths += sa->later->reauths < 31;
     if (!reauthenticate(sa))
         reauth_again(sa);
 }

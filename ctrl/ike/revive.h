@@ -20,7 +20,8 @@ void revive_wanted(struct ike_sa *sa,
 void revive_limit(struct child_sa *c); // it ends now
 void revive_replace(struct child_sa *c, uint64_t within); // ms: another one takes its place, then it ends
 void revive_reauthenticate(struct ike_sa *sa);            // a new IKE SA from scratch, then this one ends
-void revive_reauth_due(struct ike_sa *sa); // likewise, and again while it has not reached its hard limit
+// Likewise, and again while it has not reached its hard limit, where its connection names the peer.
+void revive_reauth_due(struct ike_sa *sa);
 void revive_failed(struct ike_sa *sa, const char *child);
 // It is going, with all that was on its way.
 void revive_sa_ends(struct ike_sa *sa);

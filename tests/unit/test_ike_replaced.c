@@ -534,6 +534,33 @@ static void test_reauthentication_that_goes_on_failing_ends_at_the_hard_limit(vo
     pair_free(p);
 }
 
+static void reauthenticating_anybody(struct conn_config *c, int side)
+{
+    c->reauth_time = side ? 300 : 0;
+    c->over_time = 600;
+    c->rand_time = 0;
+    if (side)
+        memset(&c->remote_addrs[0], 0, sizeof(c->remote_addrs[0])); // %any
+}
+
+// There is nobody to begin with: it will be the peer who does, or it ends.
+static void test_reauthentication_with_anybody_is_not_tried_again(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, reauthenticating_anybody);
+    struct ike_sa *sa = p->s[1].ike->sas;
+    assert_int_not_equal(sa->later->reauth_at, 0);
+    pair_wait(p, 5 * MINUTE + 100);
+    assert_ptr_equal(p->s[1].ike->sas, sa);
+    assert_int_equal(sa->later->reauth_at, 0);
+    pair_wait(p, 9 * MINUTE);
+    assert_ptr_equal(p->s[1].ike->sas, sa);
+    assert_int_equal(sa->later->reauth_at, 0);
+    pair_wait(p, 2 * MINUTE);
+    assert_int_equal(p->s[1].ike->sa_count, 0);
+    pair_free(p);
+}
+
 static void test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthenticate_comes_up(void **state)
 {
     (void)state;
@@ -716,6 +743,7 @@ int main(void)
         cmocka_unit_test(test_ike_sa_whose_reauthentication_failed_takes_further_children),
         cmocka_unit_test(test_reauthentication_that_fails_is_tried_again),
         cmocka_unit_test(test_reauthentication_that_goes_on_failing_ends_at_the_hard_limit),
+        cmocka_unit_test(test_reauthentication_with_anybody_is_not_tried_again),
         cmocka_unit_test(test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthenticate_comes_up),
         cmocka_unit_test(test_packet_brings_up_at_once_what_a_replaced_ike_sa_had),
         cmocka_unit_test(test_child_that_cannot_be_rekeyed_is_replaced_although_it_is_looked_at_again),
