@@ -88,12 +88,15 @@ static bool same_place(const struct kernel_route *a, const struct kernel_route *
            memcmp(a->dst, b->dst, sizeof(a->dst)) == 0;
 }
 
+// With an address of this machine its IPv4 routes go that have it as their source: those of last resort have
+// none, as they keep closed what is protected.
 static struct kernel_route route_of(const struct path *p, const struct vti_way *y, unsigned i, bool last)
 {
     struct kernel_route r = y->route[i];
     r.link = link_of(p, y);
     r.metric = y->set.metric + (last ? LAST_RESORT : 0u);
-    r.from = y->from[r.family == 6];
+    if (!last)
+        r.from = y->from[r.family == 6];
     return r;
 }
 
@@ -161,11 +164,8 @@ static void cannot(struct path *p, struct vti_way *y, int rc)
 // What is there already stays; what links and addresses have taken along comes again.
 static void put(struct path *p, struct vti_way *y)
 {
-    if (!take_sources(p, y)) {
-        change(p, y, true, false);
-        if (y->up)
-            change(p, y, false, false);
-    }
+    if (!take_sources(p, y) && y->up)
+        change(p, y, false, false); // meanwhile those of last resort
     int rc = change(p, y, true, true);
     if (y->up && rc == 0)
         rc = change(p, y, false, true);

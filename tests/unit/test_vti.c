@@ -744,7 +744,8 @@ static void test_a_tunnel_has_its_metric_while_it_has_an_sa_and_is_a_last_resort
     turn(r, 20);
     assert_int_equal(route_count, 4);
     assert_true(routed_by("ipsec5", 10));
-    assert_int_equal(routes[0].from.a[1], 1); // 10.1.0.1, for the gateway's own programs
+    assert_int_equal(routes[0].from.family, 0);
+    assert_int_equal(routes[2].from.a[1], 1); // 10.1.0.1, for the gateway's own programs
     route_count = 0;                          // somebody has set the device down and up again
     vti_addresses(r->p);
     turn(r, 20);
@@ -755,6 +756,40 @@ static void test_a_tunnel_has_its_metric_while_it_has_an_sa_and_is_a_last_resort
     assert_true(routed_by("ipsec5", LAST_RESORT + 10));
     unload(r, "five");
     assert_int_equal(route_count, 0);
+}
+
+// As Linux takes IPv4 routes along with the address that is their source.
+static void address_goes(void)
+{
+    own_address = NULL;
+    for (unsigned i = 0; i < route_count;)
+        if (routes[i].from.family)
+            routes[i] = routes[--route_count];
+        else
+            i++;
+}
+
+static void test_what_is_protected_stays_closed_when_the_gateways_address_goes(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, NULL);
+    with_routes(r);
+    rig_must_apply(r, "five", &s, 1);
+    routed_child(r, 15, 5);
+    turn(r, 20);
+    assert_int_equal(route_count, 4);
+    address_goes();
+    assert_true(routed_by("ipsec5", LAST_RESORT + 10));
+    vti_addresses(r->p);
+    turn(r, 20);
+    assert_true(routed_by("ipsec5", 10));
+    assert_true(routed_by("ipsec5", LAST_RESORT + 10));
+    routes_gone = 0;
+    own_address = "10.1.0.9";
+    vti_addresses(r->p);
+    turn(r, 20);
+    assert_int_equal(route_count, 4);
+    assert_int_equal(routes_gone, 2); // of which those of last resort were none
 }
 
 static void test_default_routes_are_two_halves(void **state)
@@ -980,6 +1015,7 @@ int main(void)
         TEST(test_at_an_end_that_leaves_things_closed_devices_stay),
         TEST(test_while_no_packet_is_free_what_comes_by_a_tunnel_waits),
         TEST(test_a_tunnel_has_its_metric_while_it_has_an_sa_and_is_a_last_resort_without),
+        TEST(test_what_is_protected_stays_closed_when_the_gateways_address_goes),
         TEST(test_default_routes_are_two_halves),
         TEST(test_whom_nobody_answers_through_does_not_carry_until_three_are),
         TEST(test_slow_answers_count_and_those_of_others_do_not),
