@@ -407,6 +407,8 @@ void early_expire(struct worker *w, uint64_t now); // now and then
 // trapped.c: an SA has come, for which packets may wait
 void trapped_found(struct path *p);
 void trapped_expire(struct worker *w, uint64_t now); // now and then
+// What waits for an SA, or for a first fragment, and came by a TUN that goes: another one gets its number.
+void waiting_forget(struct path *p, uint8_t vti);
 
 // limits.c
 void limit_event(struct child *c, uint8_t event);         // told to ike once

@@ -40,6 +40,26 @@ void trapped_expire(struct worker *w, uint64_t now)
         drop_oldest(w);
 }
 
+static void forget(struct worker *w, struct packet_list *l, uint8_t vti)
+{
+    struct packet_list all = *l;
+    struct packet *pkt;
+    list_init(l);
+    while ((pkt = list_pop(&all)))
+        if (pkt->job.op == ESP_ENCAP && pkt->vti == vti)
+            io_drop(w, pkt, ESP_STATUS_POLICY);
+        else
+            list_push(l, pkt);
+}
+
+void waiting_forget(struct path *p, uint8_t vti)
+{
+    for (unsigned i = 0; i < p->workers; i++) {
+        forget(&p->worker[i], &p->worker[i].trapped, vti);
+        forget(&p->worker[i], &p->worker[i].orphans, vti);
+    }
+}
+
 static void look_again(struct worker *w)
 {
     struct packet_list all = w->trapped;

@@ -226,6 +226,7 @@ void vti_put(struct path *p, uint8_t index)
     struct vti *v = s->at[index];
     if (--v->users)
         return;
+    waiting_forget(p, index);
     if (!--s->count)
         vti_own_end(s);
     if (s->stay || v->found) {

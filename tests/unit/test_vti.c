@@ -306,6 +306,30 @@ static void test_what_traps_asks_for_an_sa(void **state)
     assert_int_equal(r->p->worker->no_sa_out, 1);
 }
 
+// The next tunnel gets the number of the one before, and may lead to another peer.
+static void test_what_waits_goes_by_no_other_tunnel_once_its_own_is_gone(void **state)
+{
+    struct rig *r = *state;
+    struct rig_packet later = packet("10.1.0.1", "10.2.0.1", 1);
+    struct policy_spec s = rig_spec(5, "net", "0.0.0.0/0", "0.0.0.0/0[17/2000]");
+    s.if_id = 5;
+    s.trap = 1;
+    later.id = 77;
+    later.offset = 64;
+    rig_must_apply(r, "five", &s, 1);
+    put_number(r, "ipsec5", 0);
+    put(r, "ipsec5", 0, &later);
+    assert_int_equal(r->p->worker->trapped.count, 1);
+    assert_int_equal(r->p->worker->orphans.count, 1);
+    unload(r, "five");
+    load(r, "six", 6, 6);
+    assert_int_equal(vti_if_id(&r->p->spd.vtis, 1), 6);
+    install(r, 16, 6);
+    rig_turn(r);
+    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(r->p->worker->trapped.count + r->p->worker->orphans.count, 0);
+}
+
 // What came by the TUN that all share goes on past us where no policy has it; what was routed into a tunnel
 // does not.
 static void test_what_meets_no_policy_goes_past_us_from_no_tunnel(void **state)
@@ -997,6 +1021,7 @@ int main(void)
         TEST(test_a_narrower_policy_of_another_interface_takes_nothing),
         TEST(test_what_has_no_sa_is_dropped_and_counted),
         TEST(test_what_traps_asks_for_an_sa),
+        TEST(test_what_waits_goes_by_no_other_tunnel_once_its_own_is_gone),
         TEST(test_what_meets_no_policy_goes_past_us_from_no_tunnel),
         TEST(test_fragments_by_two_tunnels_are_not_one_packet),
         TEST(test_our_own_ike_and_esp_goes_into_no_tunnel),
