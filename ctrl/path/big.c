@@ -112,6 +112,8 @@ int big_ready(struct worker *w, const struct path_tun *tun, uint8_t vti)
         if (!reads++ && was_alone(w, &h))
             break;
     }
+    if (reads > 1) // also where the burst is full before there is no more
+        w->alone = 0;
     pass_on(&t);
     io_pump(w);
     return n;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The path room against a card that refuses, hesitates, fails and lies: installation is whole or leaves
 // nothing, no packet that the host holds is lost, no sequence is used twice.
+#include "ctrl/path/io.h"
 #include "ctrl/path/sadb.h"
 #include "tests/unit/path_rig.h"
 
@@ -599,6 +600,40 @@ static void test_deleted_while_being_added_and_then_refused_gives_its_packets_ba
     }
 }
 
+// ---- a TUN that is asked for no more than it has
+
+static unsigned waiting;
+
+static int read_one(const struct path_tun *t, struct virtio_net_hdr *h, uint8_t *first, uint32_t cap,
+                    uint8_t *rest, uint32_t rest_cap)
+{
+    const struct rig_packet k = {.src = "10.1.0.1", .dst = "10.2.0.1", .proto = 17};
+    (void)t, (void)cap, (void)rest, (void)rest_cap;
+    if (!waiting)
+        return -EAGAIN;
+    waiting--;
+    *h = (struct virtio_net_hdr){0};
+    return (int)rig_build(first, &k);
+}
+
+static void test_of_a_tun_with_more_than_a_burst_all_bursts_are_whole_once_it_was_asked(void **state)
+{
+    enum { ALONE = 6, TURNS = 16, ASKED_BY = 8 };
+    struct rig *r = *state;
+    struct worker *w = r->p->worker;
+    struct path_tun tun = {.read_big = read_one};
+    assert_non_null(w->big = malloc(w->buffer + GSO_MAX + 1));
+    for (unsigned i = 0; i < ALONE; i++) {
+        waiting = 1;
+        big_ready(w, &tun, 0);
+    }
+    waiting = TURNS * PATH_BURST;
+    for (unsigned i = 0; i < TURNS; i++)
+        big_ready(w, &tun, 0);
+    assert_true(waiting < ASKED_BY * PATH_BURST);
+    rig_gives_up(r);
+}
+
 #define WITH(t) cmocka_unit_test_setup_teardown(t, rig_up, rig_down)
 int main(void)
 {
@@ -633,6 +668,7 @@ int main(void)
         WITH(test_sas_that_wait_and_a_card_that_stands_still_leave_packets_for_the_others),
         WITH(test_one_sa_that_waits_leaves_room_for_the_next),
         WITH(test_deleted_while_being_added_and_then_refused_gives_its_packets_back),
+        WITH(test_of_a_tun_with_more_than_a_burst_all_bursts_are_whole_once_it_was_asked),
     };
     return cmocka_run_group_tests_name("the path room", tests, NULL, NULL);
 }
