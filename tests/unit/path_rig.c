@@ -675,6 +675,7 @@ static void seal_in(struct rig *r, uint32_t spi, uint32_t len)
                               .spi = spi,
                               .udp_encap = true,
                               .ttl = 64,
+                              .inner = ESP_FAMILY_IPV4 | ESP_FAMILY_IPV6,
                               .seq = next_seq++,
                               .seq_limit = UINT64_MAX,
                               .src = {127, 0, 0, 1},

@@ -118,6 +118,22 @@ static void test_what_is_protected_no_more_does_not_leave_in_clear(void **state)
     assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 2);
 }
 
+// Which comes by another one's queue.
+static void test_what_waits_at_one_worker_leaves_by_the_sa_of_another(void **state)
+{
+    struct rig *r = *state;
+    for (uint32_t i = 0; i < 10; i++)
+        assert_true(rig_write_to(r->tun, i));
+    rig_turn(r);
+    assert_int_equal(r->p->worker[0].trapped.count, 10);
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    rig_turn(r);
+    assert_int_equal(r->p->children->w->index, 1);
+    assert_int_equal(r->p->worker[0].handed_over, 10);
+    rig_expect(r, 0, 10);
+    assert_int_equal(r->p->worker[0].no_sa_out + r->p->worker[1].no_sa_out + r->past_count, 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_up, rig_down)
@@ -129,6 +145,8 @@ int main(void)
         T(test_another_sa_neither_takes_nor_keeps_them),
         T(test_who_asks_for_no_sa_does_not_wait),
         T(test_what_is_protected_no_more_does_not_leave_in_clear),
+        cmocka_unit_test_setup_teardown(test_what_waits_at_one_worker_leaves_by_the_sa_of_another, rig_up_two,
+                                        rig_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

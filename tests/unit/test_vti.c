@@ -934,6 +934,37 @@ static void test_our_end_inside_the_tunnel_asks_and_answers(void **state)
     assert_true(taken("ipsec5") != UINT32_MAX);
 }
 
+static void test_whom_an_ipv6_tunnel_asks_answers_in_icmpv6(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = rig_spec(5, "net", "fd01::/32", "fd02::/32");
+    with_routes(r);
+    own_address = "fd01::1";
+    s.if_id = 5;
+    s.route.metric = 10;
+    s.route.probe_delay = 1;
+    assert_true(addr_parse("fd02::1", &s.route.probe));
+    rig_must_apply(r, "five", &s, 1);
+    r->p->ways->ident = 0x1234;
+    r->p->ways->number = 0x5677;
+    struct msg_CHILD c = sa_of(r, 15, 5, "fd01::/32", "fd02::/32");
+    rig_must_install_child(r, &c);
+    turn(r, 20);
+    assert_int_equal(r->sent_count, 1);
+    rig_opened(r);
+    const uint8_t asks[] = {128, 0, 0x1d, 0x0a, 0x12, 0x34, 0x56, 0x78}; // summed by Python
+    const uint8_t says[] = {129, 0, 0x1c, 0x0a, 0x12, 0x34, 0x56, 0x78};
+    assert_memory_equal(r->out + 40, asks, 8);
+    memcpy(r->in, r->out, 48);
+    icmp_echo_turn(r->in, 48);
+    assert_memory_equal(r->in + 40, says, 8);
+    rig_in_bytes(r, 0x100f, 48);
+    turn(r, 20);
+    assert_true(half_by("fd02::", 33, "ipsec5", 10));
+    assert_true(half_by("fd02:0:8000::", 33, "ipsec5", 10));
+    assert_int_equal(taken("ipsec5"), UINT32_MAX);
+}
+
 // The routes stay while an edited connection's policy takes the place of the one before, and its SAs.
 static void test_another_metric_takes_the_place_of_the_one_before(void **state)
 {
@@ -1045,6 +1076,7 @@ int main(void)
         TEST(test_whom_nobody_answers_through_does_not_carry_until_three_are),
         TEST(test_slow_answers_count_and_those_of_others_do_not),
         TEST(test_our_end_inside_the_tunnel_asks_and_answers),
+        TEST(test_whom_an_ipv6_tunnel_asks_answers_in_icmpv6),
         TEST(test_another_metric_takes_the_place_of_the_one_before),
         TEST(test_another_pace_of_the_same_probe_moves_no_route),
         TEST(test_routes_of_an_earlier_run_that_nobody_asks_for_are_swept),
