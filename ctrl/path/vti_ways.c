@@ -119,9 +119,12 @@ static bool another_wants(const struct path *p, const struct vti_way * not, cons
     return false;
 }
 
+// Without a device there are none; to take away those of no device is to take anybody's.
 static int change(struct path *p, const struct vti_way *y, bool last, bool add)
 {
     int rc = 0;
+    if (!link_of(p, y))
+        return add ? -ENODEV : 0;
     for (unsigned i = 0; i < y->count; i++) {
         struct kernel_route r = route_of(p, y, i, last);
         int one = add || !another_wants(p, y, &r) ? p->kernel->ops->vti_route(p->kernel, &r, add) : 0;

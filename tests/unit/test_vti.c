@@ -672,7 +672,8 @@ static unsigned find_route(const struct kernel_route *r)
 {
     unsigned i = 0;
     while (i < route_count &&
-           (routes[i].family != r->family || routes[i].len != r->len || routes[i].link != r->link ||
+           (routes[i].family != r->family || routes[i].len != r->len ||
+            (r->link && routes[i].link != r->link) || // as to Linux: any
             routes[i].metric != r->metric || memcmp(routes[i].dst, r->dst, sizeof(r->dst)) != 0))
         i++;
     return i;
@@ -814,6 +815,40 @@ static void test_what_is_protected_stays_closed_when_the_gateways_address_goes(v
     turn(r, 20);
     assert_int_equal(route_count, 4);
     assert_int_equal(routes_gone, 2); // of which those of last resort were none
+}
+
+static int stays_down(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err)
+{
+    (void)k, (void)mtu;
+    return esp_fail(err, -ENOMEM, name, "out of memory");
+}
+
+static void test_one_that_cannot_be_made_again_takes_no_routes_of_another(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, NULL), t = routed(6, 6, 10, NULL);
+    with_routes(r);
+    rig_must_apply(r, "five", &s, 1);
+    rig_must_apply(r, "six", &t, 1);
+    routed_child(r, 15, 5);
+    routed_child(r, 16, 6);
+    turn(r, 20);
+    ops.vti_up = stays_down;
+    for (unsigned i = 0; i < route_count;) // those of the device that somebody deletes go with it
+        if (routes[i].link == r->p->spd.vtis.at[1]->link)
+            routes[i] = routes[--route_count];
+        else
+            i++;
+    drop(device_of("ipsec5"));
+    rig_turn(r);
+    vti_repair(r->p);
+    turn(r, 20);
+    sadb_delete(r->p, 15);
+    turn(r, 20);
+    unload(r, "five");
+    assert_true(routed_by("ipsec6", 10));
+    assert_true(routed_by("ipsec6", LAST_RESORT + 10));
+    drop(device_of("ipsec5"));
 }
 
 static void test_default_routes_are_two_halves(void **state)
@@ -1072,6 +1107,7 @@ int main(void)
         TEST(test_while_no_packet_is_free_what_comes_by_a_tunnel_waits),
         TEST(test_a_tunnel_has_its_metric_while_it_has_an_sa_and_is_a_last_resort_without),
         TEST(test_what_is_protected_stays_closed_when_the_gateways_address_goes),
+        TEST(test_one_that_cannot_be_made_again_takes_no_routes_of_another),
         TEST(test_default_routes_are_two_halves),
         TEST(test_whom_nobody_answers_through_does_not_carry_until_three_are),
         TEST(test_slow_answers_count_and_those_of_others_do_not),
