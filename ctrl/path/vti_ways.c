@@ -283,6 +283,7 @@ static void judge(struct path *p, struct vti_way *y)
         y->carries = y->probe_failed = y->open = false;
         y->misses = y->answers = 0;
         y->ask_at = 0;
+        atomic_store(&y->answered, 0); // which the next SA would be believed for
     } else if (y->set.probe.family) {
         probe(p, y);
     } else {

@@ -912,6 +912,26 @@ static void test_whom_nobody_answers_through_does_not_carry_until_three_are(void
     assert_true(routed_by("ipsec5", 10));
 }
 
+static void test_an_answer_by_the_sa_before_says_nothing_of_the_next(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = routed(5, 5, 10, "10.2.0.1");
+    with_routes(r);
+    rig_must_apply(r, "five", &s, 1);
+    routed_child(r, 15, 5);
+    turn(r, 20);
+    answer_by(r, 0x100f, 0);
+    assert_int_not_equal(atomic_load(&r->p->ways->answered), 0);
+    sadb_delete(r->p, 15);
+    turn(r, 20);
+    routed_child(r, 16, 5);
+    turn(r, 20);
+    assert_false(routed_by("ipsec5", 10));
+    answer_by(r, 0x1010, 0);
+    turn(r, 20);
+    assert_true(routed_by("ipsec5", 10));
+}
+
 static void test_slow_answers_count_and_those_of_others_do_not(void **state)
 {
     struct rig *r = *state;
@@ -1110,6 +1130,7 @@ int main(void)
         TEST(test_one_that_cannot_be_made_again_takes_no_routes_of_another),
         TEST(test_default_routes_are_two_halves),
         TEST(test_whom_nobody_answers_through_does_not_carry_until_three_are),
+        TEST(test_an_answer_by_the_sa_before_says_nothing_of_the_next),
         TEST(test_slow_answers_count_and_those_of_others_do_not),
         TEST(test_our_end_inside_the_tunnel_asks_and_answers),
         TEST(test_whom_an_ipv6_tunnel_asks_answers_in_icmpv6),
