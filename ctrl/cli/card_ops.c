@@ -37,7 +37,9 @@ static void put_done(struct cli *cli, const struct pci_card *card, const char *w
         json_put(cli, doc);
     } else {
         json_decref(doc);
-        fprintf(cli->out, "%s %s\n", card->name, what);
+        fprintf(cli->out, "%s ", card->name);
+        cli_put_clean(cli, what);
+        fputc('\n', cli->out);
     }
     json_decref(more);
 }
@@ -96,13 +98,16 @@ static void put_place(struct cli *cli, const struct pci_card *card, const char *
     if (card->group >= 0)
         snprintf(group, sizeof(group), "IOMMU group %d", card->group);
     fprintf(cli->out, "%-14s%s\n", "address", card->name);
-    fprintf(cli->out, "%-14s%s, %s\n", "driver",
-            card->simulated   ? "none: it is a process (vfio-user)"
-            : card->driver[0] ? card->driver
-                              : "none",
-            group);
-    if (way[0])
-        fprintf(cli->out, "%-14s%s\n", "link", way);
+    fprintf(cli->out, "%-14s", "driver");
+    cli_put_clean(cli, card->simulated   ? "none: it is a process (vfio-user)"
+                       : card->driver[0] ? card->driver
+                                         : "none");
+    fprintf(cli->out, ", %s\n", group);
+    if (!way[0])
+        return;
+    fprintf(cli->out, "%-14s", "link");
+    cli_put_clean(cli, way);
+    fputc('\n', cli->out);
 }
 
 static int put_info(struct cli *cli, const struct pci_card *card, int rc, const struct esp_card_facts *f,
@@ -165,7 +170,7 @@ int card_bind(struct cli *cli)
     else
         snprintf(what, sizeof(what), "is bound to vfio-pci (it was to %s): the daemon has it by /dev/vfio/%d",
                  card.driver[0] ? card.driver : "no driver", card.group);
-    put_done(cli, &card, what, json_pack("{s:s}", "was", card.driver));
+    put_done(cli, &card, what, json_pack("{s:o*}", "was", json_text(card.driver)));
     return CLI_DONE;
 }
 
@@ -183,7 +188,7 @@ int card_unbind(struct cli *cli)
     if (rc)
         return cli_fail(cli, rc, &err);
     snprintf(what, sizeof(what), "is bound to %s", card.driver[0] ? card.driver : "no driver");
-    put_done(cli, &card, what, json_pack("{s:s}", "driver", card.driver));
+    put_done(cli, &card, what, json_pack("{s:o*}", "driver", json_text(card.driver)));
     return CLI_DONE;
 }
 

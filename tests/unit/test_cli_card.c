@@ -166,6 +166,21 @@ static void test_bind_of_a_card_that_no_driver_has(void **state)
     shows(CARD " is bound to no driver\n");
 }
 
+// Of a tree that somebody has made.
+static void test_names_command_no_terminal(void **state)
+{
+    (void)state;
+    shell("mkdir \"drivers/$(printf 'n\\033[31mic')\" && printf '\\033[2J8.0 GT/s' >devices/" CARD
+          "/current_link_speed && echo 4 >devices/" CARD "/current_link_width");
+    shell("ln -s \"../../drivers/$(printf 'n\\033[31mic')\" devices/" CARD "/driver");
+    assert_int_equal(card("info", NULL, NULL), CLI_DONE);
+    shows("8.0 GT/s");
+    assert_null(strchr(cli_out, '\033'));
+    assert_int_equal(card("bind", NULL, NULL), CLI_DONE);
+    shows("31mic");
+    assert_null(strchr(cli_out, '\033'));
+}
+
 static void test_bind_refuses_what_vfio_would_not_give_out(void **state)
 {
     (void)state;
@@ -308,6 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_bind_hands_a_card_to_vfio_and_unbind_back),
         T(test_bind_of_a_card_that_no_driver_has),
+        T(test_names_command_no_terminal),
         T(test_bind_refuses_what_vfio_would_not_give_out),
         T(test_bind_takes_no_network_device_in_use_unless_it_is_forced),
         T(test_bind_that_fails_is_taken_back),
