@@ -336,6 +336,21 @@ def between_processes(c):
                     c.add("ipc", bytes([target, ROOMS.index(sender)]) + row + bytes([8 | ROOMS.index(sender)]) + row)
 
 
+IDENTITIES = ["fqdn:a.test", "keyid:#616263", "keyid:#6", "ipv4:10.0.0.1", "ipv6:10.0.0.1", "email:a@b.test", "asn1dn:CN=a", "asn1dn:#3000", "asn1gn:x", "CN=a, C=CH",
+              "a=b", "10.0.0.1", "fd00::1", "10.0.0.0/8", "10.0.0.0/33", "fd00::/64", "10.0.0.1-10.0.0.9", "10.0.0.9-10.0.0.1", "fd00::1-fd00::9", "a@b.test", "@#61:62", "@@a@b",
+              "@a.test", "x:y", "%any", "*.test", ""]
+
+
+def secrets_of(c):
+    """Shared secrets by each form of an identity, and one of all of them."""
+    number = 1 + [m[1] for m in re.finditer(r"X\((\w+), ", re.search(r"#define MSG_LIST\(X\)(.*)", MESSAGES.read_text().replace("\\\n", " "))[1])].index("SECRET_LOAD")
+    owner = lambda text: struct.pack(">H", len(text)) + text.encode()
+    for owners in [owner(i) for i in IDENTITIES] + [b"".join(owner(i) for i in IDENTITIES if ":" not in i)]:
+        for kind in (b"ike", b"eap", b"ppk"):
+            message = struct.pack(">HIH", number, 1, 1) + b"t" + struct.pack(">H", len(kind)) + kind + struct.pack(">I", 6) + b"secret" + struct.pack(">I", len(owners)) + owners
+            c.add("ipc", bytes([1, ROOMS.index("CTL")]) + struct.pack(">H", len(message)) + message)
+
+
 # ---- VICI
 
 CONNECTION = {"t": {"local_addrs": ["10.0.0.1"], "remote_addrs": ["10.0.0.2"], "proposals": ["aes256gcm16-prfsha256-x25519"],
@@ -374,12 +389,47 @@ def frame(kind, packet, name, message):
     return bytes([kind]) + struct.pack(">H", len(body)) + body
 
 
+RICH = {"t": {"local_addrs": ["10.0.0.1", "fd00::1"], "remote_addrs": ["10.0.0.0/24", "%any"], "local_port": "500", "remote_port": "4500", "proposals": ["default"], "vips": ["0.0.0.0", "::"],
+              "pools": ["p", "q"], "aggressive": "no", "encap": "yes", "mobike": "no", "fragmentation": "force", "childless": "prefer", "send_certreq": "yes", "send_cert": "always",
+              "ppk_id": "x", "ppk_required": "yes", "keyingtries": "0", "reauth_time": "1h", "over_time": "10m", "rand_time": "1m", "pull": "yes",
+              "local-1": {"auth": "pubkey", "id": "CN=a", "round": "1"}, "local-2": {"auth": "eap-mschapv2", "id": "a@b.test", "eap_id": "bob", "aaa_id": "c.test", "round": "2"},
+              "remote-1": {"auth": "pubkey", "id": "10.0.0.0/8", "revocation": "strict", "ca_id": "CN=ca"}, "remote-2": {"auth": "eap-tls", "id": "%any", "eap_id": "%any", "round": "2"},
+              "children": {"c": {"ah_proposals": ["sha256"], "mode": "transport", "start_action": "start|trap", "close_action": "start", "dpd_action": "restart", "inactivity": "60",
+                                 "life_time": "1h", "life_bytes": "1000000", "life_packets": "1000", "rand_bytes": "10", "mark_in": "1/2", "mark_out": "3", "set_mark_out": "4", "if_id_in": "5",
+                                 "if_id_out": "%unique", "updown": "x", "hostaccess": "yes", "tfc_padding": "mtu", "hw_offload": "auto", "copy_df": "no", "copy_ecn": "no", "copy_dscp": "in"},
+                           "d": {"local_ts": ["dynamic", "10.1.0.0-10.1.0.9[tcp]", "fd00::/64[58/128]"], "remote_ts": ["0.0.0.0/0", "::/0"], "mode": "pass"}, "e": {"mode": "drop"}}}}
+
+
 def vici(c):
+    for one in [{"t": {**RICH["t"], "children": {name: child}}} for name, child in RICH["t"]["children"].items()] + \
+            [{"t": {k: v}} for k, v in RICH["t"].items()] + [{"t": {**CONNECTION["t"], k: v}} for k, v in RICH["t"].items()] + \
+            [{"t": {**CONNECTION["t"], "children": {"c": {k: v}}}} for child in RICH["t"]["children"].values() for k, v in child.items()] + [RICH]:
+        c.add("vici", frame(0, 0, "load-conn", one))
     load = frame(0, 0, "load-conn", CONNECTION)
     for name, message in COMMANDS.items():
         for kind in (0, 64):
             c.add("vici", frame(kind, 0, name, message))
             c.add("vici", frame(0, 3, {"list-sas": "list-sa", "list-certs": "list-cert"}.get(name, "list-conn"), {}) + load + frame(kind, 0, name, message))
+
+
+def that_vici_refuses(c):
+    """Packets whose elements do not fit, and events that come, go and are not known."""
+    packet = lambda kind, body: bytes([0]) + struct.pack(">H", 1 + len(body)) + bytes([kind]) + body
+    begin = named("load-conn")
+    section, end, key, listed, item, ended = (bytes([n]) for n in range(1, 7))
+    value = lambda text: struct.pack(">H", len(text)) + text.encode()
+    for body in (section, section + bytes([0]), section + bytes([9]) + b"x", section + bytes([2]) + b"\x01x", key + named("a"), key + named("a") + b"\0", key + named("a") + b"\0\x09x",
+                 key + named("a") + value("1") + key + named("a") + value("2"), section * 1 + named("s"), (section + named("s")) * 40, end, item + value("x"),
+                 listed + named("l") + item + value("x"), listed + named("l") + key + named("a") + value("1"), listed + named("l") + listed + named("m"), ended, b"\x09",
+                 b"".join(key + named("k%d" % n) + value("") for n in range(1200))):
+        c.add("vici", packet(0, begin + body))
+    for kind in (3, 4):
+        for name in ("log", "ike-updown", "no-such-event", ""):
+            c.add("vici", packet(3, named("log")) + packet(kind, named(name)) + packet(0, named("stats")))
+    for kind in (0, 1, 2, 5, 6, 7, 8, 99):
+        c.add("vici", packet(kind, named("stats")))
+        c.add("vici", packet(kind, bytes([200]) + b"x"))
+        c.add("vici", packet(kind, b""))
 
 
 # ---- certificates: what an authority signs, without its signature
@@ -426,6 +476,12 @@ def certificates(c):
                   .responder_id(ocsp.OCSPResponderEncoding.HASH, root).sign(key, None))
         c.add("certs", bytes([OCSP]) + answer.tbs_response_bytes)
         c.add("certs", bytes([DER]) + answer.public_bytes(serialization.Encoding.DER))
+    early, late = datetime.datetime(2025, 1, 1), datetime.datetime(2030, 1, 1)
+    other = blank.subject_name(common_name("other")).serial_number(9).sign(key, None)
+    for about, this, following in ((end, early, early + (SOON - LATELY)), (end, late, late + (SOON - LATELY)), (end, LATELY, None), (other, LATELY, SOON)):
+        answer = (ocsp.OCSPResponseBuilder().add_response(about, root, hashes.SHA256(), ocsp.OCSPCertStatus.GOOD, this, following, None, None)
+                  .responder_id(ocsp.OCSPResponderEncoding.NAME, root).sign(key, None))
+        c.add("certs", bytes([OCSP]) + answer.tbs_response_bytes)
     forms = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     c.add("certs", bytes([DER]) + key.private_bytes(*forms))
     for text in ("C=CH, O=Lab, CN=end", "CN=*, OU=a\\,b, DC=x", "asn1dn:#300d310b3009060355040613024348"):
@@ -445,7 +501,9 @@ def main():
     fragments_that_stay(c)
     eap(c)
     between_processes(c)
+    secrets_of(c)
     vici(c)
+    that_vici_refuses(c)
     certificates(c)
 
 
