@@ -269,7 +269,7 @@ static void collect(const struct path *p, uint64_t from, struct first *f)
         else if (is_behind(f->at[0], c))
             sink(f, c);
     }
-    qsort(f->at, f->count, sizeof(f->at[0]), by_number);
+    qsort(f->at, f->count, sizeof(struct child *), by_number);
 }
 
 void survivors_list(struct path *p, const struct msg_SURVIVOR_LIST *m)
