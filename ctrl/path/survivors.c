@@ -266,7 +266,7 @@ static void collect(const struct path *p, uint64_t from, struct first *f)
             continue;
         if (f->count < f->most)
             rise(f, c);
-        else if (is_behind(f->at[0], c))
+        else if (f->count && is_behind(f->at[0], c))
             sink(f, c);
     }
     qsort(f->at, f->count, sizeof(struct child *), by_number);
