@@ -129,35 +129,47 @@ static int check_algorithm(X509_PUBKEY *pub, struct esp_error *err)
     }
 }
 
-static int read_public(struct cr_key *k, const uint8_t *spki, size_t len, struct esp_error *err)
+static int take_public(struct cr_key *k, X509_PUBKEY *pub, const uint8_t *spki, size_t len,
+                       struct esp_error *err)
 {
-    const unsigned char *p = spki;
-    X509_PUBKEY *pub = len <= KEY_DER_MAX ? d2i_X509_PUBKEY(NULL, &p, (long)len) : NULL;
-    int rc;
-    if (!pub || p != spki + len)
-        rc =
-            esp_fail(err, -EINVAL, "key", "not a DER SubjectPublicKeyInfo of at most %d octets", KEY_DER_MAX);
-    else if ((rc = check_algorithm(pub, err)) == 0) {
+    int rc = check_algorithm(pub, err);
+    if (rc == 0) {
         k->pkey = X509_PUBKEY_get(pub);
         rc = k->pkey ? check_kind(k, err)
                      : esp_fail(err, -EINVAL, "key", "its public key's octets are no key of that algorithm");
     }
     if (rc == 0 && set_ids(k, pub, spki, len))
         rc = esp_fail(err, -EIO, "key", "SHA-1 of its public key cannot be made");
-    X509_PUBKEY_free(pub);
     ERR_clear_error();
+    return rc;
+}
+
+int cr_key_of(X509_PUBKEY *pub, const uint8_t *spki, size_t len, struct cr_key **out, struct esp_error *err)
+{
+    struct cr_key *k = calloc(1, sizeof(*k));
+    *out = NULL;
+    int rc = len > KEY_DER_MAX ? esp_fail(err, -EINVAL, "key", "of more than %d octets", KEY_DER_MAX)
+             : k               ? take_public(k, pub, spki, len, err)
+                               : esp_fail(err, -ENOMEM, "key", "no memory");
+    if (rc == 0)
+        *out = k;
+    else
+        cr_key_free(k);
     return rc;
 }
 
 int cr_key_public(const uint8_t *spki, size_t len, struct cr_key **out, struct esp_error *err)
 {
-    struct cr_key *k = calloc(1, sizeof(*k));
-    *out = NULL;
-    int rc = k ? read_public(k, spki, len, err) : esp_fail(err, -ENOMEM, "key", "no memory");
-    if (rc == 0)
-        *out = k;
-    else
-        cr_key_free(k);
+    const unsigned char *p = spki;
+    X509_PUBKEY *pub = len <= KEY_DER_MAX ? d2i_X509_PUBKEY(NULL, &p, (long)len) : NULL;
+    int rc = pub && p == spki + len
+                 ? cr_key_of(pub, spki, len, out, err)
+                 : esp_fail(err, -EINVAL, "key", "not a DER SubjectPublicKeyInfo of at most %d octets",
+                            KEY_DER_MAX);
+    if (rc)
+        *out = NULL;
+    X509_PUBKEY_free(pub);
+    ERR_clear_error();
     return rc;
 }
 

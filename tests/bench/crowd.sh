@@ -53,6 +53,7 @@ for kind in $kinds; do
     count=$devices cert=$devices_cert
     [ "$kind" = espalierd ] || count=$devices_charon cert=$((devices_charon / 10))
     net_up
+    unique=replace
     conf_of_the_crowd
     if [ "$count" -gt 0 ]; then
         up "$kind" || exit 1
@@ -61,6 +62,8 @@ for kind in $kinds; do
         down
     fi
     if [ "$cert" -gt 0 ]; then
+        unique=never # their certificate is one for all, and so is their name
+        conf_of_the_crowd
         up "$kind" || exit 1
         crowd "with certificates" "$cert" 0 --cert "$dir/pki/client.pem" --key "$dir/pki/client.key" --id client.pubkey.load.test
         down
