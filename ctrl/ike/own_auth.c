@@ -106,7 +106,8 @@ static bool take_cert(const struct ike_sa *sa, struct own_auth *o, struct slice 
     struct slice more[PKI_CHAIN_MAX];
     struct pki_info info;
     struct esp_error err = {0};
-    if (pki_describe(PKI_X509, cert, &info, &err) != 0 || !creds_has_key(sa->ike->creds, info.key_id))
+    if (pki_describe_own(sa->ike->creds->pki, cert, &info, &err) != 0 ||
+        !creds_has_key(sa->ike->creds, info.key_id))
         return false;
     memcpy(o->key_id, info.key_id, sizeof(o->key_id));
     o->method = method_for(sa->hs, info.key_type, info.key_bits);
@@ -307,7 +308,7 @@ void pb_own_certs(struct pb *b, const struct ike_sa *sa)
         struct slice der = blobs_at(&o->chain, i);
         if (o->encoding == CERT_RAW_KEY)
             LOGF(IKE, 1, "sending our raw public key");
-        else if (pki_describe(PKI_X509, der, &info, &err) == 0)
+        else if (pki_describe_own(sa->ike->creds->pki, der, &info, &err) == 0)
             LOGF(IKE, 1, "sending %s cert \"%s\"", i ? "issuer" : "end entity", info.subject);
         pb_cert(b, i ? CERT_X509 : o->encoding, der);
     }

@@ -380,13 +380,9 @@ static void describe_crl(const X509_CRL *c, struct pki_info *out)
     out->not_after = X509_CRL_get0_nextUpdate(c) ? unix_time(X509_CRL_get0_nextUpdate(c)) : INT64_MAX;
 }
 
-int pki_describe(enum pki_kind kind, struct slice der, struct pki_info *out, struct esp_error *err)
+void item_describe(const struct pki_item *i, struct pki_info *out)
 {
-    struct esp_error own = {0};
-    struct pki_item *i = item_new(kind, der, &own);
     memset(out, 0, sizeof(*out));
-    if (!i)
-        return esp_fail(err, own.code, own.field, "%s", own.text);
     if (i->crt)
         describe_crt(i->crt, out);
     if (i->crl)
@@ -397,6 +393,16 @@ int pki_describe(enum pki_kind kind, struct slice der, struct pki_info *out, str
         cr_key_id(i->e.key, out->key_id);
     }
     ERR_clear_error();
+}
+
+int pki_describe(enum pki_kind kind, struct slice der, struct pki_info *out, struct esp_error *err)
+{
+    struct esp_error own = {0};
+    struct pki_item *i = item_new(kind, der, &own);
+    memset(out, 0, sizeof(*out));
+    if (!i)
+        return esp_fail(err, own.code, own.field, "%s", own.text);
+    item_describe(i, out);
     item_unref(i);
     return 0;
 }

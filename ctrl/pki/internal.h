@@ -38,6 +38,7 @@ struct failed_url {
 };
 enum { FAILED_URLS = 128, FAILED_FOR_S = 30 };
 
+enum { OWN_KEPT = 8 };
 struct pki {
     uint64_t seed, next_number, clock;
     struct hash by_digest;
@@ -51,6 +52,8 @@ struct pki {
     struct ocsp_answer *answers; // PKI_CACHED_OCSP_MAX of them, or NULL as long as there is none
     size_t answer_count;
     struct failed_url failed[FAILED_URLS];
+    struct pki_item *own[OWN_KEPT]; // what was sent last, of which each handshake asks
+    unsigned own_next;
 };
 
 // cert.c
@@ -58,6 +61,7 @@ int digest_of(struct slice der, uint8_t out[SHA256_LEN]);
 // A checked item of its own: bounds, DER to the last octet, a key that is taken. der is copied.
 struct pki_item *item_new(enum pki_kind kind, struct slice der, struct esp_error *err);
 void item_unref(struct pki_item *i);
+void item_describe(const struct pki_item *i, struct pki_info *out);
 int64_t unix_time(const ASN1_TIME *t); // INT64_MIN: malformed
 struct slice name_der(const X509_NAME *n);
 char *name_print(const X509_NAME *n, char *buf, size_t size); // buf

@@ -41,9 +41,40 @@ static const struct pki_item *issuer_of(const struct pki *p, X509 *x)
     return NULL;
 }
 
-size_t pki_intermediates(const struct pki *p, struct slice cert, struct slice *out, size_t cap)
+// Read once for very many handshakes: that costs as much as a signature. NULL: no certificate, or no memory.
+static struct pki_item *own_item(struct pki *p, struct slice cert, struct esp_error *err)
 {
-    struct pki_item *own = item_new(PKI_X509, cert, NULL);
+    struct pki_item *i = NULL;
+    for (unsigned k = 0; k < OWN_KEPT && !i; k++)
+        if (p->own[k] && slice_eq(p->own[k]->e.der, cert))
+            i = p->own[k];
+    if (!i) {
+        i = item_new(PKI_X509, cert, err);
+        if (!i)
+            return NULL;
+        item_unref(p->own[p->own_next]);
+        p->own[p->own_next] = i;
+        p->own_next = (p->own_next + 1) % OWN_KEPT;
+    }
+    i->refs++;
+    return i;
+}
+
+int pki_describe_own(struct pki *p, struct slice cert, struct pki_info *out, struct esp_error *err)
+{
+    struct esp_error why = {0};
+    struct pki_item *own = own_item(p, cert, &why);
+    memset(out, 0, sizeof(*out));
+    if (!own)
+        return esp_fail(err, why.code, why.field, "%s", why.text);
+    item_describe(own, out);
+    item_unref(own);
+    return 0;
+}
+
+size_t pki_intermediates(struct pki *p, struct slice cert, struct slice *out, size_t cap)
+{
+    struct pki_item *own = own_item(p, cert, NULL);
     X509 *x = own ? own->crt : NULL;
     size_t n = 0;
     for (int depth = 0; x && !is_self_signed(x) && depth < PKI_CHAIN_MAX && n < cap; depth++) {
@@ -96,9 +127,9 @@ static bool names_key(struct slice hashes, const struct cr_key *k)
     return false;
 }
 
-bool pki_certreq_names(const struct pki *p, struct slice cert, struct slice hashes)
+bool pki_certreq_names(struct pki *p, struct slice cert, struct slice hashes)
 {
-    struct pki_item *own = item_new(PKI_X509, cert, NULL);
+    struct pki_item *own = own_item(p, cert, NULL);
     const struct pki_item *it = own;
     bool found = own && names_key(hashes, own->e.key);
     for (int depth = 0; it && !found && !is_self_signed(it->crt) && depth < PKI_CHAIN_MAX; depth++) {

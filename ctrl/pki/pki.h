@@ -105,14 +105,16 @@ bool pki_match_id(struct slice cert, uint8_t id_type, struct slice id);
 // valid one.
 const struct pki_entry *pki_find_cert(const struct pki *p, uint8_t id_type, struct slice id,
                                       const uint8_t *key_id, int64_t now);
+// pki_describe of an end or intermediate certificate of ours: the last few are kept as they were read.
+int pki_describe_own(struct pki *p, struct slice cert, struct pki_info *out, struct esp_error *err);
 // The loaded intermediates from the certificate's issuer up, without the self-signed one at the end. Their
 // number.
-size_t pki_intermediates(const struct pki *p, struct slice cert, struct slice *out, size_t cap);
+size_t pki_intermediates(struct pki *p, struct slice cert, struct slice *out, size_t cap);
 // SHA-1 of the trusted CAs' SubjectPublicKeyInfo for CERTREQ (RFC 7296 3.7): `cacerts`, or where there is
 // none all loaded CAs. Octets written.
 size_t pki_certreq(const struct pki *p, const struct slice *cacerts, size_t count, uint8_t *out, size_t cap);
 // Whether one of the CAs that a CERTREQ names is in the chain of this certificate as far as it is loaded.
-bool pki_certreq_names(const struct pki *p, struct slice cert, struct slice hashes);
+bool pki_certreq_names(struct pki *p, struct slice cert, struct slice hashes);
 
 // ---- a peer's
 

@@ -152,6 +152,8 @@ void pki_free(struct pki *p)
     pki_flush(p, PKI_CACHE_ALL);
     for (size_t i = 0; i < p->authority_count; i++)
         item_unref(p->authority_cas[i]);
+    for (size_t i = 0; i < OWN_KEPT; i++)
+        item_unref(p->own[i]);
     free(p->authorities);
     free(p->authority_cas);
     free(p->answers);

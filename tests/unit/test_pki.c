@@ -680,6 +680,30 @@ static void test_own_certificate_is_found_by_identity_and_key(void **state)
     pki_free(p);
 }
 
+// More of them than are kept as they were read, in turns; and what is none.
+static void test_our_own_certificates_are_described_as_any_however_many_there_are(void **state)
+{
+    static const char *const names[] = {"moon",     "deep", "sub",    "root", "other",
+                                        "stranger", "noca", "forged", "alone"};
+    struct pki *p = pki_new();
+    struct pki_info info, own;
+    struct esp_error err = {0};
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+            for (int twice = 0; twice < 2; twice++) {
+                memset(&own, 0xff, sizeof(own));
+                assert_int_equal(pki_describe(PKI_X509, rig_der(names[i]), &info, NULL), 0);
+                assert_int_equal(pki_describe_own(p, rig_der(names[i]), &own, NULL), 0);
+                assert_memory_equal(&own, &info, sizeof(own));
+            }
+        }
+        assert_int_equal(pki_describe_own(p, rig_der("moon-pub"), &own, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "is no X.509 certificate"));
+    }
+    pki_free(p);
+}
+
 static void test_chain_and_certreq_of_our_own_certificate(void **state)
 {
     struct pki *p = with_root();
@@ -766,6 +790,7 @@ int main(void)
         cmocka_unit_test(test_store_full_of_certificates_refuses_by_name),
         cmocka_unit_test(test_authority_is_a_trusted_ca_while_it_is_there),
         cmocka_unit_test(test_own_certificate_is_found_by_identity_and_key),
+        cmocka_unit_test(test_our_own_certificates_are_described_as_any_however_many_there_are),
         cmocka_unit_test(test_chain_and_certreq_of_our_own_certificate),
         cmocka_unit_test(test_certificates_of_strongswan_are_taken),
     };
