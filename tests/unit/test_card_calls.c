@@ -89,6 +89,7 @@ int __wrap_fcntl(int fd, int cmd, ...)
 
 // ---- what is left behind
 
+// Counted once, before the first call: the card's thread may take a connection only when it has been closed.
 static unsigned descriptors(void)
 {
     unsigned n = 0;
@@ -116,10 +117,9 @@ static void nothing_is_left(struct fake_card *card, unsigned fds, int n)
 
 // ---- opening
 
-static bool open_with(struct fake_card *card, int n)
+static bool open_with(struct fake_card *card, unsigned fds, int n)
 {
     struct esp_card_options o = {.pci_sysfs = fake_card_sysfs(card), .ring_log2 = 5};
-    unsigned fds = descriptors();
     struct esp_error err = {0};
     struct esp_engine *e = NULL;
 
@@ -143,10 +143,11 @@ static bool open_with(struct fake_card *card, int n)
 static void test_each_call_fails_while_a_card_is_opened(void **unused)
 {
     struct fake_card *card = fake_card_start(&fake_default);
+    unsigned fds = descriptors();
     int n = 1;
 
     (void)unused;
-    while (n < MOST && open_with(card, n))
+    while (n < MOST && open_with(card, fds, n))
         n++;
     print_message("  each of %d calls\n", n - 1);
     assert_in_range(n, 100, MOST - 1);
@@ -155,12 +156,11 @@ static void test_each_call_fails_while_a_card_is_opened(void **unused)
 
 // ---- a look at it, and its reset, by who does not use it
 
-static bool look_with(struct fake_card *card, int n, bool reset)
+static bool look_with(struct fake_card *card, unsigned fds, int n, bool reset)
 {
     const char *sysfs = fake_card_sysfs(card);
     struct esp_card_facts f = {0};
     struct esp_error err = {0};
-    unsigned fds = descriptors();
 
     which = NULL;
     left = n;
@@ -179,11 +179,12 @@ static bool look_with(struct fake_card *card, int n, bool reset)
 static void test_each_call_fails_in_a_look_and_a_reset(void **unused)
 {
     struct fake_card *card = fake_card_start(&fake_default);
+    unsigned fds = descriptors();
     int n[2] = {1, 1};
 
     (void)unused;
     for (int reset = 0; reset < 2; reset++)
-        while (n[reset] < MOST && look_with(card, n[reset], reset))
+        while (n[reset] < MOST && look_with(card, fds, n[reset], reset))
             n[reset]++;
     print_message("  each of %d and %d calls\n", n[0] - 1, n[1] - 1);
     assert_in_range(n[0], 50, MOST - 1);
