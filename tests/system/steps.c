@@ -68,3 +68,26 @@ void only_esp(struct lab *l, const char *pcap, uint64_t least)
                  (unsigned long long)w.esp, (unsigned long long)w.repeated, (unsigned long long)w.plaintext,
                  (unsigned long long)w.other);
 }
+
+struct leading {
+    const struct lab *lab;
+    const char *device;
+};
+
+static bool leads_by(void *ctx)
+{
+    const struct leading *l = ctx;
+    char west[512], east[512];
+    sh_read(west, sizeof(west), "nsenter --net=%s ip route get 10.2.9.5", l->lab->west.ns);
+    sh_read(east, sizeof(east), "nsenter --net=%s ip route get 10.1.9.5", l->lab->east.ns);
+    return strstr(west, l->device) && strstr(east, l->device);
+}
+
+double await_way(const struct lab *lab, const char *device, int most_ms)
+{
+    struct leading l = {lab, device};
+    uint64_t from = mono_us();
+    if (!wait_for(leads_by, &l, most_ms))
+        fail_msg("both ends do not come to lead by%s within %d s", device, most_ms / 1000);
+    return (double)(mono_us() - from) / 1e6;
+}

@@ -15,4 +15,8 @@ bool logged(const struct site *s, const char *text); // the site's daemon; compl
 void start_capture(struct lab *l, char *pcap, size_t size);
 void only_esp(struct lab *l, const char *pcap, uint64_t least);
 
+// Until both sites lead what is for the network behind the other one by that device (" dev NAME "). Seconds;
+// fails after so many milliseconds.
+double await_way(const struct lab *l, const char *device, int most_ms);
+
 #endif

@@ -81,28 +81,6 @@ static void daemon_up(int i, const char *more)
     assert_true(espalierd_start(&lab, both[i], both[!i], &o, no_card));
 }
 
-struct leading {
-    const char *device;
-};
-
-static bool leads_by(void *ctx)
-{
-    const struct leading *l = ctx;
-    char west[512], east[512];
-    sh_read(west, sizeof(west), "nsenter --net=%s ip route get 10.2.9.5", lab.west.ns);
-    sh_read(east, sizeof(east), "nsenter --net=%s ip route get 10.1.9.5", lab.east.ns);
-    return strstr(west, l->device) && strstr(east, l->device);
-}
-
-static double await_way(const char *device)
-{
-    struct leading l = {device};
-    uint64_t from = mono_us();
-    if (!wait_for(leads_by, &l, TURN_MS))
-        fail_msg("both ends do not come to lead by%s within %d s", device, TURN_MS / 1000);
-    return (double)(mono_us() - from) / 1e6;
-}
-
 struct route_text {
     const char *child, *want;
 };
@@ -175,7 +153,7 @@ static void test_the_preferred_tunnel_that_carries_is_used_and_again_when_it_is_
     daemon_up(1, "");
     assert_false(answered(&hosts[1], &hosts[0], 2)); // closed from the load on, without an SA
     daemon_up(0, "");
-    await_way(" dev ipsec1 ");
+    await_way(&lab, " dev ipsec1 ", TURN_MS);
     route_is("name=net ", "metric 10");
     route_is("name=net2 ", "metric 20");
     assert_int_equal(
@@ -186,21 +164,21 @@ static void test_the_preferred_tunnel_that_carries_is_used_and_again_when_it_is_
 
     stream_starts();
     assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--terminate --ike site --timeout 5"), 0);
-    double s = await_way(" dev ipsec2 ");
+    double s = await_way(&lab, " dev ipsec2 ", TURN_MS);
     assert_true(probe_hears(1500));
     r = stream_ends("the first tunnel's SA ends: the second", s);
     assert_true(r.max_gap_us < 1000000);
 
     stream_starts();
     assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--initiate --child net --timeout 20"), 0);
-    s = await_way(" dev ipsec1 ");
+    s = await_way(&lab, " dev ipsec1 ", TURN_MS);
     assert_true(probe_hears(1500));
     r = stream_ends("it is there again: back", s);
     assert_int_equal(r.received, r.sent);
 
     stream_starts();
     cut("10.10.0.2", "10.10.0.1");
-    s = await_way(" dev ipsec2 ");
+    s = await_way(&lab, " dev ipsec2 ", TURN_MS);
     assert_true(probe_hears(1500));
     r = stream_ends("the path of the first falls silent: the second", s);
     assert_true(r.max_gap_us < 6000000);
@@ -208,7 +186,7 @@ static void test_the_preferred_tunnel_that_carries_is_used_and_again_when_it_is_
 
     stream_starts();
     heal();
-    s = await_way(" dev ipsec1 ");
+    s = await_way(&lab, " dev ipsec1 ", TURN_MS);
     assert_true(probe_hears(1500));
     r = stream_ends("it answers again: back", s);
     assert_int_equal(r.received, r.sent);
@@ -217,7 +195,7 @@ static void test_the_preferred_tunnel_that_carries_is_used_and_again_when_it_is_
     route_is("name=net2 ", "last resort: 10.2.255.2 does not answer");
     assert_false(answered(&hosts[0], &hosts[1], 2));
     heal();
-    await_way(" dev ipsec1 ");
+    await_way(&lab, " dev ipsec1 ", TURN_MS);
     only_esp(&lab, pcap, 2000);
 }
 
@@ -240,13 +218,13 @@ static void test_routes_go_with_the_connection_and_stay_closed_over_a_kill(void 
     (void)state;
     daemon_up(1, "");
     daemon_up(0, "");
-    await_way(" dev ipsec1 ");
+    await_way(&lab, " dev ipsec1 ", TURN_MS);
     start_capture(&lab, pcap, sizeof(pcap));
     assert_true(daemon_kill(&lab.west));
     assert_false(answered(&hosts[0], &hosts[1], 2));
     stays_closed_without_its_address();
     daemon_up(0, "");
-    await_way(" dev ipsec1 ");
+    await_way(&lab, " dev ipsec1 ", TURN_MS);
     assert_true(answered(&hosts[0], &hosts[1], 3));
     assert_true(capture_stop(&lab.west));
     struct wire w;

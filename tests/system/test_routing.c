@@ -119,26 +119,6 @@ static void bird(int i)
     birds[i] = spawn(log, s->ns, argv);
 }
 
-struct leading {
-    const char *device;
-};
-
-static bool leads_by(void *ctx)
-{
-    const struct leading *l = ctx;
-    char west[512], east[512];
-    sh_read(west, sizeof(west), "nsenter --net=%s ip route get 10.2.9.5", lab.west.ns);
-    sh_read(east, sizeof(east), "nsenter --net=%s ip route get 10.1.9.5", lab.east.ns);
-    return strstr(west, l->device) && strstr(east, l->device);
-}
-
-static void await_way(const char *device)
-{
-    struct leading l = {device};
-    if (!wait_for(leads_by, &l, TURN_MS))
-        fail_msg("both ends do not come to lead by%s within %d s", device, TURN_MS / 1000);
-}
-
 // ----
 
 static uint64_t packets_out(const char *child)
@@ -169,20 +149,20 @@ static void test_bgp_chooses_among_two_tunnels(void **state)
     bird(1);
     assert_false(answered(&hosts[0], &hosts[1], 1)); // neither is up
     up("net2");
-    await_way(" dev ipsec2 ");
+    await_way(&lab, " dev ipsec2 ", TURN_MS);
     up("net");
-    await_way(" dev ipsec1 "); // which is preferred
+    await_way(&lab, " dev ipsec1 ", TURN_MS); // which is preferred
     assert_true(probe_start(&lab, &p, &hosts[0], &hosts[1], RATE_US));
     assert_true(probe_hears(500));
     uint64_t first = packets_out("name=net ");
     assert_true(first >= 500);
     assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--terminate --ike site --timeout 5"), 0);
-    await_way(" dev ipsec2 ");
+    await_way(&lab, " dev ipsec2 ", TURN_MS);
     uint64_t second = packets_out("name=net2 ");
     assert_true(probe_hears(1000));
     assert_true(packets_out("name=net2 ") > second);
     up("net");
-    await_way(" dev ipsec1 ");
+    await_way(&lab, " dev ipsec1 ", TURN_MS);
     uint64_t again = packets_out("name=net ");
     assert_true(probe_hears(1500));
     assert_true(packets_out("name=net ") > again);
