@@ -104,6 +104,8 @@ struct conn_entry *ctl_new_conn(const struct conn_config *cfg, struct slice wire
         return NULL;
     e->wire_len = (uint32_t)wire.len;
     e->child_count = cfg->child_count;
+    for (unsigned i = 0; i < e->child_count; i++)
+        e->by_hand |= cfg->children[i].trap_by_hand != TRAP_AS_CONFIGURED;
     uint8_t *copy = memcpy(e->children + e->child_count, wire.p, wire.len);
     const char *at = (const char *)copy + conn_names_at(cfg);
     for (unsigned i = 0; i < e->child_count; i++) {
@@ -293,6 +295,8 @@ static int read_conn(struct ctl *c, const struct vici_node *section, struct faul
     const struct load_report report = {.ctx = faults, .fault = note_fault, .warn = warn};
     struct conn_config cfg = {0};
     int r = config_load_conn(&cfg, section, &report, err);
+    if (r == 0 && !ctl_keep_by_hand(c, &cfg))
+        r = esp_fail(err, -ENOMEM, "", "out of memory");
     if (r == 0)
         conn_write(w, &cfg);
     if (r == 0 && (w->bad || (c->conn_count >= CTL_MAX_CONNS && !ctl_find_conn(c, section->name))))
@@ -320,7 +324,7 @@ static void send_load(struct pending *p)
     ctl_send(p, ROOM_IKE, MSG_CONN_LOAD, &m);
 }
 
-static void ask_ike(struct ctl *c, struct command *cmd, struct conn_entry *e)
+void ctl_load_conn(struct ctl *c, struct command *cmd, struct conn_entry *e)
 {
     struct pending *p;
     ctl_sweep_begins(c, conn_entry_name(e));
@@ -367,7 +371,7 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
         free(e);
         return;
     }
-    ask_ike(c, cmd, e);
+    ctl_load_conn(c, cmd, e);
 }
 
 // ---- unload-conn

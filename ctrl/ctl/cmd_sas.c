@@ -455,13 +455,20 @@ void cmd_list_sas(struct ctl *c, struct command *cmd)
 
 // ---- list-policies
 
+// Each kind only where it is asked for, as charon has it.
+static bool wants_policies(const struct command *cmd, uint8_t action)
+{
+    const char *key = action == POLICY_BYPASS ? "pass" : action == POLICY_DISCARD ? "drop" : "trap";
+    return vici_get_yes(cmd->msg.root, key, false);
+}
+
 static void emit_policy(struct pages *p, enum msg_type t, const union msg *m)
 {
     const struct msg_POLICY_IS *pol = &m->POLICY_IS;
     const char *ike = vici_get(p->cmd->msg.root, "ike"), *child = vici_get(p->cmd->msg.root, "child");
     char name[2 * NAME_MAX_LEN + 8];
     struct vici_out o;
-    if (t != MSG_POLICY_IS || (ike && strcmp(ike, pol->conn) != 0) ||
+    if (t != MSG_POLICY_IS || !wants_policies(p->cmd, pol->action) || (ike && strcmp(ike, pol->conn) != 0) ||
         (child && strcmp(child, pol->child) != 0))
         return;
     snprintf(name, sizeof(name), "%.127s/%.127s", pol->conn, pol->child);
@@ -486,10 +493,6 @@ static void ask_policies(struct pages *l)
 
 void cmd_list_policies(struct ctl *c, struct command *cmd)
 {
-    if (!vici_get_yes(cmd->msg.root, "trap", false)) { // shunts there are none
-        server_reply(cmd, NULL);
-        return;
-    }
     struct pages *l = calloc(1, sizeof(*l));
     if (!l) {
         server_reply_error(cmd, "out of memory");

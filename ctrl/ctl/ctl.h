@@ -66,6 +66,7 @@ struct conn_entry {        // a loaded connection as it went to `ike`: a tenth o
     uint32_t wire_len;
     uint16_t child_count;
     bool missing;                  // ike has it not: it has refused it, and is given it again (replay.h)
+    bool by_hand;                  // a child of it is trapped, or not, by hand (cmd_install.c)
     struct child_entry children[]; // and conn_write's octets, in which all names are
 };
 static inline const uint8_t *conn_entry_wire(const struct conn_entry *e)
@@ -193,7 +194,7 @@ void pages_next(struct pages *l, uint64_t more);
 // ---- commands.c
 bool ctl_command(void *ctx, struct command *cmd);
 
-// X(command, handler): those that do something; commands.c lists the others
+// X(command, handler)
 #define COMMAND_LIST(X)                                                                                      \
     X("version", cmd_version)                                                                                \
     X("stats", cmd_stats)                                                                                    \
@@ -202,6 +203,8 @@ bool ctl_command(void *ctx, struct command *cmd);
     X("terminate", cmd_terminate)                                                                            \
     X("redirect", cmd_redirect)                                                                              \
     X("rekey", cmd_rekey)                                                                                    \
+    X("install", cmd_install)                                                                                \
+    X("uninstall", cmd_uninstall)                                                                            \
     X("list-sas", cmd_list_sas)                                                                              \
     X("list-policies", cmd_list_policies)                                                                    \
     X("list-conns", cmd_list_conns)                                                                          \
@@ -241,11 +244,17 @@ const struct conn_entry *ctl_find_child(const struct ctl *c, const char *conn, c
 bool ctl_under_way(const struct ctl *c, const char *name); // ike has not answered a load or unload of it
 // wire: as conn_write has written it. free() it; NULL: no memory.
 struct conn_entry *ctl_new_conn(const struct conn_config *cfg, struct slice wire);
+// Gives ike, in the place of that name's, what has been made of it: takes e, and answers cmd.
+void ctl_load_conn(struct ctl *c, struct command *cmd, struct conn_entry *e);
 bool ctl_conn_is(struct ctl *c, const struct msg_CONN_IS *m); // ike has it; false: malformed, or no memory
 bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out); // conn_clear it; false: no memory
 // Whether ike has it, of what it is to have; true: that is new.
 bool ctl_conn_is_missing(struct ctl *c, const char *name, bool missing);
 void ctl_free_conns(struct ctl *c);
+// ---- cmd_install.c
+// What has been said by hand of the connection's children is said of those that are to be loaded in their
+// place, where their start_action is the same. False: no memory.
+bool ctl_keep_by_hand(const struct ctl *c, struct conn_config *cfg);
 // ---- sweep.c
 void ctl_sweep_load(struct ctl *c, const struct command *cmd); // a client new to it begins with the whole
 // The names that an earlier run left at `path`. 0, or -errno: they could not be read now.

@@ -95,6 +95,27 @@ static bool name_parts(const struct ike *ike, struct conn *c, size_t len)
     return true;
 }
 
+// Of what is configured: what is trapped by hand is the same connection. False: it cannot be made.
+static bool make_digest(const struct ike *ike, struct conn *c, struct slice blob)
+{
+    uint8_t by_hand[CHILDREN_MAX], any = 0, *buf = NULL;
+    struct cr_slice all = {blob.p, blob.len};
+    for (unsigned i = 0; i < c->cfg.child_count; i++) {
+        any |= by_hand[i] = c->cfg.children[i].trap_by_hand;
+        c->cfg.children[i].trap_by_hand = TRAP_AS_CONFIGURED;
+    }
+    if (any && (buf = malloc(blob.len)) != NULL) {
+        struct writer w = writer_of(buf, blob.len);
+        conn_write(&w, &c->cfg);
+        all = (struct cr_slice){buf, w.len};
+    }
+    for (unsigned i = 0; i < c->cfg.child_count; i++)
+        c->cfg.children[i].trap_by_hand = by_hand[i];
+    bool made = (!any || buf) && cr_sha256(ike->algs, &all, 1, c->digest) == 0;
+    free(buf);
+    return made;
+}
+
 // NULL: err says why.
 static struct conn *parse(struct ike *ike, struct slice blob, struct esp_error *err)
 {
@@ -105,9 +126,8 @@ static struct conn *parse(struct ike *ike, struct slice blob, struct esp_error *
         return NULL;
     }
     c->refs = 1;
-    struct cr_slice all = {blob.p, blob.len};
-    bool hashed = cr_sha256(ike->algs, &all, 1, c->digest) == 0,
-         good = hashed && conn_read(&r, &c->cfg) && rd_done(&r);
+    bool read = conn_read(&r, &c->cfg) && rd_done(&r), hashed = !read || make_digest(ike, c, blob),
+         good = read && hashed;
     c->numbers = good ? calloc(c->cfg.child_count + 1u, sizeof(*c->numbers)) : NULL;
     c->vips = good && c->cfg.vip_count ? calloc(VIPS_MAX, sizeof(*c->vips)) : NULL;
     good = good && c->numbers && (c->vips || !c->cfg.vip_count) && name_parts(ike, c, blob.len) &&
@@ -249,7 +269,9 @@ static int spec_of(const struct ike *ike, const struct conn *c, unsigned i, cons
     if (child->route && child->action == POLICY_PROTECT)
         s->route = *child->route;
     snprintf(s->child, sizeof(s->child), "%s", child->name);
-    s->trap = s->action == POLICY_PROTECT && (child->start_action & ACTION_TRAP || c->numbers[i].trapped);
+    s->trap =
+        s->action == POLICY_PROTECT && child->trap_by_hand != TRAP_UNINSTALLED &&
+        (child->start_action & ACTION_TRAP || child->trap_by_hand == TRAP_INSTALLED || c->numbers[i].trapped);
     struct ts_list ours, theirs;
     static const struct known nobody;
     bool tunnel = child->mode == MODE_TUNNEL, vips = c->cfg.vip_count && tunnel,

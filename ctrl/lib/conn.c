@@ -627,6 +627,7 @@ void conn_write(struct writer *w, const struct conn_config *c)
 #define F(bits, name) wr_num(w, k->name);
         CHILD_SCALARS(F)
 #undef F
+        wr_u8(w, k->trap_by_hand);
         tunnel_route_write(w, k->route);
     }
 }
@@ -765,6 +766,7 @@ static void child_read(struct reader *r, struct texts *t, struct child_config *k
 #define F(bits, name) k->name = (uint##bits##_t)rd_num(r, UINT##bits##_MAX);
     CHILD_SCALARS(F)
 #undef F
+    k->trap_by_hand = rd_u8(r);
     struct tunnel_route route = {0};
     if (tunnel_route_read(r, &route)) {
         if (conn_child_route(k))
@@ -774,7 +776,8 @@ static void child_read(struct reader *r, struct texts *t, struct child_config *k
     }
     if (k->action < POLICY_PROTECT || k->action > POLICY_DISCARD || k->mode < MODE_TUNNEL ||
         k->mode > MODE_TRANSPORT || k->start_action > ACTION_TRAP_START ||
-        k->close_action > ACTION_TRAP_START || k->dpd_action > DPD_START)
+        k->close_action > ACTION_TRAP_START || k->dpd_action > DPD_START ||
+        k->trap_by_hand > TRAP_UNINSTALLED)
         r->bad = true;
 }
 

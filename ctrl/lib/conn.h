@@ -48,6 +48,9 @@ void ts_prefixes(const struct ts *t, void (*f)(void *ctx, const uint8_t *addr, u
 
 enum conn_action { ACTION_NONE, ACTION_TRAP, ACTION_START, ACTION_TRAP_START }; // bits: the last has both
 enum dpd_action { DPD_NONE, DPD_TRAP, DPD_START };                              // clear, trap, restart
+// Whether its packets ask for an SA, as an operator said last; a reload says nothing of that, unless it
+// brings another start_action.
+enum trap_by_hand { TRAP_AS_CONFIGURED, TRAP_INSTALLED, TRAP_UNINSTALLED };
 enum sa_mode { MODE_TUNNEL = 1, MODE_TRANSPORT };
 enum policy_action {
     POLICY_PROTECT = 1,
@@ -93,6 +96,7 @@ struct child_config { // in an order that leaves no holes
     struct proposal *proposals;                    // likewise
     struct ts_list *local_ts, *remote_ts;          // allocated, as long as they are, or with ts_room
     uint8_t copy_ecn, copy_dscp_out, copy_dscp_in; // bool
+    uint8_t trap_by_hand;                          // enum; no part of what is configured
     uint16_t
         tfc_padding; // octets that packets inside are padded to, as far as the path's MTU allows; 0: none
     uint32_t replay_window; // UINT32_MAX: the default of settings
@@ -169,7 +173,8 @@ bool conn_round_by(const struct conn_config *c, bool local, enum auth_method how
 const char *
 conn_rounds_fault(const struct conn_config *c); // what of them does not go together; NULL: nothing
 void conn_write(struct writer *w, const struct conn_config *c);
-bool conn_child_eq(const struct child_config *a, const struct child_config *b); // in its name and all it says
+// In its name and all that is configured.
+bool conn_child_eq(const struct child_config *a, const struct child_config *b);
 enum { CONN_NAME_AT = 4 };                         // in what conn_write has written: its name, with its zero
 size_t conn_names_at(const struct conn_config *c); // likewise its children's, one behind the other
 void conn_peer_write(struct writer *w, const struct conn_config *c); // what says whom it is to

@@ -14,6 +14,7 @@ $(eval $(call unit_test,test_vici_ctl,tests/unit/test_vici_ctl.c tests/unit/ctl_
 $(eval $(call unit_test,test_vici_creds,tests/unit/test_vici_creds.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_vici_sas,tests/unit/test_vici_sas.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_vici_sweep,tests/unit/test_vici_sweep.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_vici_install,tests/unit/test_vici_install.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_configured,tests/unit/test_configured.c ctrl/ctl/configured.c $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_vici_replay,tests/unit/test_vici_replay.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_vici_recover,tests/unit/test_vici_recover.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))

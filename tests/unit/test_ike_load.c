@@ -235,6 +235,36 @@ static void test_policy_keeps_its_id_until_it_is_another(void **state)
     pair_free(p);
 }
 
+// It is the same connection, whose SAs stay, and whose start_action is not looked at again.
+static void test_trap_by_hand_changes_the_policy_alone(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
+    struct conn_config c;
+    uint8_t digest[32];
+    up(p, "c");
+    uint32_t id = p->s[0].policy[0].id;
+    unsigned down = p->s[0].child_down, sent = p->sent;
+    memcpy(digest, p->s[0].ike->conns->digest, sizeof(digest));
+    for (uint8_t by_hand = TRAP_AS_CONFIGURED; by_hand <= TRAP_UNINSTALLED; by_hand++) {
+        pair_default_conn(&c, 0);
+        c.children[0].trap_by_hand = by_hand;
+        pair_load(p, 0, &c);
+        assert_int_equal(p->s[0].policy[0].id, id);
+        assert_int_equal(p->s[0].policy[0].trap, by_hand == TRAP_INSTALLED);
+        assert_memory_equal(p->s[0].ike->conns->digest, digest, sizeof(digest));
+        assert_ptr_equal(p->s[0].ike->sas->children->conn, p->s[0].ike->conns); // as of one that is unchanged
+    }
+    pair_default_conn(&c, 0);
+    c.children[0].start_action = ACTION_TRAP;
+    c.children[0].trap_by_hand = TRAP_UNINSTALLED;
+    pair_load(p, 0, &c);
+    assert_false(p->s[0].policy[0].trap);
+    assert_int_equal(p->s[0].child_down, down);
+    assert_int_equal(p->sent, sent);
+    pair_free(p);
+}
+
 // What is for another peer is another policy, and what its SA is rekeyed to goes on under the one that it
 // has.
 static void test_policy_for_another_peer_has_another_id(void **state)
@@ -821,6 +851,7 @@ int main(void)
         cmocka_unit_test(test_connection_that_is_unloaded_twice_leaves_until_both_are_answered),
         cmocka_unit_test(test_path_is_told_which_connections_are_to_the_same_peer),
         cmocka_unit_test(test_policy_keeps_its_id_until_it_is_another),
+        cmocka_unit_test(test_trap_by_hand_changes_the_policy_alone),
         cmocka_unit_test(test_policy_for_another_peer_has_another_id),
         cmocka_unit_test(test_dynamic_selectors_are_written_out_where_the_addresses_are_known),
         cmocka_unit_test(test_dynamic_selectors_stay_dynamic_where_the_peer_is_anyone),
