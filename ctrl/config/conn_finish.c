@@ -117,6 +117,13 @@ static void check_tfc(struct load *l, const struct child_config *child)
         load_refuse(
             l, "children.%.40s: tfc_padding does not go with %s: it is for ESP in tunnel mode (RFC 4303 2.7)",
             child->name, ah ? "ah_proposals" : "mode = transport");
+    l->key = key_find(SEC_CHILD, "tfc_dummies");
+    if (child->tfc_dummies && !child->tfc_padding)
+        load_refuse(
+            l,
+            "invalid value for: tfc_dummies: of children.%.40s: it needs tfc_padding, which makes all "
+            "packets of one length: without that dummies are told by theirs",
+            child->name);
     l->key = NULL;
 }
 

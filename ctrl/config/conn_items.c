@@ -195,6 +195,15 @@ int child_tfc_padding(struct load *l, void *owner, const char *text)
     return 0;
 }
 
+int child_tfc_dummies(struct load *l, void *owner, const char *text)
+{
+    uint64_t rate;
+    if (!value_number(text, 0, TFC_DUMMIES_MAX, &rate))
+        return load_bad_value(l, text, "a number of packets a second from 0 to 100");
+    ((struct child_config *)owner)->tfc_dummies = (uint8_t)rate;
+    return 0;
+}
+
 // ---- routes into tunnels
 
 int child_route_metric(struct load *l, void *owner, const char *text)

@@ -134,6 +134,7 @@
     K(CHILD, label, ONLY, NOTHING, empty, "", "security labels are " LATER)                                                      \
     K(CHILD, label_mode, ONLY, NOTHING, label_mode_choices, "system", "security labels are " LATER)                              \
     K(CHILD, tfc_padding, WORD, ITEM(child_tfc_padding), 0, "0", "octets that packets inside are padded to, `mtu` or more: as many as the path and `mtu` of the settings allow; 0: none; of ESP in tunnel mode") \
+    K(CHILD, tfc_dummies, WORD, ITEM(child_tfc_dummies), 0, "0", "espalierd's own: dummy packets a second that an SA sends while it sends nothing else, up to 100; with `tfc_padding`, whose length they have") \
     K(CHILD, replay_window, NUMBER, IN_CHILD(replay_window), 1024, "`replay_window` of the settings", "packets; 0: no replay check") \
     K(CHILD, hw_offload, CHOICE, IN_CHILD(hw_offload), offload_choices, "`offload_default` of the settings", "where the SA runs")   \
     K(CHILD, copy_df, YESNO, IN_CHILD(copy_df), 0, "yes", "the DF bit into the outer header; no: what is too long is cut after encryption")                                       \

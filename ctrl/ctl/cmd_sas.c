@@ -100,6 +100,8 @@ static void put_traffic(struct vici_out *o, const struct msg_PATH_SA *p)
     vici_putf(o, "packets-out", "%llu", (unsigned long long)p->packets_out);
     if (p->use_out_s != UINT32_MAX)
         vici_putf(o, "use-out", "%u", p->use_out_s);
+    if (p->dummies_out)
+        vici_putf(o, "dummies-out", "%llu", (unsigned long long)p->dummies_out);
 }
 
 static void put_engine(struct vici_out *o, const struct msg_PATH_SA *p)

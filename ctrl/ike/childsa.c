@@ -239,6 +239,7 @@ static void describe(const struct child_sa *c, const struct child_sa *old, struc
     m->copy_dscp_out = cfg->copy_dscp_out;
     m->copy_dscp_in = cfg->copy_dscp_in;
     m->tfc_padding = c->no_tfc ? 0 : cfg->tfc_padding;
+    m->tfc_dummies = c->no_tfc ? 0 : cfg->tfc_dummies;
     m->rekey_bytes = lifetime_volume(cfg->rekey_bytes, cfg->rand_bytes);
     m->life_bytes = cfg->life_bytes;
     m->rekey_packets = lifetime_volume(cfg->rekey_packets, cfg->rand_packets);

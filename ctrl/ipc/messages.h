@@ -177,7 +177,7 @@
 #define MSG_CHILD_FIELDS(F) F(U32, child_id, 0) F(U32, ike_id, 0) F(STR, conn, NAME_MAX_LEN) F(STR, name, NAME_MAX_LEN) F(U32, reqid, 0) \
     F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) F(TSL, local_ts, 0) F(TSL, remote_ts, 0) \
-    F(U8, hw_offload, 0) F(U32, replay_window, 0) F(U8, copy_df, 0) F(U8, copy_ecn, 0) F(U8, copy_dscp_out, 0) F(U8, copy_dscp_in, 0) F(U16, tfc_padding, 0) \
+    F(U8, hw_offload, 0) F(U32, replay_window, 0) F(U8, copy_df, 0) F(U8, copy_ecn, 0) F(U8, copy_dscp_out, 0) F(U8, copy_dscp_in, 0) F(U16, tfc_padding, 0) F(U8, tfc_dummies, 0) /* a second, see ctrl/lib/conn.h */ \
     F(U64, rekey_bytes, 0) F(U64, life_bytes, 0) F(U64, rekey_packets, 0) F(U64, life_packets, 0) \
     F(U32, policy_id, 0) F(U8, mode, 0) /* the policy that it serves, and enum sa_mode */ \
     F(U32, out_after, 0) /* see CHILD_OUTBOUND; 0: it sends from the first moment */ \
@@ -232,7 +232,7 @@
 // ---- path -> ctl
 #define MSG_PATH_SA_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0) F(U32, spi_in, 0) F(U32, spi_out, 0) \
     F(U64, bytes_in, 0) F(U64, packets_in, 0) F(U32, use_in_s, 0) F(U64, bytes_out, 0) F(U64, packets_out, 0) F(U32, use_out_s, 0) /* UINT32_MAX: never used */ \
-    F(STR, offload, 16) F(STR, offload_reason, 200) F(STR, card, 64) F(U64, seq_out, 0) F(U32, path_since_s, 0) F(U32, if_id, 0) F(STR, interface, 16) /* of a TUN of its own; 0: none */ F(STR, route, 128) /* vti_way_text */
+    F(STR, offload, 16) F(STR, offload_reason, 200) F(STR, card, 64) F(U64, seq_out, 0) F(U32, path_since_s, 0) F(U32, if_id, 0) F(STR, interface, 16) /* of a TUN of its own; 0: none */ F(STR, route, 128) /* vti_way_text */ F(U64, dummies_out, 0)
 #define MSG_SURVIVOR_IS_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, id, 0) F(U32, spi_in, 0) F(U32, spi_out, 0) \
     F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U8, mode, 0) F(ADDR, local, 0) F(U16, local_port, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) \
     F(U32, install_s, 0) F(U32, left_s, 0) /* it has at most so long */ F(TSL, local_ts, 0) F(TSL, remote_ts, 0) // its PATH_SA comes behind it

@@ -386,7 +386,7 @@ static uint8_t proposals_read(struct reader *r, struct proposal **out)
 // clang-format off
 #define CHILD_SCALARS(F)                                                                                    \
     F(8, action) F(8, mode) F(8, start_action) F(8, close_action) F(8, dpd_action) F(8, hw_offload)                             \
-    F(8, copy_df) F(8, copy_ecn) F(8, copy_dscp_out) F(8, copy_dscp_in) F(16, tfc_padding) F(32, replay_window)           \
+    F(8, copy_df) F(8, copy_ecn) F(8, copy_dscp_out) F(8, copy_dscp_in) F(8, tfc_dummies) F(16, tfc_padding) F(32, replay_window)           \
     F(32, rekey_time) F(32, life_time) F(32, rand_time) F(32, inactivity) F(32, reqid) F(32, priority) F(32, if_id)          \
     F(64, rekey_bytes) F(64, life_bytes) F(64, rand_bytes)                                               \
     F(64, rekey_packets) F(64, life_packets) F(64, rand_packets)

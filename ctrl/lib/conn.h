@@ -63,14 +63,15 @@ enum send_cert { SEND_CERT_NEVER, SEND_CERT_IFASKED, SEND_CERT_ALWAYS };
 enum unique_mode { UNIQUE_NO, UNIQUE_NEVER, UNIQUE_KEEP, UNIQUE_REPLACE };
 
 // Capacities; ctrl/config/README.md lists them. What exceeds one is refused by name.
-#define NAME_MAX_LEN  256 // with the zero; VICI's own limit
-#define ADDRS_MAX     32
-#define PROPOSALS_MAX 24
-#define CHILDREN_MAX  255
-#define POOLS_MAX     8
-#define VIPS_MAX      4
-#define ROUTE_METRICS 63 // of routes into tunnels; behind these come as many of last resort
-#define PROBE_DELAY   1  // s
+#define NAME_MAX_LEN    256 // with the zero; VICI's own limit
+#define ADDRS_MAX       32
+#define PROPOSALS_MAX   24
+#define CHILDREN_MAX    255
+#define POOLS_MAX       8
+#define VIPS_MAX        4
+#define ROUTE_METRICS   63  // of routes into tunnels; behind these come as many of last resort
+#define PROBE_DELAY     1   // s
+#define TFC_DUMMIES_MAX 100 // a second, of one SA
 
 struct tunnel_route {       // into a TUN of its own, which path keeps
     uint8_t metric;         // while it carries; 0: none of that
@@ -97,6 +98,7 @@ struct child_config { // in an order that leaves no holes
     struct ts_list *local_ts, *remote_ts;          // allocated, as long as they are, or with ts_room
     uint8_t copy_ecn, copy_dscp_out, copy_dscp_in; // bool
     uint8_t trap_by_hand;                          // enum; no part of what is configured
+    uint8_t tfc_dummies;                           // a second, while an SA sends nothing else; 0: none
     uint16_t
         tfc_padding; // octets that packets inside are padded to, as far as the path's MTU allows; 0: none
     uint32_t replay_window; // UINT32_MAX: the default of settings

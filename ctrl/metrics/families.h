@@ -81,6 +81,7 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(FRAGMENTS, COUNTER, "espalier_fragments_made", "", "", "Fragments that came of them.") \
     X(LATE_FRAGMENTS, COUNTER, "espalier_fragments_without_first", "", "", "Fragments whose first one had not been seen.") \
     X(MSS_CLAMPED, COUNTER, "espalier_mss_clamped_packets", "packets", "", "TCP packets whose MSS was lowered.") \
+    X(DUMMIES, COUNTER, "espalier_sent_dummy_packets", "packets", "", "Dummy packets sent (tfc_dummies), which count nowhere else.") \
     X(KEEPALIVES, COUNTER, "espalier_nat_keepalives_received", "", "", "NAT keepalives received.") \
     X(FLOW_LOOKUPS, COUNTER, "espalier_flow_lookups", "", "result", "Look-ups of policy in the flow cache.") \
     X(CALLS, COUNTER, "espalier_socket_calls", "", "direction", "System calls that received or sent datagrams.") \

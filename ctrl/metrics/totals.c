@@ -77,6 +77,7 @@ static const struct line known[] = {
     {"fragmented_after_encryption", FAM_FRAGMENTED, {"encryption", "after"}, PLAIN},
     {"fragments_made", FAM_FRAGMENTS, {0}, PLAIN},
     {"mss_clamped", FAM_MSS_CLAMPED, {0}, PLAIN},
+    {"dummies_sent", FAM_DUMMIES, {0}, PLAIN},
     {"tun_big_reads", FAM_TOGETHER, {"place", "tun_read"}, PLAIN},
     {"tun_big_writes", FAM_TOGETHER, {"place", "tun_write"}, PLAIN},
     {"received_together", FAM_TOGETHER, {"place", "received"}, PLAIN},

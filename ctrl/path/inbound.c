@@ -100,7 +100,7 @@ void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt, struct 
 {
     struct child *c = packet_owner(w, pkt);
     if (!c || pkt->job.status != ESP_STATUS_OK) {
-        if (c)
+        if (c && pkt->job.status != ESP_STATUS_DUMMY) // nothing is lost
             c->in.drops++;
         if (c && pkt->job.status == ESP_STATUS_ICV_FAIL)
             limit_forged(&c->in);

@@ -278,11 +278,26 @@ static void note_resumed(struct path *p)
         p->failover_resume_us = loop_now_us(p->loop) - from;
 }
 
+static void sealed(struct worker *w, const struct esp_engine *e, struct half *h, const struct packet *pkt)
+{
+    struct engine_count *n = io_count(w, e);
+    h->last_seq = pkt->job.seq;
+    if (pkt->job.dummy) {
+        dummy_sealed(w, h, pkt);
+        return;
+    }
+    h->packets++;
+    h->bytes += pkt->inner_len;
+    limit_count(h, pkt->inner_len, pkt->job.seq);
+    h->used_at = w->now;
+    n->packets_out++;
+    n->bytes_out += pkt->inner_len;
+}
+
 void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
 {
     struct child *c = pkt->child;
     struct half *h = &c->out;
-    struct engine_count *n = io_count(w, e);
     if (pkt->job.lease_low || pkt->job.status == ESP_STATUS_LEASE_END)
         sadb_lease_low(w->p, h);
     if (pkt->job.status == ESP_STATUS_LEASE_END &&
@@ -304,13 +319,7 @@ void out_done(struct worker *w, struct esp_engine *e, struct packet *pkt)
         not_sealed(w, h, pkt);
         return;
     }
-    h->packets++;
-    h->bytes += pkt->inner_len;
-    limit_count(h, pkt->inner_len, pkt->job.seq);
-    h->used_at = w->now;
-    h->last_seq = pkt->job.seq;
-    n->packets_out++;
-    n->bytes_out += pkt->inner_len;
+    sealed(w, e, h, pkt);
     if (e == path_soft(w->p) && c->card_missing && w == w->p->worker)
         note_resumed(w->p);
     w->send_list[w->send_count++] = pkt;

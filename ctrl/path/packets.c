@@ -79,6 +79,7 @@ struct packet *packet_get(struct worker *w)
     pkt->runs = pkt->hops = 0;
     pkt->vti = 0;
     pkt->held = false;
+    pkt->job.dummy = false;
     return pkt;
 }
 

@@ -93,10 +93,15 @@ struct child_idle { // of one that may be idle for so long only
     struct timer timer;
     uint64_t from, told; // ms: it was not used before; when it was last used before IDLE was told
 };
+struct child_dummies { // of one that sends such
+    struct timer timer;
+    uint64_t due, sent; // ms; in all
+    uint64_t packets;   // its own, when it was last looked at
+};
 struct child_facts { // of CHILD, what is needed after the installation
     uint32_t child_id, spi_in, spi_out, replay_window;
     uint16_t encr, encr_bits, integ, local_port, remote_port, tfc_padding;
-    uint8_t mode, esn, udp_encap, hw_offload, copy_df, copy_ecn, copy_dscp_out, copy_dscp_in;
+    uint8_t mode, esn, udp_encap, hw_offload, copy_df, copy_ecn, copy_dscp_out, copy_dscp_in, tfc_dummies;
     struct addr local, remote;
     uint64_t rekey_bytes, life_bytes, rekey_packets, life_packets;
     uint32_t idle_s;
@@ -143,21 +148,27 @@ struct child {                // what a packet meets first
     // The replay window that the next engine starts with. NULL: it has not left an engine, and can leave
     // none, as in software, which it only leaves with room for that.
     uint64_t *seen;
-    // Of its own length: child_idle; KEYMAT out and in, which is needed again when an engine fails; and the
-    // name.
+    // Of its own length: child_idle; child_dummies; KEYMAT out and in, which is needed again when an engine
+    // fails; and the name.
     _Alignas(8) uint8_t tail[];
 };
 struct reason { // many children have the same one
     unsigned users;
     char text[];
 };
-static inline uint8_t *child_keymat(struct child *c, enum esp_dir dir)
-{
-    return c->tail + (c->c.idle_s ? sizeof(struct child_idle) : 0) + (dir == ESP_IN ? c->keymat : 0);
-}
 static inline struct child_idle *child_idle(const struct child *c) // NULL: it may be idle for ever
 {
     return c->c.idle_s ? (struct child_idle *)(uintptr_t)c->tail : NULL;
+}
+static inline struct child_dummies *child_dummies(const struct child *c) // NULL: it sends none
+{
+    size_t before = c->c.idle_s ? sizeof(struct child_idle) : 0;
+    return c->c.tfc_dummies ? (struct child_dummies *)(uintptr_t)(c->tail + before) : NULL;
+}
+static inline uint8_t *child_keymat(struct child *c, enum esp_dir dir)
+{
+    return c->tail + (c->c.idle_s ? sizeof(struct child_idle) : 0) +
+           (c->c.tfc_dummies ? sizeof(struct child_dummies) : 0) + (dir == ESP_IN ? c->keymat : 0);
 }
 static inline enum esp_dir half_dir(const struct half *h)
 {
@@ -249,6 +260,7 @@ struct worker { // see README.md
         rerun;
     uint64_t fragmented_before, fragmented_after, fragments; // packets, encryption between; what came of them
     uint64_t mss_clamped;
+    uint64_t dummies;                                                               // sent
     uint64_t send_full, send_too_long, send_refused, send_unreachable, send_errors; // lost by what send said
     uint64_t icmp_second;                                                           // of our own ICMP errors
     unsigned icmp_in_second;
@@ -416,6 +428,7 @@ void limits_tell(struct path *p);                         // ... what there was 
 void limit_last(struct path *p, struct child *c);         // it ends and is still there: HARD_LIMIT, at once
 void limit_job(struct child *c, const struct esp_job *j); // what the engine says of it
 void limit_count(struct half *h, uint32_t octets, uint64_t seq); // sealed or opened
+void limit_dummy(struct half *h, uint32_t octets, uint64_t seq); // sealed without a packet inside
 void limit_forged(struct half *h);
 void limits_left(const struct half *h, struct esp_sa_params *s); // for an engine that counts from zero
 
@@ -441,8 +454,14 @@ void virtual_let_go(struct path *p);
 void idle_start(struct path *p, struct child *c); // it is installed
 void idle_stop(struct path *p, struct child *c);
 
+// dummies.c
+void dummies_start(struct path *p, struct child *c); // it is installed
+void dummies_stop(struct path *p, struct child *c);
+void dummy_sealed(struct worker *w, struct half *h, const struct packet *pkt); // and on its way
+
 // succession.c: of several child SAs of a policy, which one sends. See CHILD_OUTBOUND in ctrl/ipc/messages.h.
 struct child *outbound_sa(struct path *p, struct policy *pol, const struct fields *f); // NULL: none
+bool outbound_is(struct path *p, const struct child *c); // its policy sends by it, whatever the packet
 // For a packet that has no sequence number of its child: another one that sends for its policy now, or NULL.
 struct child *outbound_other(struct worker *w, const struct packet *pkt);
 void child_outbound(struct path *p, const struct msg_CHILD_OUTBOUND *m); // ike says so; it is answered

@@ -66,6 +66,7 @@ void sadb_slot(struct path *p, struct half *h, bool takes)
 static void unlink_child(struct path *p, struct child *c)
 {
     idle_stop(p, c);
+    dummies_stop(p, c);
     sadb_slot(p, &c->in, false);
     sadb_slot(p, &c->out, false);
     p->of_mode[c->c.hw_offload]--;
@@ -164,6 +165,7 @@ void sadb_begin_delete(struct path *p, struct child *c)
     c->dying = true;
     hash_take(&p->by_id, &c->id_node);
     idle_stop(p, c);
+    dummies_stop(p, c);
     spd_retire(p, c); // a deleted one takes no new packets
     sadb_hold(c);
     drop_waiting(&c->in);
@@ -266,6 +268,7 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
         c->installed = true;
         heir_serves(p, c);
         idle_start(p, c);
+        dummies_start(p, c);
         busiest_follows(p, c);
         sadb_report(p, c, true, "");
     }

@@ -113,8 +113,9 @@ int sadb_capable(struct esp_engine *e, const struct half *h, struct esp_error *w
 static struct child *new_child(struct path *p, const struct msg_CHILD *m,
                                const struct msg_CHILD_INSTALL *with)
 {
-    size_t name = strlen(m->name) + 1, idle = m->idle_s ? sizeof(struct child_idle) : 0;
-    size_t size = sizeof(struct child) + idle + with->key_out.len + with->key_in.len + name;
+    size_t name = strlen(m->name) + 1, timers = (m->idle_s ? sizeof(struct child_idle) : 0) +
+                                                (m->tfc_dummies ? sizeof(struct child_dummies) : 0);
+    size_t size = sizeof(struct child) + timers + with->key_out.len + with->key_in.len + name;
     struct child *c = calloc(1, size);
     if (!c)
         return NULL;
@@ -123,6 +124,7 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m,
     c->size = (uint32_t)size;
     c->keymat = (uint16_t)with->key_out.len; // if the other one is as long: see check
     c->c.idle_s = m->idle_s;                 // where the keys are
+    c->c.tfc_dummies = m->tfc_dummies;       // likewise
     uint8_t *key = child_keymat(c, ESP_OUT);
     if (with->key_out.len)
         memcpy(key, with->key_out.p, with->key_out.len);
@@ -147,6 +149,7 @@ static struct child *new_child(struct path *p, const struct msg_CHILD *m,
                                 .copy_dscp_out = m->copy_dscp_out,
                                 .copy_dscp_in = m->copy_dscp_in,
                                 .tfc_padding = m->tfc_padding,
+                                .tfc_dummies = m->tfc_dummies,
                                 .local = m->local,
                                 .remote = m->remote,
                                 .rekey_bytes = m->rekey_bytes,
@@ -201,6 +204,9 @@ static int check(const struct child *c, const struct msg_CHILD_INSTALL *m, struc
                         m->key_out.len, want);
     if (c->c.local.family != c->c.remote.family || !c->c.local.family)
         return esp_fail(err, -EINVAL, "addresses", "the tunnel's ends are not of one address family");
+    if (c->c.tfc_dummies > TFC_DUMMIES_MAX || (c->c.tfc_dummies && !c->c.tfc_padding))
+        return esp_fail(err, -EINVAL, "tfc_dummies", "%u a second: 0 to %d, and with tfc_padding alone",
+                        c->c.tfc_dummies, TFC_DUMMIES_MAX);
     if (c->c.replay_window > ESP_MAX_WINDOW)
         return esp_fail(err, -EINVAL, "replay_window", "%u is more than %d", c->c.replay_window,
                         ESP_MAX_WINDOW);

@@ -29,6 +29,7 @@ void stats_sa(struct path *p, uint32_t req, const struct child *c)
                             .packets_out = c->out.packets,
                             .use_out_s = seconds_since(p, c->out.used_at),
                             .seq_out = c->out.last_seq,
+                            .dummies_out = child_dummies(c) ? child_dummies(c)->sent : 0,
                             .path_since_s = seconds_since(p, c->path_since),
                             .if_id = vti_if_id(&p->spd.vtis, c->vti)};
     snprintf(m.interface, sizeof(m.interface), "%s", vti_name(&p->spd.vtis, c->vti));
@@ -175,6 +176,7 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, TOTAL(p, fragmented_after), "fragmented_after_encryption");
     put(&t, TOTAL(p, fragments), "fragments_made");
     put(&t, TOTAL(p, mss_clamped), "mss_clamped");
+    put(&t, TOTAL(p, dummies), "dummies_sent");
     put(&t, TOTAL(p, big_reads), "tun_big_reads");
     put(&t, TOTAL(p, big_writes), "tun_big_writes");
     put(&t, TOTAL(p, taken_apart), "received_together");

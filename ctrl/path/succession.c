@@ -60,6 +60,14 @@ struct child *outbound_sa(struct path *p, struct policy *pol, const struct field
     return sibling && sender && !child_conceals(sender) ? NULL : sender;
 }
 
+bool outbound_is(struct path *p, const struct child *c)
+{
+    struct child *s = c->policy ? newest_in_place(c->policy) : NULL;
+    for (int i = 0; s && s != c && s->out_after && i < LINKS; i++)
+        s = sadb_by_id(p, s->out_after);
+    return s == c && !(c->out_after && !over(sadb_by_id(p, c->out_after)));
+}
+
 struct child *outbound_other(struct worker *w, const struct packet *pkt)
 {
     struct fields f;

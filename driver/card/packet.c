@@ -34,6 +34,8 @@ static enum esp_status check_job(const struct card *c, const struct esp_job *job
             return ESP_STATUS_SA_INVALID;
         if (sa->state != SA_VALID)
             return ESP_STATUS_SA_DRAINING;
+        if (job->dummy)
+            return ESP_STATUS_SA_MISMATCH;
     }
     if (job->in_len == 0)
         return ESP_STATUS_TRUNCATED;

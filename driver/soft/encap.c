@@ -54,6 +54,25 @@ static enum esp_status plan_transport(const struct esp_sa *sa, const struct esp_
     return ESP_STATUS_OK;
 }
 
+// RFC 4303 section 2.6: next header 59, and nothing but what stands in for a packet. What is outside is that
+// of a packet that is marked with nothing and is not to be fragmented.
+static enum esp_status plan_dummy(const struct esp_sa *sa, const struct esp_job *job, struct plan *x)
+{
+    if (sa->transport || sa->is_ah)
+        return ESP_STATUS_SA_MISMATCH;
+    x->payload = job->in;
+    x->next = PROTO_NONE;
+    x->front = sa->header_len;
+    return ESP_STATUS_OK;
+}
+
+static enum esp_status plan(const struct esp_sa *sa, const struct esp_job *job, struct plan *x)
+{
+    if (job->dummy)
+        return plan_dummy(sa, job, x);
+    return sa->transport ? plan_transport(sa, job, x) : plan_tunnel(sa, job, x);
+}
+
 // What stops an SA that is otherwise able to take this packet.
 static enum esp_status check_limits(const struct esp_sa *sa, uint32_t inner_len)
 {
@@ -78,12 +97,12 @@ static uint16_t outer_df(const struct esp_sa *sa, const struct plan *x)
 {
     if (sa->df_clear)
         return 0;
-    return x->v.v6 ? 0x4000 : get_be16(x->payload + 6) & 0x4000;
+    return x->v.v6 || x->next == PROTO_NONE ? 0x4000 : get_be16(x->payload + 6) & 0x4000;
 }
 
 static void write_tunnel_header(const struct esp_sa *sa, const struct plan *x, uint8_t *out, uint64_t seq)
 {
-    uint8_t tos = ip_tos(x->payload, x->v.v6);
+    uint8_t tos = x->next == PROTO_NONE ? 0 : ip_tos(x->payload, x->v.v6);
     uint16_t df = outer_df(sa, x), id;
 
     tos = (uint8_t)((sa->no_dscp_copy ? 0 : tos & 0xfc) | (sa->no_ecn ? 0 : tos & 3));
@@ -199,7 +218,7 @@ enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
         return ESP_STATUS_SA_INVALID;
     if (sa->draining)
         return ESP_STATUS_SA_DRAINING;
-    st = sa->transport ? plan_transport(sa, job, &x) : plan_tunnel(sa, job, &x);
+    st = plan(sa, job, &x);
     if (st)
         return st;
     size_up(sa, job, &x);
@@ -217,7 +236,8 @@ enum esp_status soft_encap(struct esp_sa *sa, struct esp_job *job)
         return st;
     if (sa->udp_encap && sa->ipv6)
         write_udp_checksum(&x, job->out);
-    sa_count(sa, x.v.total);
+    if (!job->dummy)
+        sa_count(sa, x.v.total);
     job->out_len = x.out_len;
     return ESP_STATUS_OK;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the packets outside show of those inside, through real daemons, by tshark's account: with TFC padding
-// (RFC 4303 section 2.7) one length.
+// (RFC 4303 section 2.7) one length, and with dummies (section 2.6)
+// no silence.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -53,12 +54,18 @@ static unsigned lengths(const char *pcap, const struct site *from, unsigned *fir
     return n;
 }
 
+#define DUMMIES        "\n        tfc_dummies = 20"
+#define CHILD(padding) "rekey_time = 0\n        tfc_padding = " padding
+enum { TUN_MTU = 1400, AROUND = 20 + 8 + 8 + 2 + 16 }; // AES-GCM-16
+
 static void padded(const struct tunnel_options *o, bool charon, unsigned expected)
 {
     static const unsigned octets[] = {0, 1, 8, 100, 523, 1000, 1371, 1372};
+    struct tunnel_options theirs = *o;
     char pcap[200], out[16384];
     unsigned length;
-    assert_true(charon ? charon_start(&lab, &lab.east, &lab.west, o)
+    theirs.child = CHILD("mtu"); // charon has no tfc_dummies
+    assert_true(charon ? charon_start(&lab, &lab.east, &lab.west, &theirs)
                        : espalierd_start(&lab, &lab.east, &lab.west, o, no_card));
     assert_true(espalierd_start(&lab, &lab.west, &lab.east, o, no_card));
     start_capture(&lab, pcap, sizeof(pcap));
@@ -82,9 +89,6 @@ static void padded(const struct tunnel_options *o, bool charon, unsigned expecte
     assert_true(stop(&lab.west.daemon, SIGTERM, PATIENCE_MS) && stop(&lab.east.daemon, SIGTERM, PATIENCE_MS));
 }
 
-#define CHILD(padding) "rekey_time = 0\n        tfc_padding = " padding
-enum { TUN_MTU = 1400, AROUND = 20 + 8 + 8 + 2 + 16 }; // AES-GCM-16
-
 static void test_padded_packets_have_one_length_and_come_through(void **state)
 {
     (void)state;
@@ -92,11 +96,12 @@ static void test_padded_packets_have_one_length_and_come_through(void **state)
     padded(&(struct tunnel_options){.child = CHILD("1400"), .encap = true}, false, AROUND + TUN_MTU + 2 + 8);
 }
 
-static void test_strongswan_takes_padded_packets(void **state)
+static void test_strongswan_takes_padded_packets_and_dummies(void **state)
 {
     (void)state;
     needs_strongswan(); // its kernel-libipsec speaks ESP in UDP alone
-    padded(&(struct tunnel_options){.child = CHILD("mtu"), .encap = true}, true, AROUND + TUN_MTU + 2 + 8);
+    padded(&(struct tunnel_options){.child = CHILD("mtu") DUMMIES, .encap = true}, true,
+           AROUND + TUN_MTU + 2 + 8);
 }
 
 // A path that takes less: what is padded is no longer than that.
@@ -122,13 +127,68 @@ static void test_padding_goes_by_the_paths_mtu(void **state)
     }
 }
 
+// How many of a site's ESP packets are so inside, as tshark opens them with the keys that it was told: a next
+// header that it knows, and otherwise all octets with the padding, its length and the next header.
+static unsigned opened(const char *pcap, const struct site *from, const char *expression)
+{
+    char out[64];
+    sh_read(
+        out, sizeof(out),
+        "XDG_CONFIG_HOME=%s tshark -n -r %s -o esp.enable_encryption_decode:TRUE -Y 'esp && ip.src == %s' "
+        "-T fields -E separator=, -e esp.protocol -e esp.decrypted_data 2>/dev/null | grep -c -E '%s'",
+        lab.west.dir, pcap, from->outer, expression);
+    return (unsigned)strtoul(out, NULL, 10);
+}
+
+#define DUMMY "^,(00)+0102023b$"
+
+static bool is_down(void *ctx)
+{
+    char out[16384];
+    return swanctl(ctx, out, sizeof(out), "--list-sas --raw") == 0 && !strstr(out, "state=INSTALLED");
+}
+
+// The SA goes when it has been idle for three seconds, whatever it has sent meanwhile to look busy.
+static void test_dummies_fill_the_silence_and_are_no_use(void **state)
+{
+    enum { RATE = 20, IDLE_S = 3 };
+    struct tunnel_options o = {.child = CHILD("mtu") DUMMIES "\n        inactivity = 3s"},
+                          plain = {.child = "rekey_time = 0"};
+    char pcap[200], keys[200], out[16384];
+    char *const extra[] = {"--card", "none", "--debug-keys", keys, NULL};
+    unsigned length, dummies;
+    (void)state;
+    snprintf(keys, sizeof(keys), "%s/wireshark", lab.west.dir);
+    assert_true(espalierd_start(&lab, &lab.east, &lab.west, &plain, no_card));
+    assert_true(espalierd_start(&lab, &lab.west, &lab.east, &o, extra));
+    start_capture(&lab, pcap, sizeof(pcap));
+    assert_true(initiate(&lab.west));
+    assert_true(answers(&lab.west, &lab.east, 100));
+    assert_true(wait_for(is_down, &lab.west, PATIENCE_MS));
+    assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--counters --all --raw"), 0);
+    uint64_t sent = number_after(out, "dummies_sent", 0);
+    assert_int_equal(swanctl(&lab.east, out, sizeof(out), "--counters --all --raw"), 0);
+    assert_int_equal(number_after(out, "drop_in_DUMMY", 0), sent);
+    assert_int_equal(number_after(out, "dummies_sent", 0), 0);
+    only_esp(&lab, pcap, 2);
+    assert_int_equal(lengths(pcap, &lab.west, &length), 1);
+    assert_int_equal(length, AROUND + TUN_MTU + 2);
+    dummies = opened(pcap, &lab.west, DUMMY);
+    print_message("%u dummies in %d s of silence\n", dummies, IDLE_S);
+    assert_int_equal(dummies, sent);
+    assert_true(dummies > IDLE_S * RATE / 2); // a busy machine comes late, and does not make up for that
+    assert_int_equal(opened(pcap, &lab.west, "^0x04,45"), 1);
+    assert_int_equal(opened(pcap, &lab.east, DUMMY), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         T(test_padded_packets_have_one_length_and_come_through),
-        T(test_strongswan_takes_padded_packets),
+        T(test_strongswan_takes_padded_packets_and_dummies),
         T(test_padding_goes_by_the_paths_mtu),
+        T(test_dummies_fill_the_silence_and_are_no_use),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -109,6 +109,7 @@ static const struct key_row {
     {SEC_CHILD, "label", "l"},
     {SEC_CHILD, "label_mode", "simple"},
     {SEC_CHILD, "tfc_padding", "100"},
+    {SEC_CHILD, "tfc_dummies", "10"},
     {SEC_CHILD, "route_metric", "10"},
     {SEC_CHILD, "probe", "10.2.0.1"},
     {SEC_CHILD, "probe_from", "10.1.0.1"},

@@ -4,6 +4,7 @@ PATH_ROOM_SRCS := $(filter-out ctrl/path/main.c ctrl/path/room.c ctrl/path/kerne
 PATH_RIG := tests/unit/path_rig.c tests/unit/path_fake.c $(PATH_ROOM_SRCS) $(wildcard ctrl/lib/*.c ctrl/ipc/*.c) $(LIBESPALIER)
 $(eval $(call unit_test,test_path,tests/unit/test_path.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_early,tests/unit/test_early.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
+$(eval $(call unit_test,test_dummies,tests/unit/test_dummies.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm -lpthread))
 $(eval $(call unit_test,test_trapped,tests/unit/test_trapped.c tests/unit/spd_rig.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_survivors,tests/unit/test_survivors.c ctrl/path/room.c $(BUILD)/obj/counted/ctrl/path/survivors.o $(filter-out ctrl/path/survivors.c,$(PATH_RIG)),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_succession,tests/unit/test_succession.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))

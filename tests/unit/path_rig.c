@@ -689,10 +689,13 @@ static void seal_in(struct rig *r, uint32_t spi, uint32_t len)
         s.salt[i] = (uint8_t)(spi - 0x1000 + 3 * (uint32_t)(32 + i) + 1);
     assert_int_equal(r->peer->ops->sa_add(r->peer, &s, NULL, &sa, &err), 0);
     assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);
-    struct esp_job j = run_peer(
-        r,
-        (struct esp_job){
-            .op = ESP_ENCAP, .sa = sa, .in = r->in, .in_len = len, .out = r->out, .out_cap = sizeof(r->out)});
+    struct esp_job j = run_peer(r, (struct esp_job){.op = ESP_ENCAP,
+                                                    .sa = sa,
+                                                    .in = r->in,
+                                                    .in_len = len,
+                                                    .out = r->out,
+                                                    .out_cap = sizeof(r->out),
+                                                    .dummy = len == 0});
     assert_int_equal(j.status, ESP_STATUS_OK);
     assert_int_equal(r->peer->ops->sa_delete(r->peer, sa), 0);
     assert_int_equal(r->peer->ops->events(r->peer, &ev, 1), 1);

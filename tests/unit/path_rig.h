@@ -90,7 +90,7 @@ struct rig_packet {
 uint32_t rig_build(uint8_t *p, const struct rig_packet *k);
 void rig_out_packet(struct rig *r, const struct rig_packet *k); // into the TUN
 void rig_in_packet(struct rig *r, uint32_t spi, const struct rig_packet *k);
-void rig_in_bytes(struct rig *r, uint32_t spi, uint32_t len); // what stands in r->in
+void rig_in_bytes(struct rig *r, uint32_t spi, uint32_t len); // what stands in r->in; 0: a dummy
 bool rig_write(struct rig *r, uint32_t number); // a protected packet into the TUN; false: no room
 bool rig_write_to(int tun, uint32_t number);    // ... into that queue of it
 void rig_out(struct rig *r, uint32_t from, uint32_t count);

@@ -108,6 +108,7 @@ static void test_keys_good_values(void **state)
         {IN_CHILD, "tfc_padding", "0"},
         {IN_CHILD, "tfc_padding", "1400"},
         {IN_CHILD, "tfc_padding", "mtu"},
+        {IN_CHILD, "tfc_dummies", "0"},
         {IN_CHILD, "hw_offload", "packet"},
         {IN_CHILD, "hw_offload", "auto"},
         {IN_CHILD, "hw_offload", "crypto"},
@@ -173,6 +174,8 @@ static void test_keys_bad_values_name_key_value_and_expectation(void **state)
         {IN_CHILD, "mark_in_sa", "yes", "marks"},
         {IN_CHILD, "tfc_padding", "65536", "a number of octets from 0 to 65535, or mtu"},
         {IN_CHILD, "tfc_padding", "MTU", "a number of octets from 0 to 65535, or mtu"},
+        {IN_CHILD, "tfc_dummies", "101", "a number of packets a second from 0 to 100"},
+        {IN_CHILD, "tfc_dummies", "-1", "a number of packets a second from 0 to 100"},
         {IN_CHILD, "interface", "eth0", "interface"},
         {IN_CHILD, "hw_offload", "card", "one of no, auto, yes, crypto, packet"},
         {IN_CHILD, "sha256_96", "yes", "truncation"},
@@ -688,6 +691,36 @@ static void test_tfc_padding_is_of_esp_in_tunnel_mode(void **state)
     }
 }
 
+// Their length would tell them from what they are to hide.
+static void test_dummy_packets_need_padding(void **state)
+{
+    (void)state;
+    struct vici_out o;
+    for (int padded = 0; padded < 2; padded++) {
+        vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+        vici_section(&o, "gw");
+        for (int side = 0; side < 2; side++) {
+            vici_section(&o, side ? "local" : "remote");
+            vici_put(&o, "auth", "psk");
+            vici_section_end(&o);
+        }
+        vici_section(&o, "children");
+        vici_section(&o, "net");
+        vici_put(&o, "tfc_dummies", "20");
+        vici_put(&o, "tfc_padding", padded ? "mtu" : "0");
+        vici_section_end(&o);
+        vici_section_end(&o);
+        vici_section_end(&o);
+        assert_int_equal(load_out(&o), padded ? 0 : -EINVAL);
+        if (padded) {
+            assert_int_equal(conn.children[0].tfc_dummies, 20);
+        } else {
+            assert_string_equal(err.field, "tfc_dummies");
+            assert_text("it needs tfc_padding");
+        }
+    }
+}
+
 static int load_route(const char *const line[4][2], const char *mode, const char *remote)
 {
     struct vici_out o;
@@ -799,6 +832,7 @@ int main(void)
         cmocka_unit_test(test_types_and_codes_of_icmp_are_read_and_written_as_charon_does),
         cmocka_unit_test(test_no_window_takes_the_short_sequence_numbers_or_is_refused),
         cmocka_unit_test(test_tfc_padding_is_of_esp_in_tunnel_mode),
+        cmocka_unit_test(test_dummy_packets_need_padding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

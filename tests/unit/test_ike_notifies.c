@@ -152,6 +152,7 @@ static void test_an_error_that_is_not_known_fails_what_it_answers(void **state)
 static void padded(struct conn_config *c, int side)
 {
     c->children[0].tfc_padding = (uint16_t)(1000 + side);
+    c->children[0].tfc_dummies = (uint8_t)(20 + side);
 }
 
 static void expect_padding(struct pair *p, bool initiator, bool responder)
@@ -160,6 +161,7 @@ static void expect_padding(struct pair *p, bool initiator, bool responder)
     for (int i = 0; i < 2; i++) {
         bool pads = i ? responder : initiator;
         assert_int_equal(pair_sa(&p->s[i], 0)->child.tfc_padding, pads ? 1000 + i : 0);
+        assert_int_equal(pair_sa(&p->s[i], 0)->child.tfc_dummies, pads ? 20 + i : 0);
     }
 }
 

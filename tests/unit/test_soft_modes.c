@@ -292,6 +292,69 @@ static void test_tfc_padding_makes_packets_of_one_length(void **state)
     }
 }
 
+// RFC 4303 section 2.6: who looks on the way sees what a padded packet with DF looks like, who has the key
+// next header 59.
+static void test_a_dummy_packet_looks_like_a_padded_one(void **state)
+{
+    struct fixture *f = *state;
+    enum { TO = 130 };
+
+    for (int mix = 0; mix < 8; mix++) {
+        struct esp_sa_params out = mixed(ESP_OUT, mix & 1, false), in = mixed(ESP_IN, mix & 1, false);
+        struct esp_sa *tx, *rx;
+        uint32_t len, header = mix & 1 ? 40 : 20;
+        uint8_t before[40];
+
+        out.udp_encap = mix & 2;
+        out.tfc = mix & 4 ? 0 : TO;
+        out.hard_packets = 1;
+        tx = must_add(f->e, &out);
+        rx = must_add(f->e, &in);
+        make_inner(f->in, TO, 0, 1, &f->seed);
+        f->in[6] = 0x40;
+        assert_int_equal(encap(f, tx, TO), ESP_STATUS_OK);
+        len = f->job.out_len;
+        memcpy(before, f->mid, header);
+        f->job = (struct esp_job){
+            .op = ESP_ENCAP, .sa = tx, .in = f->in, .out = f->mid, .out_cap = BUF, .dummy = true};
+        assert_int_equal(run_job(f->e, &f->job), ESP_STATUS_HARD_LIMIT); // who is at an end says nothing
+        assert_int_equal(must_delete(f->e, tx).last_seq, 1);
+        out.hard_packets = 2;
+        out.seq = 2;
+        tx = must_add(f->e, &out);
+        for (uint64_t seq = 2; seq < 10; seq++) {
+            f->job = (struct esp_job){
+                .op = ESP_ENCAP, .sa = tx, .in = NULL, .out = f->mid, .out_cap = BUF, .dummy = true};
+            assert_int_equal(run_job(f->e, &f->job), ESP_STATUS_OK);
+            assert_int_equal(f->job.seq, seq);
+            if (out.tfc) {
+                assert_int_equal(f->job.out_len, len);
+                assert_memory_equal(f->mid, before, header);
+            } else {
+                assert_true(f->job.out_len < len);
+            }
+            assert_int_equal(decap(f, f->job.out_len), ESP_STATUS_DUMMY);
+        }
+        assert_int_equal(must_delete(f->e, tx).packets, 0);
+        must_delete(f->e, rx);
+    }
+}
+
+static void test_a_dummy_packet_is_of_esp_in_tunnel_mode(void **state)
+{
+    struct fixture *f = *state;
+    struct esp_sa_params p = mixed(ESP_OUT, false, false);
+    struct esp_sa *tx;
+
+    p.mode = ESP_TRANSPORT;
+    tx = must_add(f->e, &p);
+    f->job = (struct esp_job){
+        .op = ESP_ENCAP, .sa = tx, .in = f->in, .out = f->mid, .out_cap = BUF, .dummy = true};
+    assert_int_equal(run_job(f->e, &f->job), ESP_STATUS_SA_MISMATCH);
+    assert_int_equal(f->job.seq, 0);
+    must_delete(f->e, tx);
+}
+
 static void test_a_family_that_may_not_be_inside_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -536,6 +599,8 @@ int main(void)
         T(test_ecn_and_dscp_cross_families_as_rfc_6040_says),
         T(test_df_of_an_ipv4_outer_header),
         T(test_tfc_padding_makes_packets_of_one_length),
+        T(test_a_dummy_packet_looks_like_a_padded_one),
+        T(test_a_dummy_packet_is_of_esp_in_tunnel_mode),
         T(test_a_family_that_may_not_be_inside_is_refused),
         T(test_udp_over_ipv6_carries_a_right_checksum),
         T(test_ipv6_outer_packets_are_refused_by_reason),

@@ -164,7 +164,11 @@ struct esp_job {
     uint8_t *in, *out;
     uint32_t in_len, out_cap;
     uint16_t tfc_max; // ENCAP: TFC padding makes no packet inside longer than this, 0: or as long as tfc says
-    void *cookie;     // the caller's
+    // ENCAP, ESP in tunnel mode, where ESP_CAP_TFC is offered (SA_MISMATCH otherwise): a dummy packet (RFC
+    // 4303 section 2.6) as long as the SA's padded ones, 0 octets where it has no tfc. `in` is not looked at.
+    // It takes a sequence number and counts in no packets and no bytes.
+    bool dummy;
+    void *cookie; // the caller's
 
     enum esp_status status;
     uint32_t out_len; // 0 unless ESP_STATUS_OK
