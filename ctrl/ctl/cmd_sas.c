@@ -45,7 +45,7 @@ static void put_vips(struct vici_out *o, const char *name, const char *vips)
     vici_list_end(o);
 }
 
-static void put_ike(struct vici_out *o, const struct msg_IKE_INFO *i)
+void ctl_put_ike(struct vici_out *o, const struct msg_IKE_INFO *i)
 {
     vici_putf(o, "uniqueid", "%u", i->id);
     vici_put(o, "version", "2");
@@ -126,7 +126,7 @@ static void put_interface(struct vici_out *o, const struct msg_PATH_SA *p)
         vici_put(o, "route", p->route);
 }
 
-static void put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)
+void ctl_put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)
 {
     const struct msg_PATH_SA unused = {.use_in_s = UINT32_MAX, .use_out_s = UINT32_MAX};
     vici_put(o, "name", i->name);
@@ -160,12 +160,12 @@ static void put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, c
         put_engine(o, path);
 }
 
-static void put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)
+void ctl_put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path)
 {
     char name[NAME_MAX_LEN + 16];
     snprintf(name, sizeof(name), "%s-%u", i->name, i->id);
     vici_section(o, name);
-    put_child_keys(o, i, path);
+    ctl_put_child_keys(o, i, path);
     vici_section_end(o);
 }
 
@@ -271,11 +271,11 @@ static void emit_sa(struct command *cmd, const struct sa_list *l, const struct m
     struct vici_out o;
     server_event_begin(&o, VICI_EV_LIST_SA);
     vici_section(&o, ike->conn[0] ? ike->conn : "(unnamed)");
-    put_ike(&o, ike);
+    ctl_put_ike(&o, ike);
     vici_section(&o, "child-sas");
     for (size_t i = first_child(l, ike->id); i < l->child.count && child[i].ike_id == ike->id; i++) {
         if ((!only || strcmp(only, child[i].name) == 0) && (!only_id || only_id == child[i].id))
-            put_child(&o, &child[i], path_of(l, child[i].id));
+            ctl_put_child(&o, &child[i], path_of(l, child[i].id));
     }
     vici_section_end(&o);
     vici_section_end(&o);
@@ -338,7 +338,7 @@ static void emit_survivor(struct pages *p, enum msg_type t, const union msg *m)
     vici_section(&o, s->conn[0] ? s->conn : "(unnamed)");
     put_lost_ike(&o, s);
     vici_section(&o, "child-sas");
-    put_child(&o, &child, &m->PATH_SA);
+    ctl_put_child(&o, &child, &m->PATH_SA);
     vici_section_end(&o);
     vici_section_end(&o);
     server_event_to(p->cmd, VICI_EV_LIST_SA, &o);
@@ -504,111 +504,4 @@ void cmd_list_policies(struct ctl *c, struct command *cmd)
     cmd->data = l;
     cmd->free_data = free;
     pages_begin(l);
-}
-
-// ---- events
-
-static void emit_updown(struct ctl *c, enum vici_event ev, const struct msg_CHILD_INFO *child)
-{
-    struct vici_out o;
-    if (!server_wants(c->server, ev))
-        return;
-    server_event_begin(&o, ev);
-    if (c->up)
-        vici_put(&o, "up", "yes");
-    vici_section(&o, c->updown_ike.conn[0] ? c->updown_ike.conn : "(unnamed)");
-    put_ike(&o, &c->updown_ike);
-    if (child) {
-        vici_section(&o, "child-sas");
-        put_child(&o, child, NULL);
-        vici_section_end(&o);
-    }
-    vici_section_end(&o);
-    server_event(c->server, ev, &o);
-}
-
-static const char *event_conn(const struct ctl *c)
-{
-    return c->updown_ike.conn[0] ? c->updown_ike.conn : "(unnamed)";
-}
-
-static void emit_ike_rekey(struct ctl *c, const struct msg_IKE_INFO *next)
-{
-    struct vici_out o;
-    if (!server_wants(c->server, VICI_EV_IKE_REKEY))
-        return;
-    server_event_begin(&o, VICI_EV_IKE_REKEY);
-    vici_section(&o, event_conn(c));
-    vici_section(&o, "old");
-    put_ike(&o, &c->updown_ike);
-    vici_section_end(&o);
-    vici_section(&o, "new");
-    put_ike(&o, next);
-    vici_section_end(&o);
-    vici_section_end(&o);
-    server_event(c->server, VICI_EV_IKE_REKEY, &o);
-}
-
-static void emit_child_rekey(struct ctl *c, const struct msg_CHILD_INFO *next)
-{
-    struct vici_out o;
-    if (!server_wants(c->server, VICI_EV_CHILD_REKEY))
-        return;
-    server_event_begin(&o, VICI_EV_CHILD_REKEY);
-    vici_section(&o, event_conn(c));
-    put_ike(&o, &c->updown_ike);
-    vici_section(&o, "child-sas");
-    vici_section(&o, next->name);
-    vici_section(&o, "old");
-    put_child_keys(&o, &c->rekey_child, NULL);
-    vici_section_end(&o);
-    vici_section(&o, "new");
-    put_child_keys(&o, next, NULL);
-    vici_section_end(&o);
-    vici_section_end(&o);
-    vici_section_end(&o);
-    vici_section_end(&o);
-    server_event(c->server, VICI_EV_CHILD_REKEY, &o);
-}
-
-static void on_ike_info(struct ctl *c, const struct msg_IKE_INFO *i)
-{
-    bool second = c->updown == MSG_IKE_REKEY && c->rekey_seen;
-    if (second)
-        emit_ike_rekey(c, i);
-    c->rekey_seen = c->updown == MSG_IKE_REKEY && !second;
-    c->updown_ike = *i;
-    if (c->updown == MSG_IKE_UPDOWN)
-        emit_updown(c, VICI_EV_IKE_UPDOWN, NULL);
-}
-
-static void on_child_info(struct ctl *c, const struct msg_CHILD_INFO *i)
-{
-    if (c->updown == MSG_CHILD_UPDOWN && i->ike_id == c->updown_ike.id)
-        emit_updown(c, VICI_EV_CHILD_UPDOWN, i);
-    if (c->updown != MSG_CHILD_REKEY)
-        return;
-    if (c->rekey_seen)
-        emit_child_rekey(c, i);
-    c->rekey_child = *i;
-    c->rekey_seen = !c->rekey_seen;
-}
-
-// An event's head, and what follows it: the IKE SA, or both of a rekeying, then the CHILD SAs.
-void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m)
-{
-    if (t == MSG_IKE_INFO) {
-        on_ike_info(c, &m->IKE_INFO);
-        return;
-    }
-    if (t == MSG_CHILD_INFO) {
-        on_child_info(c, &m->CHILD_INFO);
-        return;
-    }
-    c->updown = t;
-    c->rekey_seen = false;
-    if (t == MSG_IKE_UPDOWN)
-        c->up = m->IKE_UPDOWN.up;
-    else if (t == MSG_CHILD_UPDOWN)
-        c->up = m->CHILD_UPDOWN.up;
 }

@@ -30,11 +30,11 @@ static void say_who_listens(struct ctl *c, enum room room)
 void ctl_listen(struct ctl *c)
 {
     static const enum vici_event of_sas[] = {VICI_EV_IKE_UPDOWN, VICI_EV_IKE_REKEY, VICI_EV_CHILD_UPDOWN,
-                                             VICI_EV_CHILD_REKEY};
-    struct msg_LISTEN m = {.logs = ctl_takes_logs(c)};
+                                             VICI_EV_CHILD_REKEY, VICI_EV_IKE_UPDATE};
+    struct msg_LISTEN m = {.logs = ctl_takes_logs(c), .alerts = server_wants(c->server, VICI_EV_ALERT)};
     for (unsigned i = 0; i < sizeof(of_sas) / sizeof(of_sas[0]); i++)
         m.events |= server_wants(c->server, of_sas[i]);
-    if (m.logs == c->listen.logs && m.events == c->listen.events)
+    if (m.logs == c->listen.logs && m.events == c->listen.events && m.alerts == c->listen.alerts)
         return;
     c->listen = m;
     for (int r = 0; r < ROOM_COUNT; r++)
@@ -393,7 +393,7 @@ static void on_message(void *ctx, struct ipc_chan *chan, enum msg_type t, const 
     } else if (chan == c->chan[ROOM_SUPER]) {
         from_supervisor(c, t, m);
     } else if (t == MSG_IKE_UPDOWN || t == MSG_CHILD_UPDOWN || t == MSG_IKE_REKEY || t == MSG_CHILD_REKEY ||
-               t == MSG_IKE_INFO || t == MSG_CHILD_INFO) {
+               t == MSG_IKE_MOVES || t == MSG_ALERT || t == MSG_IKE_INFO || t == MSG_CHILD_INFO) {
         ctl_updown(c, t, m);
     } else if (t == MSG_METRICS_LIST) {
         feed_ask(c, &m->METRICS_LIST);

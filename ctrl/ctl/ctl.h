@@ -136,13 +136,15 @@ struct ctl {
     uint64_t leases_asked_ms; // when they could not, last: peers ask
     struct counter *counters;
     struct feed feed; // what metrics asks for
-    // the up or down message whose IKE_INFO and CHILD_INFO come next
+    // the message whose IKE_INFO and CHILD_INFO come next
     enum msg_type updown;
     bool up;
     struct msg_IKE_INFO updown_ike;
     struct msg_CHILD_INFO rekey_child; // the old one
-    bool rekey_seen;                   // of IKE_REKEY and CHILD_REKEY: the old one has come
-    struct msg_LISTEN listen;          // as the other rooms have been told
+    struct msg_IKE_MOVES moves;
+    struct msg_ALERT alert;
+    bool rekey_seen;          // of IKE_REKEY and CHILD_REKEY: the old one has come
+    struct msg_LISTEN listen; // as the other rooms have been told
     int status;
     bool stopping;
     bool ike_died, keys_died;         // and another one comes
@@ -274,7 +276,12 @@ void ctl_start_child(struct ctl *c, const char *conn, const char *child); // sta
 void ctl_control_log(struct ctl *c, const struct msg_LOG *m);
 void ctl_log_event(struct ctl *c, const struct msg_LOG *m);
 bool ctl_takes_logs(const struct ctl *c);
-// ---- cmd_sas.c
+// ---- cmd_sas.c, as list-sas has them
+void ctl_put_ike(struct vici_out *o, const struct msg_IKE_INFO *i);
+// In a section of its own, and what is in that; path: what path knows of it, or NULL.
+void ctl_put_child(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path);
+void ctl_put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, const struct msg_PATH_SA *path);
+// ---- sa_events.c
 void ctl_updown(struct ctl *c, enum msg_type t, const union msg *m);
 // ---- cmd_pools.c
 void ctl_lease(struct ctl *c, const struct msg_LEASE *m); // to be kept over a restart

@@ -68,6 +68,7 @@ static void refuse_peer(struct ike_sa *sa)
     struct pb b = pb_of(buf, sizeof(buf));
     COUNT(sa->ike, auth_failed);
     counts_notify(sa, N_AUTHENTICATION_FAILED);
+    sa_alert(sa, ALERT_PEER_AUTH);
     pb_notify(&b, PROTO_NONE, slice_of(NULL, 0), N_AUTHENTICATION_FAILED, slice_of(NULL, 0));
     send_once(sa, EX_INFORMATIONAL, &b);
     failed(sa);
@@ -292,6 +293,7 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     LOGF(IKE, 1, "%s", why);
     COUNT(sa->ike, child_failed);
     counts_child_failed(sa, name);
+    sa_alert(sa, ALERT_INSTALL);
     sa->ike->events->child_failed(sa, name, why);
     exchange_queue(sa, TASK_DELETE_CHILD, c->id); // the peer has it: it must go there too
     exchange_done(sa);
@@ -501,6 +503,7 @@ static bool response(struct task *t, struct inmsg *m)
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
         if (n.type == N_AUTHENTICATION_FAILED) {
             COUNT(sa->ike, auth_failed);
+            sa_alert(sa, ALERT_LOCAL_AUTH);
             resume_refused(sa);
         }
         sa_why(sa, "received %s notify error", notify_name(n.type));

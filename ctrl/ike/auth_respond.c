@@ -36,14 +36,21 @@
 enum { ID_BODY_MAX = ID_DATA_MAX + 4 };
 
 // Every refusal ends in one of these: the answer, and the SA is over.
-static void refuse_with(struct ike_sa *sa, uint16_t notify)
+static void refuse_for(struct ike_sa *sa, uint16_t notify, bool kept)
 {
     LOGF(IKE, 1, "%s, sending %s", sa_reason(sa), notify_name(notify));
-    if (notify == N_AUTHENTICATION_FAILED)
+    if (notify == N_AUTHENTICATION_FAILED) {
         COUNT(sa->ike, auth_failed);
+        sa_alert(sa, kept ? ALERT_KEPT : ALERT_PEER_AUTH);
+    }
     counts_notify(sa, notify);
     exchange_reply_notify(sa, EX_AUTH, notify, slice_of(NULL, 0));
     sa_refused(sa);
+}
+
+static void refuse_with(struct ike_sa *sa, uint16_t notify)
+{
+    refuse_for(sa, notify, false);
 }
 
 // --- the answer ---
@@ -55,6 +62,8 @@ static void finish(struct ike_sa *sa, struct child_sa *c, uint16_t notify)
     struct handshake *hs = sa->hs;
     struct pb b = pb_of(sa->ike->scratch.message, BUILT_MESSAGE_MAX);
     bool contact = hs->initial_contact;
+    if (notify)
+        sa_alert(sa, ALERT_CHILDLESS);
     if (hs->later->resumption ||
         (!hs->later->eap && rounds_own_signs(sa))) { // with EAP they came with the first AUTH
         pb_payload(&b, PL_IDR, auth_id_body(sa->local_id, id, sizeof(id)));
@@ -102,6 +111,7 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     COUNT(sa->ike, child_failed);
     counts_child_failed(sa, c->cfg->name);
     LOGF(IKE, 1, "installing the CHILD_SA failed: %s, sending NO_PROPOSAL_CHOSEN", answer_text(type, m));
+    sa_alert(sa, ALERT_INSTALL);
     sa->ike->events->child_failed(sa, c->cfg->name, answer_text(type, m)); // somebody here may wait for it
     child_destroy(c);
     finish(sa, NULL, N_NO_PROPOSAL_CHOSEN);
@@ -302,7 +312,7 @@ static void checked(struct task *t, enum proof how, const char *why)
     if (!rounds_more(sa) && sa->conn->cfg.unique == UNIQUE_KEEP && !sa->hs->initial_contact &&
         !sa_first_to_peer(sa)) {
         sa_why(sa, "cancelling IKE_SA setup due to uniqueness policy");
-        refuse_with(sa, N_AUTHENTICATION_FAILED);
+        refuse_for(sa, N_AUTHENTICATION_FAILED, true);
         return;
     }
     bool silent = !sa->hs->eap_over && !sa->hs->later->resumption && !rounds_own_signs(sa);

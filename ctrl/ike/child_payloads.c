@@ -80,6 +80,16 @@ void child_put_request(struct pb *b, struct child_sa *c, bool with_ke, const str
     ipc_send(c->sa->ike->chan[ROOM_PATH], MSG_CHILD_EXPECT, &(struct msg_CHILD_EXPECT){.spi = c->spi_in});
 }
 
+void child_alert(const struct ike_sa *sa, uint16_t notify)
+{
+    if (notify == N_NO_PROPOSAL_CHOSEN)
+        sa_alert(sa, ALERT_CHILD_PROPOSAL);
+    else if (notify == N_TS_UNACCEPTABLE)
+        sa_alert(sa, ALERT_SELECTORS);
+    else if (notify == N_INTERNAL_ADDRESS_FAILURE || notify == N_FAILED_CP_REQUIRED)
+        sa_alert(sa, ALERT_ADDRESS);
+}
+
 bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_ke, char *why, size_t size)
 {
     const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI),
@@ -91,6 +101,7 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
     uint64_t spi;
     if (!s && notify_first_error(pl, &n)) {
         counts_child_notify(c->sa, n.type);
+        child_alert(c->sa, n.type);
         snprintf(why, size, "received %s notify, no CHILD_SA built", notify_name(n.type));
         return false;
     }
@@ -131,6 +142,8 @@ bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_
     }
     child_log_suite(c->suite);
     take_no_tfc(c, refuses_tfc(pl));
+    if (!selectors_within(&local, c->local_ts) || !selectors_within(&remote, c->remote_ts))
+        sa_alert(c->sa, ALERT_NARROWED);
     c->spi_out = (uint32_t)spi;
     *c->local_ts = local;
     *c->remote_ts = remote;
@@ -232,6 +245,7 @@ struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, con
         consider(sa, &conn->cfg.children[i], w, with_ke, &best);
     if (!best.cfg) {
         *notify = refused(w, best.tried);
+        child_alert(sa, *notify);
         return NULL;
     }
     struct child_sa *c = child_new(sa, conn, best.cfg);
@@ -244,6 +258,8 @@ struct child_sa *child_choose(struct ike_sa *sa, const struct child_wish *w, con
         return NULL;
     }
     child_log_suite(&best.suite);
+    if (!best.all)
+        sa_alert(sa, ALERT_NARROWED);
     take_no_tfc(c, w->no_tfc);
     c->spi_out = (uint32_t)best.offer->spi;
     c->number = best.offer->number;

@@ -19,7 +19,8 @@ struct child_wish { // what a peer asks for; no offers: no CHILD SA
 };
 
 void child_put_request(struct pb *b, struct child_sa *c, bool with_ke,
-                       const struct kex *k); // k NULL: IKE_AUTH
+                       const struct kex *k);                // k NULL: IKE_AUTH
+void child_alert(const struct ike_sa *sa, uint16_t notify); // where an alert says what that error says
 // The CHILD SA's half of a response; false: `why` says what is wrong with it.
 bool child_take_answer(struct child_sa *c, const struct payloads *pl, bool with_ke, char *why, size_t size);
 int child_wish_read(const struct payloads *pl, struct child_wish *w, struct refusal *r);

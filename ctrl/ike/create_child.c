@@ -390,6 +390,7 @@ static void installed(struct task *t, enum msg_type type, const union msg *m)
         sa->ike->events->child_lost(sa->ike, sa->conn, x->cfg->name,
                                     LOST_CLOSED); // the peer closed it already
     if (!answer_ok(type, m) || !c) {
+        sa_alert(sa, ALERT_INSTALL);
         snprintf(why, sizeof(why), "installing it failed: %.150s",
                  c ? answer_text(type, m) : "it was closed meanwhile");
         refuse_made(t, why);
@@ -471,6 +472,7 @@ static void on_error(struct task *t, const struct notify *n, bool followup)
     if (n->type == N_NO_ADDITIONAL_SAS && old && !x->race.child_id && !x->unwanted)
         sa->ike->events->child_cannot_rekey(old);
     counts_child_notify(sa, n->type);
+    child_alert(sa, n->type);
     gave_up(t, why);
 }
 
@@ -642,6 +644,7 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         COUNT(sa->ike, child_failed);
         if (c)
             counts_child_failed(sa, c->cfg->name);
+        sa_alert(sa, ALERT_INSTALL);
         LOGF(IKE, 1, "installing the CHILD_SA failed: %s",
              c ? answer_text(type, m) : "it was closed meanwhile");
         not_made(t, c, N_NO_PROPOSAL_CHOSEN, "no CHILD_SA was made", answer_text(type, m));

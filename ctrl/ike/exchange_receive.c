@@ -128,6 +128,8 @@ static void on_response(struct ike_sa *sa, struct inmsg *m)
         free(m);
         return;
     }
+    if (sa->later->tries)
+        sa_alert(sa, ALERT_CLEARED);
     timer_stop(sa->ike->loop, &sa->later->retransmit);
     free(sa->request);
     sa->request = NULL;
@@ -173,6 +175,7 @@ static void repeat_reply(struct ike_sa *sa, const struct net_path *path, const s
 {
     COUNT(sa->ike, repeats);
     LOGF(IKE, 1, "received retransmit of request with ID %u, retransmitting response", h->mid);
+    sa_alert(sa, ALERT_REPEATED);
     exchange_repeat(sa, path);
 }
 

@@ -58,7 +58,9 @@ static void give_up(struct ike_sa *sa)
     LOGF(IKE, 1, "giving up after %u retransmits", sa->ike->set.retransmit_tries);
     sa_why(sa, "the peer did not answer");
     sa->failure = IKE_FAILURE_NO_ANSWER;
+    sa_alert(sa, ALERT_TIMEOUT);
     if (sa->state == SA_CONNECTING && sa->initiator) {
+        sa_alert(sa, ALERT_UNREACHABLE);
         uint32_t tries = sa->conn->cfg.keyingtries;
         if (!sa->ike->stopping && (tries == 0 || sa->attempt + 1 < tries)) {
             sa->attempt++;
@@ -95,6 +97,7 @@ static void retransmit(struct timer *t)
         sa->later->tries++;
         COUNT(ike, retransmits);
         LOGF(IKE, 1, "retransmit %u of request with message ID %u", sa->later->tries, sa->out_mid);
+        sa_alert(sa, ALERT_RETRANSMIT);
         struct net_path way = mobike_way(sa);
         transmit(sa, &way, sa->request, sa->request_len);
         timer_set(ike->loop, t, loop_now(ike->loop) + retransmit_delay(&ike->set, sa->later->tries));

@@ -133,6 +133,7 @@ static void over(struct ike_sa *sa)
         return;
     }
     LOGF(IKE, 0, "IKE_SA %s reached its hard limit of time, closing it", sa_label(sa));
+    sa_alert(sa, ALERT_EXPIRED);
     for (struct child_sa *c = sa->children; c; c = c->next)
         if (child_is_up(c))
             revive_limit(c);

@@ -160,6 +160,7 @@ static void half_open_over(struct timer *t)
     LOGF(IKE, 1, "deleting half open IKE_SA with %s after timeout", sa_label(sa));
     sa_why(sa, "half-open time-out");
     sa->failure = IKE_FAILURE_NO_ANSWER;
+    sa_alert(sa, ALERT_HALF_OPEN);
     sa_destroy(sa);
     log_set_context("", 0);
     log_limit_end(&ike->log_limit);

@@ -54,6 +54,7 @@ enum { ANSWER_SLOTS = 1024, MAX_MESSAGE = 65535, BUILT_MESSAGE_MAX = 60000 };
     X(child_failed, "CHILD SAs that never came up") \
     X(dpd_sent, "liveness checks sent") \
     X(log_left_out, "log lines about strangers' datagrams left out") \
+    X(alerts_left_out, "alerts that were too many in a second") \
     X(log_dropped, "log lines that ctl did not read")
 // clang-format on
 enum counter {
@@ -136,7 +137,11 @@ struct ike {
     bool partial;               // in the place of one that died, and without all that this had
     bool keyless;               // keys has died (pending.h)
     struct log_limit log_limit; // what strangers may write
-    uint64_t error_at;          // unauthenticated error answers: at most a few a second
+    struct {
+        uint64_t since;
+        unsigned raised;
+    } alerts;          // in this second (report.h)
+    uint64_t error_at; // unauthenticated error answers: at most a few a second
     unsigned error_count;
     struct by_second answers[ANSWER_SLOTS]; // to strangers, by their address
     struct by_second choices[ANSWER_SLOTS]; // likewise, that cost much: of those who are there (2.6)

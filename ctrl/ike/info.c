@@ -168,9 +168,10 @@ static void request(struct task *t)
         sa_why(sa, refused ? "received AUTHENTICATION_FAILED notify error" : "the peer deleted the IKE_SA");
         if (refused)
             sa->failure = IKE_FAILURE_AUTHENTICATION;
-        if (refused)
+        if (refused) {
             COUNT(ike, auth_failed);
-        else
+            sa_alert(sa, ALERT_LOCAL_AUTH);
+        } else
             ike->events->sa_deleted(sa);
         sa_destroy(sa);
         LOGF(IKE, 0, "IKE_SA deleted");

@@ -508,9 +508,13 @@ static bool response(struct task *t, struct inmsg *m)
         LOGF(IKE, 1, "received %s notify error", notify_name(n.type));
         sa_why(sa, "received %s notify error", notify_name(n.type));
         counts_notify(sa, n.type);
+        if (n.type == N_NO_PROPOSAL_CHOSEN)
+            sa_alert(sa, ALERT_IKE_PROPOSAL);
         failed(sa);
         return false;
     }
+    if (sa->later->tries)
+        sa_alert(sa, ALERT_CLEARED);
     timer_stop(sa->ike->loop, &sa->later->retransmit);
     free(sa->request);
     sa->request = NULL;

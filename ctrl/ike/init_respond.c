@@ -104,6 +104,8 @@ static bool choose(struct ike *ike, struct init_in *in)
         LOGF(IKE, 1, "%s for %s...%s, sending NO_PROPOSAL_CHOSEN (RFC 7296 2.7)",
              in->tried ? "no acceptable proposal" : "no IKE config found",
              addr_print(&in->f.path->local, a, sizeof(a)), addr_print(&in->f.path->remote, b, sizeof(b)));
+        if (in->tried)
+            ike->events->alert(ike, NULL, ALERT_IKE_PROPOSAL);
         first_request_answer(ike, in->f.path, in->f.h, N_NO_PROPOSAL_CHOSEN, slice_of(NULL, 0));
         return false;
     }

@@ -245,3 +245,40 @@ void report_child_rekey(const struct child_sa *old, const struct child_sa *next)
     send_child(old, 0);
     send_child(next, 0);
 }
+
+void report_ike_moves(const struct ike_sa *sa, const struct net_path *to)
+{
+    if (!heard(sa->ike))
+        return;
+    struct msg_IKE_MOVES m = {.ike_id = sa->id,
+                              .local = to->local,
+                              .local_port = to->local_port,
+                              .remote = to->remote,
+                              .remote_port = to->remote_port};
+    snprintf(m.conn, sizeof(m.conn), "%s", sa->conn->cfg.name);
+    ipc_send(sa->ike->chan[ROOM_CTL], MSG_IKE_MOVES, &m);
+    send_ike(sa, 0);
+}
+
+static bool may_alert(struct ike *ike)
+{
+    uint64_t now = loop_now(ike->loop);
+    if (now - ike->alerts.since >= 1000) {
+        ike->alerts.since = now;
+        ike->alerts.raised = 0;
+    }
+    return ike->alerts.raised++ < ALERTS_A_SECOND;
+}
+
+void report_alert(struct ike *ike, const struct ike_sa *sa, uint8_t what)
+{
+    if (!ipc_takes_alerts(ike->chan[ROOM_CTL]))
+        return;
+    if (!may_alert(ike)) {
+        COUNT(ike, alerts_left_out);
+        return;
+    }
+    ipc_send(ike->chan[ROOM_CTL], MSG_ALERT, &(struct msg_ALERT){.alert = what, .ike_id = sa ? sa->id : 0});
+    if (sa)
+        send_ike(sa, 0);
+}

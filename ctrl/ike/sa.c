@@ -28,6 +28,7 @@
 #include "ctrl/ike/lifetime.h"
 #include "ctrl/ike/message.h"
 #include "ctrl/ike/mobike.h"
+#include "ctrl/ike/mobike_paths.h"
 #include "ctrl/ike/resume_session.h"
 #include "ctrl/ike/resume_ticket.h"
 #include "ctrl/ike/room.h"
@@ -635,9 +636,16 @@ void sa_established(struct ike_sa *sa)
 
 // --- the peer's address ---
 
+void sa_alert(const struct ike_sa *sa, uint8_t what)
+{
+    sa->ike->events->alert(sa->ike, sa, what);
+}
+
 void sa_set_path(struct ike_sa *sa, const struct net_path *path)
 {
     struct ike *ike = sa->ike;
+    if (!path_eq(&sa->path, path))
+        ike->events->sa_moves(sa, path);
     sa->path = *path;
     if (sa->state == SA_ESTABLISHED) {
         table_del(&ike->by_host, &sa->later->by_host);

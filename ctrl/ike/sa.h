@@ -224,6 +224,7 @@ struct ike_sa *sa_of_conn(struct ike *ike, const char *name,
 bool sa_moved(struct ike_sa *sa, const struct net_path *path); // true: the peer has another address now
 // It is there from now on, with its CHILD SAs.
 void sa_set_path(struct ike_sa *sa, const struct net_path *path);
+void sa_alert(const struct ike_sa *sa, uint8_t what); // enum ike_alert (events.h)
 void sa_watch(struct ike_sa *sa); // keepalives are sent where we are behind a NAT, and not elsewhere
 void early_free(struct early *e); // and those behind it
 void handshake_free(struct ike_sa *sa);

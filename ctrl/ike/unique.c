@@ -158,6 +158,7 @@ static void end_duplicate(struct ike_sa *sa, struct ike_sa *old, bool initial_co
 {
     char id[ID_TEXT_MAX];
     identity_print(sa->remote_id, id, sizeof(id));
+    sa_alert(old, ALERT_REPLACED);
     if (initial_contact) {
         LOGF(IKE, 0, "destroying duplicate IKE_SA for peer '%s', received INITIAL_CONTACT", id);
         sa_why(old, "replaced: the peer sent INITIAL_CONTACT");

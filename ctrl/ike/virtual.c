@@ -104,7 +104,10 @@ uint16_t virtual_assign(struct ike_sa *sa, const struct payloads *pl)
     sa->hs->peer_asks_address = wishes > 0;
     if (wishes > VIPS_MAX)
         LOGF(IKE, 1, "the peer asks for %u virtual IPs, the first %d were looked at", wishes, VIPS_MAX);
-    return wishes && !sa->remote_vip_count ? N_INTERNAL_ADDRESS_FAILURE : 0;
+    if (!wishes || sa->remote_vip_count)
+        return 0;
+    sa_alert(sa, ALERT_ADDRESS);
+    return N_INTERNAL_ADDRESS_FAILURE;
 }
 
 static void put_attributes(void *ctx, struct slice attrs)

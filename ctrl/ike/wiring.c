@@ -104,6 +104,7 @@ const struct ike_events ike_events = {
     .sa_unanswered = revive_reauthenticate,
     .sa_at_rest = on_sa_at_rest,
     .sa_due = expiry_ike,
+    .sa_moves = report_ike_moves,
     .sa_goes = unique_step_aside,
     .sa_ends = revive_sa_ends,
     .sa_deleted = control_sa_deleted,
@@ -119,4 +120,5 @@ const struct ike_events ike_events = {
     .child_later = control_child_later,
     .child_closed = revive_closed,
     .child_lost = revive_lost,
+    .alert = report_alert,
 };

@@ -155,7 +155,7 @@ struct ipc_chan {
     struct queued *head, **tail;
     size_t queued;
     uint64_t logs_dropped, logs_told; // LOG messages that there was no room for; of them reported
-    bool no_logs, no_events;          // the peer has said that nobody takes them (LISTEN)
+    bool no_logs, no_events, alerts;  // the peer has said that nobody takes them, that somebody does (LISTEN)
     bool broken; // full: takes nothing more, and the loop will find its end; closed() is never called out of
                  // ipc_send
     bool failed; // closed() is due or done
@@ -269,6 +269,7 @@ static void receive(struct ipc_chan *c)
         } else if (t == MSG_LISTEN) {
             c->no_logs = !m.LISTEN.logs;
             c->no_events = !m.LISTEN.events;
+            c->alerts = m.LISTEN.alerts;
         } else if (t == MSG_PING) {
             ipc_send(c, MSG_PONG, &(struct msg_PONG){.number = m.PING.number});
         } else {
@@ -375,6 +376,11 @@ bool ipc_has_room(const struct ipc_chan *c)
 bool ipc_takes_events(const struct ipc_chan *c)
 {
     return c && !c->no_events;
+}
+
+bool ipc_takes_alerts(const struct ipc_chan *c)
+{
+    return c && c->alerts;
 }
 
 uint64_t ipc_logs_dropped(const struct ipc_chan *c)

@@ -81,6 +81,7 @@ int ipc_take_fd(struct ipc_chan *c);
 void ipc_log(struct ipc_chan *c, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
              const char *text);
 bool ipc_takes_events(const struct ipc_chan *c); // whether somebody takes what comes unasked; NULL: nobody
+bool ipc_takes_alerts(const struct ipc_chan *c); // likewise ALERT
 uint64_t ipc_logs_dropped(const struct ipc_chan *c); // LOG messages that it had no room for, ever; NULL: 0
 const char *ipc_peer(const struct ipc_chan *c);
 unsigned ipc_page(uint32_t most); // how many entries a page of a list may have

@@ -24,8 +24,9 @@
 #define MSG_PONG_FIELDS(F)        F(U32, number, 0)                                // child -> supervisor: it does; the channel itself answers
 // ---- any room -> ctl
 #define MSG_LOG_FIELDS(F) F(U8, room, 0) F(U8, subsys, 0) F(U8, level, 0) F(STR, ike_name, NAME_MAX_LEN) F(U32, ike_id, 0) F(STR, text, 1024)
-// ctl -> the others: whether anybody takes LOG, and what comes unasked of SAs (IKE_UPDOWN ... CHILD_REKEY). Until it says so, they send.
-#define MSG_LISTEN_FIELDS(F) F(U8, logs, 0) F(U8, events, 0)
+// ctl -> the others: whether anybody takes LOG, what comes unasked of SAs (IKE_UPDOWN ... IKE_MOVES), and ALERT. Until it says so, they
+// send, but for alerts.
+#define MSG_LISTEN_FIELDS(F) F(U8, logs, 0) F(U8, events, 0) F(U8, alerts, 0)
 #define MSG_RESULT_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(STR, text, 400)            // ends every request; text names what failed
 // Lists come in pages, so that no list is too long for a channel: from is 0 or what the LIST_MORE before said, most
 // the number of entries (0, or more than LIST_PAGE_MAX: LIST_PAGE_MAX). What comes or goes between two pages is in
@@ -68,6 +69,8 @@
 #define MSG_CHILD_UPDOWN_FIELDS(F) F(U8, up, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) // likewise
 #define MSG_IKE_REKEY_FIELDS(F)    F(STR, conn, NAME_MAX_LEN) F(U32, old_id, 0) F(U32, new_id, 0)   // then an IKE_INFO with req 0 of each
 #define MSG_CHILD_REKEY_FIELDS(F)  F(STR, conn, NAME_MAX_LEN) F(U32, old_id, 0) F(U32, new_id, 0)   // then IKE_INFO and a CHILD_INFO with req 0 of each
+#define MSG_IKE_MOVES_FIELDS(F)    F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(ADDR, local, 0) F(U16, local_port, 0) F(ADDR, remote, 0) F(U16, remote_port, 0) // to there; then its IKE_INFO with req 0, as it was
+#define MSG_ALERT_FIELDS(F)        F(U8, alert, 0) F(U32, ike_id, 0)                  // enum ike_alert; ike_id 0: of no IKE SA, otherwise then its IKE_INFO with req 0
 // ---- ctl -> keys (secret in clear; wiped by ctl after sending)
 #define MSG_SECRET_LOAD_FIELDS(F)   F(U32, req, 0) F(STR, id, NAME_MAX_LEN) F(STR, type, 16) F(BLOB, data, 0) F(BLOB, owners, 0) // owners: slice16 each. -> RESULT
 #define MSG_SECRET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, id, NAME_MAX_LEN)                 // -> RESULT
@@ -290,6 +293,8 @@
     X(CHILD_UPDOWN, AT(IKE, CTL)) \
     X(IKE_REKEY, AT(IKE, CTL)) \
     X(CHILD_REKEY, AT(IKE, CTL)) \
+    X(IKE_MOVES, AT(IKE, CTL)) \
+    X(ALERT, AT(IKE, CTL)) \
     X(COUNTS_LIST, AT(CTL, IKE)) \
     X(CONN_COUNTS, AT(IKE, CTL) | AT(CTL, METRICS)) \
     X(CHILD_COUNTS, AT(IKE, CTL) | AT(CTL, METRICS)) \
@@ -437,6 +442,33 @@ enum child_failure {
     CHILD_FAILURE_LIST(X)
 #undef X
         CHILD_FAILURE_COUNT
+};
+
+// X(symbol, name): what goes wrong, or may, as charon names it (the event `alert` of its VICI)
+#define ALERT_LIST(X)                                                                                        \
+    X(LOCAL_AUTH, "local-auth-failed")       /* ours, by the peer's word */                                  \
+    X(PEER_AUTH, "peer-auth-failed")         /* the peer's */                                                \
+    X(UNREACHABLE, "peer-init-unreachable")  /* no answer to what begins an IKE SA, once more */             \
+    X(RETRANSMIT, "retransmit-send")         /* a request goes out again */                                  \
+    X(CLEARED, "retransmit-send-cleared")    /* ... and was answered */                                      \
+    X(TIMEOUT, "retransmit-send-timeout")    /* ... and was given up */                                      \
+    X(REPEATED, "retransmit-receive")        /* the peer's came again */                                     \
+    X(HALF_OPEN, "half-open-timeout")        /* a peer that began has not gone on */                         \
+    X(IKE_PROPOSAL, "proposal-mismatch-ike") /* nothing in common, at either end */                          \
+    X(CHILD_PROPOSAL, "proposal-mismatch-child")                                                             \
+    X(SELECTORS, "ts-mismatch")              /* likewise */                                                  \
+    X(NARROWED, "ts-narrowed")               /* not all that was asked for */                                \
+    X(INSTALL, "install-child-sa-failed")    /* path has not taken it */                                     \
+    X(REPLACED, "unique-replace")            /* another IKE SA with that peer is there; its own */           \
+    X(KEPT, "unique-keep")                   /* the one that is refused for the sake of another */           \
+    X(CHILDLESS, "keep-on-child-sa-failure") /* an IKE SA is up without the CHILD SA that came with it */    \
+    X(ADDRESS, "vip-failure")                /* no virtual address, of ours or for the peer */               \
+    X(EXPIRED, "ike-sa-expired")             /* an IKE SA came to its hard limit */
+enum ike_alert {
+#define X(sym, name) ALERT_##sym,
+    ALERT_LIST(X)
+#undef X
+        ALERT_COUNT
 };
 
 enum metrics_what {

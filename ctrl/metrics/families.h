@@ -55,7 +55,7 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(IKE_FRAGMENTS_DROPPED, COUNTER, "espalier_ike_fragments_dropped", "", "", "Fragments that were malformed, repeated or too many.") \
     X(IKE_FRAGMENTED, COUNTER, "espalier_ike_fragmented_messages", "messages", "direction", "Messages received and sent in fragments.") \
     X(IKE_INCOMPLETE, COUNTER, "espalier_ike_incomplete_messages", "messages", "reason", "Messages given up while fragments of them were missing.") \
-    X(LOG_DROPPED, COUNTER, "espalier_log_dropped_lines", "lines", "reason", "Lines about strangers' datagrams over the limit, and lines that nobody read.") \
+    X(LOG_DROPPED, COUNTER, "espalier_log_dropped_lines", "lines", "reason", "Lines about strangers' datagrams over the limit, lines that nobody read, and alerts over their limit.") \
     X(ENGINE_SAS, GAUGE, "espalier_engine_child_sas", "", "engine", "CHILD SAs in each engine.") \
     X(ENGINE_BYTES, COUNTER, "espalier_engine_bytes", "bytes", "engine, direction", "Octets of inner packets, by the engine that sealed or opened them.") \
     X(ENGINE_PACKETS, COUNTER, "espalier_engine_packets", "packets", "engine, direction", "Inner packets, likewise.") \

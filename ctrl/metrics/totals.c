@@ -53,6 +53,7 @@ static const struct line known[] = {
     {"dpd_sent", FAM_IKE_LIVENESS, {0}, PLAIN},
     {"log_left_out", FAM_LOG_DROPPED, {"reason", "limit"}, PLAIN},
     {"log_dropped", FAM_LOG_DROPPED, {"reason", "reader"}, PLAIN},
+    {"alerts_left_out", FAM_LOG_DROPPED, {"reason", "alert"}, PLAIN},
     // path
     {"child_sas", FAM_ENGINE_SAS, {0}, NOT_TOLD}, // the two are told apart by engine
     {"child_sas_on_card", FAM_ENGINE_SAS, {0}, NOT_TOLD},

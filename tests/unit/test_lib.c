@@ -747,7 +747,7 @@ static void count_lines(void *ctx, struct ipc_chan *c, enum msg_type t, const un
 static void test_log_lines_are_sent_where_somebody_takes_them(void **state)
 {
     static const struct ipc_handler h = {count_lines, on_closed};
-    static const struct msg_LISTEN said[] = {{0, 0}, {1, 0}, {0, 1}, {1, 1}};
+    static const struct msg_LISTEN said[] = {{0, 0, 1}, {1, 0, 0}, {0, 1, 0}, {1, 1, 1}};
     (void)state;
     int fds[2];
     struct loop *l = loop_new();
@@ -759,6 +759,7 @@ static void test_log_lines_are_sent_where_somebody_takes_them(void **state)
     ipc_log(ike, LOG_DMN, 1, "", 0, "a line");
     assert_false(ipc_takes_events(NULL));
     assert_true(ipc_takes_events(ike));
+    assert_false(ipc_takes_alerts(NULL) || ipc_takes_alerts(ike)); // these are not, until somebody wants them
     loop_once(l, 0);
     assert_int_equal(lines, 1);
     for (unsigned i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
@@ -769,6 +770,7 @@ static void test_log_lines_are_sent_where_somebody_takes_them(void **state)
         loop_once(l, 0);
         assert_int_equal(lines, said[i].logs);
         assert_int_equal(ipc_takes_events(ike), said[i].events);
+        assert_int_equal(ipc_takes_alerts(ike), said[i].alerts);
     }
     ipc_close(ike);
     ipc_close(ctl);

@@ -51,34 +51,46 @@ static void test_initiate_streams_the_log_to_its_client_only(void **state)
     close(other);
 }
 
-static void assert_listening(bool logs, bool events)
+static void assert_listening_all(bool logs, bool events, bool alerts)
 {
     static const enum room rooms[] = {ROOM_IKE, ROOM_KEYS, ROOM_PATH, ROOM_FETCH};
     for (unsigned i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
         expect_nothing(rooms[i]);
         assert_int_equal(listening[rooms[i]].logs, logs);
         assert_int_equal(listening[rooms[i]].events, events);
+        assert_int_equal(listening[rooms[i]].alerts, alerts);
     }
     expect_nothing(ROOM_SUPER); // whose lines are few
+}
+
+static void assert_listening(bool logs, bool events)
+{
+    assert_listening_all(logs, events, false);
 }
 
 // What a room logs and tells unasked goes to ctl for somebody's sake or not at all.
 static void test_rooms_hear_whether_anybody_listens(void **state)
 {
-    static const char *const events[] = {"ike-updown", "ike-rekey", "child-updown", "child-rekey"};
+    static const char *const events[] = {"ike-updown", "ike-rekey", "child-updown", "child-rekey",
+                                         "ike-update"};
     (void)state;
     memset(listening, 1, sizeof(listening));
     assert_listening(false, false); // said at once
     register_for(client, "list-sa");
     register_for(client, "control-log"); // nothing is under way
     assert_listening(false, false);
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
         int other = join();
         register_for(other, events[i]);
         assert_listening(false, true);
         close(other);
         assert_listening(false, false);
     }
+    int alarmed = join();
+    register_for(alarmed, "alert");
+    assert_listening_all(false, false, true);
+    close(alarmed);
+    assert_listening(false, false);
     int one = join(), two = join();
     register_for(one, "log");
     register_for(two, "log");
@@ -510,6 +522,45 @@ static void test_rekey_events_show_the_old_and_the_new_one(void **state)
     assert_value(vici_find(n, "new"), "uniqueid", "6");
 }
 
+static void test_a_move_shows_where_it_goes_and_where_it_was(void **state)
+{
+    (void)state;
+    register_for(client, "ike-update");
+    struct msg_IKE_MOVES to = {.conn = "gw", .ike_id = 3, .local_port = 4500, .remote_port = 61000};
+    struct msg_IKE_INFO was = ike_info(0, 3);
+    addr_parse("192.0.2.1", &to.local);
+    addr_parse("2001:db8::9", &to.remote);
+    tell(ROOM_IKE, MSG_IKE_MOVES, &to);
+    no_answer_yet(client);
+    tell(ROOM_IKE, MSG_IKE_INFO, &was);
+    const struct vici_node *n = receive(client, VICI_EVENT, "ike-update");
+    assert_value(n, "local-host", "192.0.2.1");
+    assert_value(n, "local-port", "4500");
+    assert_value(n, "remote-host", "2001:db8::9");
+    assert_value(n, "remote-port", "61000");
+    assert_value(vici_find(n, "gw"), "uniqueid", "3");
+    assert_value(vici_find(n, "gw"), "remote-host", "10.0.0.2");
+}
+
+static void test_alerts_are_shown_by_charons_names(void **state)
+{
+    (void)state;
+    register_for(client, "alert");
+    tell(ROOM_IKE, MSG_ALERT, &(struct msg_ALERT){.alert = ALERT_IKE_PROPOSAL});
+    const struct vici_node *n = receive(client, VICI_EVENT, "alert");
+    assert_value(n, "type", "proposal-mismatch-ike");
+    assert_null(vici_find(n, "ike-sa"));
+    struct msg_IKE_INFO sa = ike_info(0, 3);
+    tell(ROOM_IKE, MSG_ALERT, &(struct msg_ALERT){.alert = ALERT_EXPIRED, .ike_id = 3});
+    no_answer_yet(client);
+    tell(ROOM_IKE, MSG_IKE_INFO, &sa);
+    n = receive(client, VICI_EVENT, "alert");
+    assert_value(n, "type", "ike-sa-expired");
+    assert_value(vici_find(vici_find(n, "ike-sa"), "gw"), "uniqueid", "3");
+    tell(ROOM_IKE, MSG_ALERT, &(struct msg_ALERT){.alert = ALERT_COUNT}); // of an ike that was broken into
+    no_answer_yet(client);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
@@ -527,6 +578,8 @@ int main(void)
         T(test_list_sas_without_path_still_lists),
         T(test_updown_events),
         T(test_rekey_events_show_the_old_and_the_new_one),
+        T(test_a_move_shows_where_it_goes_and_where_it_was),
+        T(test_alerts_are_shown_by_charons_names),
         T(test_list_sas_sorts_what_comes_in_any_order),
         T(test_list_sas_has_those_whose_ike_has_died),
         T(test_list_sas_has_of_those_the_ones_that_are_asked_for),
