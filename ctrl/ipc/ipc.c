@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The codec that the message list makes, and channels that carry it between the rooms.
+// Channels that carry messages between the rooms.
 #include "ctrl/ipc/ipc.h"
 
 #include <errno.h>
@@ -14,137 +14,19 @@
 
 #include "ctrl/lib/log.h"
 
-static const char *const names[MSG_COUNT] = {"NONE",
-#define X(name, routes) #name,
-                                             MSG_LIST(X)
-#undef X
-};
-
 static const char *const room_names[ROOM_COUNT] = {
 #define X(sym, name) name,
     ROOM_LIST(X)
 #undef X
 };
-#define AT(from, to) (1ull << (ROOM_##from * ROOM_COUNT + ROOM_##to))
-#define FROM_ALL(to)                                                                                         \
-    (AT(SUPER, to) | AT(CTL, to) | AT(IKE, to) | AT(KEYS, to) | AT(PATH, to) | AT(FETCH, to) |               \
-     AT(METRICS, to))
-#define TO_ALL(from)                                                                                         \
-    (AT(from, SUPER) | AT(from, CTL) | AT(from, IKE) | AT(from, KEYS) | AT(from, PATH) | AT(from, FETCH) |   \
-     AT(from, METRICS))
-_Static_assert(ROOM_COUNT *ROOM_COUNT <= 64, "a bit for each pair of rooms");
-static const uint64_t routes_of[MSG_COUNT] = {0,
-#define X(name, routes) routes,
-                                              MSG_LIST(X)
-#undef X
-};
-
-bool ipc_may_send(enum room from, enum room to, enum msg_type t)
-{
-    return (unsigned)t < MSG_COUNT && from != to && (routes_of[t] >> (from * ROOM_COUNT + to) & 1);
-}
-
-const char *msg_name(enum msg_type t)
-{
-    return (unsigned)t < MSG_COUNT ? names[t] : "?";
-}
-
-static void write_addr(struct writer *w, const struct addr *a)
-{
-    wr_u8(w, a->family);
-    wr_bytes(w, a->a, 16);
-}
-
-static struct addr read_addr(struct reader *r)
-{
-    struct addr a = {.family = rd_u8(r)};
-    struct slice s = rd_bytes(r, 16);
-    if (s.len == 16)
-        memcpy(a.a, s.p, 16);
-    if (a.family != 0 && a.family != 4 && a.family != 6)
-        r->bad = true;
-    return a;
-}
-
-#define PUT(kind, name, size) PUT_##kind(name)
-#define PUT_U8(name)          wr_u8(w, m->name);
-#define PUT_U16(name)         wr_u16(w, m->name);
-#define PUT_U32(name)         wr_u32(w, m->name);
-#define PUT_U64(name)         wr_u64(w, m->name);
-#define PUT_STR(name)         wr_cstr(w, m->name);
-#define PUT_BLOB(name)        wr_slice32(w, m->name);
-#define PUT_ADDR(name)        write_addr(w, &m->name);
-#define PUT_TSL(name)         ts_list_write(w, &m->name);
-
-#define GET(kind, name, size) GET_##kind(name)
-#define GET_U8(name)          m->name = rd_u8(r);
-#define GET_U16(name)         m->name = rd_u16(r);
-#define GET_U32(name)         m->name = rd_u32(r);
-#define GET_U64(name)         m->name = rd_u64(r);
-#define GET_STR(name)         rd_cstr(r, m->name, sizeof(m->name));
-#define GET_BLOB(name)        m->name = rd_slice32(r);
-#define GET_ADDR(name)        m->name = read_addr(r);
-#define GET_TSL(name)         r->bad |= !ts_list_read(r, &m->name);
-
-#define X(name, routes)                                                                                      \
-    static void put_##name(struct writer *w, const struct msg_##name *m)                                     \
-    {                                                                                                        \
-        MSG_##name##_FIELDS(PUT)                                                                             \
-    }                                                                                                        \
-    static void get_##name(struct reader *r, struct msg_##name *m)                                           \
-    {                                                                                                        \
-        MSG_##name##_FIELDS(GET)                                                                             \
-    }
-MSG_LIST(X)
-#undef X
-
-void msg_write(struct writer *w, enum msg_type t, const void *m)
-{
-    wr_u16(w, (uint16_t)t);
-    switch (t) {
-#define X(name, routes)                                                                                      \
-    case MSG_##name: put_##name(w, m); break;
-        MSG_LIST(X)
-#undef X
-    default: w->bad = true;
-    }
-}
-
-// Of the union only the one message's part is ever touched: most are a fiftieth of it.
-static const size_t sizes[MSG_COUNT] = {0,
-#define X(name, routes) sizeof(struct msg_##name),
-                                        MSG_LIST(X)
-#undef X
-};
-
-static enum msg_type parse(struct slice s, union msg *m, size_t *touched)
-{
-    struct reader r = reader_of(s);
-    enum msg_type t = (enum msg_type)rd_u16(&r);
-    *touched = (unsigned)t < MSG_COUNT ? sizes[t] : 0;
-    memset(m, 0, *touched);
-    switch (t) {
-#define X(name, routes)                                                                                      \
-    case MSG_##name: get_##name(&r, &m->name); break;
-        MSG_LIST(X)
-#undef X
-    default: return MSG_NONE;
-    }
-    return rd_done(&r) ? t : MSG_NONE;
-}
-
-enum msg_type msg_read(struct slice s, union msg *m)
-{
-    size_t touched;
-    return parse(s, m, &touched);
-}
-
 struct queued {
     struct queued *next;
     int fd; // that goes along; -1: none
     size_t len;
     uint8_t bytes[];
 };
+// So many messages go at most at once, so that the other room begins meanwhile.
+enum { HEAD = 2, LENGTH = 4, HELD_MOST = 16, HELD_BYTES = 16 * 1024 };
 struct ipc_chan {
     struct loop *loop;
     struct loop_fd watch;
@@ -154,6 +36,10 @@ struct ipc_chan {
     int fd; // that came with the message which is being handled; -1: none
     struct queued *head, **tail;
     size_t queued;
+    bool holds; // what is sent goes at the end of the loop's turn
+    struct loop_late late;
+    size_t held; // octets of out that wait for it, their head too; 0: none
+    unsigned held_count;
     uint64_t logs_dropped, logs_told; // LOG messages that there was no room for; of them reported
     bool no_logs, no_events, alerts;  // the peer has said that nobody takes them, that somebody does (LISTEN)
     bool broken; // full: takes nothing more, and the loop will find its end; closed() is never called out of
@@ -161,14 +47,24 @@ struct ipc_chan {
     bool failed; // closed() is due or done
     bool busy;   // inside ready(): ipc_close only marks it dead
     bool dead;
-    uint8_t in[IPC_MAX_MESSAGE], out[IPC_MAX_MESSAGE]; // the message that comes or leaves, wiped after
+    // What comes or leaves, wiped after; any message has room behind what is held.
+    uint8_t in[IPC_MAX_MESSAGE], out[HELD_BYTES + LENGTH + IPC_MAX_MESSAGE];
 };
+
+static void forget_held(struct ipc_chan *c)
+{
+    loop_put_off_no(c->loop, &c->late);
+    OPENSSL_cleanse(c->out, c->held);
+    c->held = 0;
+    c->held_count = 0;
+}
 
 static void fail(struct ipc_chan *c)
 {
     if (c->failed)
         return;
     c->failed = true;
+    forget_held(c);
     loop_del(c->loop, &c->watch);
     c->handler->closed(c->ctx, c);
 }
@@ -246,10 +142,51 @@ int ipc_take_fd(struct ipc_chan *c)
     return fd;
 }
 
+static void one_message(struct ipc_chan *c, struct slice s)
+{
+    union msg m;
+    size_t touched;
+    enum msg_type t = msg_parse(s, &m, &touched);
+    if (t == MSG_NONE || (t == MSG_CHANNEL) != (c->fd >= 0)) {
+        LOGF(DMN, 0, "malformed message of %zu bytes from %s, channel closed", s.len, room_names[c->peer]);
+        fail(c);
+    } else if (!ipc_may_send(c->peer, c->self, t)) {
+        LOGF(DMN, 0, "message %s is not for %s to send to %s, channel closed", msg_name(t),
+             room_names[c->peer], room_names[c->self]);
+        fail(c);
+    } else if (t == MSG_LISTEN) {
+        c->no_logs = !m.LISTEN.logs;
+        c->no_events = !m.LISTEN.events;
+        c->alerts = m.LISTEN.alerts;
+    } else if (t == MSG_PING) {
+        ipc_send(c, MSG_PONG, &(struct msg_PONG){.number = m.PING.number});
+    } else {
+        c->handler->message(c->ctx, c, t, &m);
+    }
+    OPENSSL_cleanse(&m, touched);
+}
+
+// How many messages there were in it. One that is cut is malformed, as is a bundle inside another.
+static unsigned messages(struct ipc_chan *c, struct slice s)
+{
+    struct reader r = reader_of(s);
+    unsigned n = 0;
+    if (!c->holds || rd_u16(&r) != IPC_BUNDLE) {
+        one_message(c, s);
+        return 1;
+    }
+    do {
+        struct slice one = rd_slice32(&r);
+        one_message(c, r.bad ? slice_of(NULL, 0) : one);
+        n++;
+    } while (r.left && !r.bad && !c->dead && !c->failed);
+    return n;
+}
+
 static void receive(struct ipc_chan *c)
 {
-    for (int i = 0; !c->dead && !c->failed && i < 64; i++) {
-        union msg m;
+    enum { MOST = 64 };
+    for (unsigned i = 0; !c->dead && !c->failed && i < MOST;) {
         ssize_t n = get(c);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             break;
@@ -257,27 +194,9 @@ static void receive(struct ipc_chan *c)
             fail(c);
             break;
         }
-        size_t touched;
-        enum msg_type t = parse(slice_of(c->in, (size_t)n), &m, &touched);
-        if (t == MSG_NONE || (t == MSG_CHANNEL) != (c->fd >= 0)) {
-            LOGF(DMN, 0, "malformed message of %zd bytes from %s, channel closed", n, room_names[c->peer]);
-            fail(c);
-        } else if (!ipc_may_send(c->peer, c->self, t)) {
-            LOGF(DMN, 0, "message %s is not for %s to send to %s, channel closed", msg_name(t),
-                 room_names[c->peer], room_names[c->self]);
-            fail(c);
-        } else if (t == MSG_LISTEN) {
-            c->no_logs = !m.LISTEN.logs;
-            c->no_events = !m.LISTEN.events;
-            c->alerts = m.LISTEN.alerts;
-        } else if (t == MSG_PING) {
-            ipc_send(c, MSG_PONG, &(struct msg_PONG){.number = m.PING.number});
-        } else {
-            c->handler->message(c->ctx, c, t, &m);
-        }
+        i += messages(c, slice_of(c->in, (size_t)n));
         close_fd(ipc_take_fd(c));
         OPENSSL_cleanse(c->in, (size_t)n);
-        OPENSSL_cleanse(&m, touched);
     }
 }
 
@@ -301,45 +220,6 @@ static void ready(struct loop_fd *f, uint32_t events)
         receive(c);
     c->busy = false;
     if (c->dead)
-        release(c);
-}
-
-struct ipc_chan *ipc_open(struct loop *l, int fd, enum room self, enum room peer, const struct ipc_handler *h,
-                          void *ctx)
-{
-    struct ipc_chan *c = malloc(sizeof(*c));
-    if (!c)
-        return NULL;
-    memset(c, 0, offsetof(struct ipc_chan, in)); // of the rest there is as much as messages have been long
-    int size = 1 << 20;
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    c->loop = l;
-    c->handler = h;
-    c->ctx = ctx;
-    c->tail = &c->head;
-    c->self = self;
-    c->peer = peer;
-    c->fd = -1;
-    c->watch = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = c};
-    int rc = loop_add(l, &c->watch);
-    if (rc < 0) {
-        free(c);
-        errno = -rc;
-        return NULL;
-    }
-    return c;
-}
-
-void ipc_close(struct ipc_chan *c)
-{
-    if (!c || c->dead)
-        return;
-    if (!c->failed)
-        loop_del(c->loop, &c->watch);
-    c->failed = true;
-    close(c->watch.fd);
-    c->dead = true;
-    if (!c->busy)
         release(c);
 }
 
@@ -414,32 +294,94 @@ static int send_bytes(struct ipc_chan *c, struct slice s, int fd)
     return -errno; // the receive side sees the end and calls closed()
 }
 
+static int too_long(const struct ipc_chan *c, enum msg_type t)
+{
+    LOGF(DMN, 0, "message %s to %s is too long, not sent", msg_name(t), room_names[c->peer]);
+    return -EMSGSIZE;
+}
+
+static int let_go(struct ipc_chan *c)
+{
+    size_t len = c->held;
+    if (!len)
+        return 0;
+    struct slice all = slice_of(c->out, len);
+    if (c->held_count == 1)
+        all = slice_of(c->out + HEAD + LENGTH, len - HEAD - LENGTH);
+    c->held = 0;
+    c->held_count = 0;
+    int rc = send_bytes(c, all, -1);
+    OPENSSL_cleanse(c->out, len);
+    return rc;
+}
+
+static void turn_ends(struct loop_late *l)
+{
+    struct ipc_chan *c = (struct ipc_chan *)(void *)((char *)l - offsetof(struct ipc_chan, late));
+    if (!c->failed && !c->broken)
+        let_go(c);
+}
+
+// Behind what is held already. What is too much for that goes by itself.
+static int hold(struct ipc_chan *c, enum msg_type t, const void *m)
+{
+    size_t at = c->held ? c->held : HEAD;
+    struct writer head = writer_of(c->out, HEAD), length = writer_of(c->out + at, LENGTH),
+                  w = writer_of(c->out + at + LENGTH, IPC_MAX_MESSAGE);
+    msg_write(&w, t, m);
+    if (w.bad) {
+        OPENSSL_cleanse(c->out + at + LENGTH, IPC_MAX_MESSAGE);
+        return too_long(c, t);
+    }
+    wr_u16(&head, IPC_BUNDLE);
+    wr_u32(&length, (uint32_t)w.len);
+    if (at + LENGTH + w.len > HELD_BYTES) {
+        int rc = let_go(c);
+        if (!rc)
+            rc = send_bytes(c, wr_written(&w), -1);
+        OPENSSL_cleanse(c->out + at + LENGTH, w.len);
+        return rc;
+    }
+    c->held = at + LENGTH + w.len;
+    return ++c->held_count < HELD_MOST ? 0 : let_go(c);
+}
+
+static bool takes(const struct ipc_chan *c)
+{
+    return c && !c->failed && !c->broken;
+}
+
 int ipc_send_written(struct ipc_chan *c, struct slice m)
 {
-    return !c || c->failed || c->broken ? -ENOTCONN : send_bytes(c, m, -1);
+    if (takes(c))
+        loop_catch_up(c->loop);
+    return takes(c) ? send_bytes(c, m, -1) : -ENOTCONN;
+}
+
+static int send_now(struct ipc_chan *c, enum msg_type t, const void *m, int fd)
+{
+    struct writer w = writer_of(c->out, IPC_MAX_MESSAGE);
+    msg_write(&w, t, m);
+    if (w.bad) {
+        OPENSSL_cleanse(c->out, IPC_MAX_MESSAGE);
+        return too_long(c, t);
+    }
+    struct slice s = wr_written(&w);
+    int rc = t == MSG_LOG && !log_fits(c, s.len) ? -ENOBUFS : send_bytes(c, s, fd);
+    OPENSSL_cleanse(c->out, s.len);
+    return rc;
 }
 
 static int send_with(struct ipc_chan *c, enum msg_type t, const void *m, int fd)
 {
     if (t == MSG_LOG && c && c->logs_dropped != c->logs_told && c->queued <= IPC_LOG_BYTES / 2)
         tell_dropped(c);
-    if (!c || c->failed || c->broken)
+    if (!takes(c))
         return -ENOTCONN;
-    struct writer w = writer_of(c->out, sizeof(c->out));
-    msg_write(&w, t, m);
-    if (w.bad) {
-        OPENSSL_cleanse(c->out, sizeof(c->out));
-        LOGF(DMN, 0, "message %s to %s is too long, not sent", msg_name(t), room_names[c->peer]);
-        return -EMSGSIZE;
-    }
-    struct slice s = wr_written(&w);
-    if (t == MSG_LOG && !log_fits(c, s.len)) {
-        OPENSSL_cleanse(c->out, s.len);
-        return -ENOBUFS;
-    }
-    int rc = send_bytes(c, s, fd);
-    OPENSSL_cleanse(c->out, s.len);
-    return rc;
+    if (c->holds && fd < 0 && loop_put_off(c->loop, &c->late))
+        return hold(c, t, m);
+    loop_catch_up(c->loop); // what is held was sent before this
+    return takes(c) ? send_now(c, t, m, fd) : -ENOTCONN;
 }
 
 int ipc_send(struct ipc_chan *c, enum msg_type t, const void *m)
@@ -464,6 +406,51 @@ int ipc_send_channel(struct ipc_chan *c, enum room of, int fd)
     int rc = send_with(c, MSG_CHANNEL, &(struct msg_CHANNEL){.room = (uint8_t)of}, fd);
     close_fd(fd);
     return rc;
+}
+
+struct ipc_chan *ipc_open(struct loop *l, int fd, enum room self, enum room peer, const struct ipc_handler *h,
+                          void *ctx)
+{
+    struct ipc_chan *c = malloc(sizeof(*c));
+    if (!c)
+        return NULL;
+    memset(c, 0, offsetof(struct ipc_chan, in)); // of the rest there is as much as messages have been long
+    int size = 1 << 20;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    c->loop = l;
+    c->handler = h;
+    c->ctx = ctx;
+    c->tail = &c->head;
+    c->self = self;
+    c->peer = peer;
+    c->fd = -1;
+    c->holds = (self == ROOM_KEYS && (peer == ROOM_IKE || peer == ROOM_PATH)) ||
+               (peer == ROOM_KEYS && (self == ROOM_IKE || self == ROOM_PATH));
+    c->late.run = turn_ends;
+    c->watch = (struct loop_fd){.fd = fd, .events = EPOLLIN, .ready = ready, .ctx = c};
+    int rc = loop_add(l, &c->watch);
+    if (rc < 0) {
+        free(c);
+        errno = -rc;
+        return NULL;
+    }
+    return c;
+}
+
+void ipc_close(struct ipc_chan *c)
+{
+    if (!c || c->dead)
+        return;
+    if (!c->failed) {
+        let_go(c);
+        loop_del(c->loop, &c->watch);
+    }
+    forget_held(c);
+    c->failed = true;
+    close(c->watch.fd);
+    c->dead = true;
+    if (!c->busy)
+        release(c);
 }
 
 const char *ipc_peer(const struct ipc_chan *c)

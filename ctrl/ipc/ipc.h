@@ -50,11 +50,18 @@ union msg {
 const char *msg_name(enum msg_type t);
 void msg_write(struct writer *w, enum msg_type t, const void *m); // with its type
 enum msg_type msg_read(struct slice s, union msg *m);             // MSG_NONE: malformed
+enum msg_type msg_parse(struct slice s, union msg *m,
+                        size_t *touched); // the same; *touched: what it has written of *m, octets
 
 // PING is answered here, out of the loop, and no handler sees it.
 // A channel in a loop. Sends never block: what does not fit the socket waits in a bounded queue
 // (IPC_QUEUE_BYTES); a full queue is a fault of the other side and ends the channel. closed() comes from the
 // loop, never out of ipc_send. Queued bytes are wiped after sending.
+// Between ike and keys, and keys and path, which have most of a handshake, what is sent in one turn of the
+// loop goes as one datagram at the turn's end: u16 IPC_BUNDLE, then the messages, u32 length and octets each;
+// before anything goes by another channel of the loop, and at once where the loop calls nobody. A channel
+// that ends meanwhile is told by closed() and not by what ipc_send returns.
+#define IPC_BUNDLE      0xffffu
 #define IPC_QUEUE_BYTES (8u << 20)
 #define IPC_LOG_BYTES                                                                                        \
     (256u << 10) // where as much waits, log lines are dropped: they must never end a channel

@@ -35,6 +35,8 @@ struct loop {
     uint64_t fired; // timers in all
     bool (*before_sleep)(void *ctx);
     void *idle_ctx;
+    unsigned calling; // somebody, by deliver() and the like
+    struct loop_late *late, *last_late;
 };
 
 static void grow(struct loop *l)
@@ -187,15 +189,48 @@ void loop_set_guard(struct loop *l, struct loop_guard g)
     l->guard = g;
 }
 
+void loop_put_off_no(struct loop *l, struct loop_late *w)
+{
+    if (!w->waits)
+        return;
+    *(w->prev ? &w->prev->next : &l->late) = w->next;
+    *(w->next ? &w->next->prev : &l->last_late) = w->prev;
+    w->waits = false;
+}
+
+bool loop_put_off(struct loop *l, struct loop_late *w)
+{
+    if (!l->calling || w->waits)
+        return l->calling;
+    w->waits = true;
+    w->next = NULL;
+    w->prev = l->last_late;
+    *(w->prev ? &w->prev->next : &l->late) = w;
+    l->last_late = w;
+    return true;
+}
+
+void loop_catch_up(struct loop *l)
+{
+    while (l->late) {
+        struct loop_late *w = l->late;
+        loop_put_off_no(l, w);
+        w->run(w);
+    }
+}
+
 static struct log *enter(struct loop *l)
 {
     if (l->guard.begin)
         l->guard.begin(l->guard.ctx);
+    l->calling++;
     return l->log ? log_use(l->log) : NULL;
 }
 
 static void leave(struct loop *l, struct log *before)
 {
+    loop_catch_up(l);
+    l->calling--;
     if (l->log)
         log_use(before);
     if (l->guard.end)

@@ -27,6 +27,12 @@ struct timer { // embed, zero-initialise; firing disarms it before the call
     void *ctx;
 };
 
+struct loop_late { // embed, zero-initialise; what is put off to the end of a turn
+    void (*run)(struct loop_late *self);
+    struct loop_late *next, *prev; // of the loop, while it is put off
+    bool waits;
+};
+
 struct log;
 struct loop *loop_new(void); // NULL: errno says why
 void loop_free(struct loop *l);
@@ -48,6 +54,11 @@ void timer_set(struct loop *l, struct timer *t, uint64_t at_ms); // (re)arms; ab
 void timer_stop(struct loop *l, struct timer *t);
 uint64_t loop_next_timer(const struct loop *l); // UINT64_MAX: none
 void loop_run_timers(struct loop *l);           // fires all that are due
+// What is done once a turn: run() is called when all that the loop has delivered has been, before it sleeps,
+// in the order in which it was put off. False: the loop calls nobody now, so that the caller does it himself.
+bool loop_put_off(struct loop *l, struct loop_late *w);
+void loop_catch_up(struct loop *l);                        // runs all of it now
+void loop_put_off_no(struct loop *l, struct loop_late *w); // it is not run
 void loop_set_idle(struct loop *l, bool (*before_sleep)(void *ctx),
                    void *ctx); // true: do not sleep, poll and come back
 int loop_run(struct loop *l);  // until loop_stop; 0 or -errno

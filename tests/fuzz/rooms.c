@@ -37,13 +37,24 @@ void rooms_link(struct rooms *r, enum room self, void *room, rooms_attach attach
     }
 }
 
+static void note(struct rooms *r, int i, struct slice m)
+{
+    if (m.len >= TYPE_LEN + REQ_LEN)
+        memcpy(r->asked[i], m.p + TYPE_LEN, REQ_LEN);
+}
+
 static bool listen_to(struct rooms *r, int i)
 {
     static uint8_t wire[IPC_MAX_MESSAGE];
     bool any = false;
-    for (ssize_t n; r->fd[i] >= 0 && (n = recv(r->fd[i], wire, sizeof(wire), 0)) > 0; any = true)
-        if (n >= TYPE_LEN + REQ_LEN)
-            memcpy(r->asked[i], wire + TYPE_LEN, REQ_LEN);
+    for (ssize_t n; r->fd[i] >= 0 && (n = recv(r->fd[i], wire, sizeof(wire), 0)) > 0; any = true) {
+        struct reader in = reader_of(slice_of(wire, (size_t)n));
+        if (rd_u16(&in) != IPC_BUNDLE)
+            note(r, i, slice_of(wire, (size_t)n));
+        else
+            while (in.left && !in.bad)
+                note(r, i, rd_slice32(&in));
+    }
     return any;
 }
 
