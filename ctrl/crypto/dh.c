@@ -138,12 +138,25 @@ static EVP_PKEY *x_key(struct cr_algs *a, const struct dh_group *g, const uint8_
     return key;
 }
 
+// The caller's own reference.
+static EVP_PKEY *x_peer(struct cr_algs *a, const struct dh_group *g, const uint8_t *pub)
+{
+    EVP_PKEY **kept = a ? &a->x_peer[g->nid == EVP_PKEY_X448] : NULL;
+    if (!kept)
+        return x_key(a, g, NULL, pub);
+    if (!*kept)
+        *kept = x_key(a, g, NULL, pub);
+    else if (EVP_PKEY_set1_encoded_public_key(*kept, pub, g->public_len) != 1)
+        return NULL;
+    return *kept && EVP_PKEY_up_ref(*kept) == 1 ? *kept : NULL;
+}
+
 // A result of all zeros OpenSSL refuses itself (RFC 7748 6.1).
 static int x_multiply(struct cr_algs *a, const struct dh_group *g, const uint8_t *scalar,
                       const uint8_t *point, uint8_t *out)
 {
     size_t n = g->shared_len;
-    EVP_PKEY *own = x_key(a, g, scalar, point), *peer = x_key(a, g, NULL, point);
+    EVP_PKEY *own = x_key(a, g, scalar, point), *peer = x_peer(a, g, point);
     EVP_PKEY_CTX *ctx = own && peer ? EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL) : NULL;
     bool ok = ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer_ex(ctx, peer, 0) == 1 &&
               EVP_PKEY_derive(ctx, out, &n) == 1 && n == g->shared_len;
