@@ -79,7 +79,8 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(ICMP_SENT, COUNTER, "espalier_icmp_errors_sent", "", "type", "ICMP errors sent inward: administratively prohibited, too big.") \
     X(FRAGMENTED, COUNTER, "espalier_fragmented_packets", "packets", "encryption", "Packets fragmented before or after encryption.") \
     X(FRAGMENTS, COUNTER, "espalier_fragments_made", "", "", "Fragments that came of them.") \
-    X(LATE_FRAGMENTS, COUNTER, "espalier_fragments_without_first", "", "", "Fragments whose first one had not been seen.") \
+    X(LATE_FRAGMENTS, COUNTER, "espalier_fragments_without_first", "", "", "Fragments whose first one had not been seen when they came.") \
+    X(LOST_FRAGMENTS, COUNTER, "espalier_dropped_fragments", "", "reason", "Those of them that were dropped: their first one did not come within a second, or too many waited.") \
     X(MSS_CLAMPED, COUNTER, "espalier_mss_clamped_packets", "packets", "", "TCP packets whose MSS was lowered.") \
     X(DUMMIES, COUNTER, "espalier_sent_dummy_packets", "packets", "", "Dummy packets sent (tfc_dummies), which count nowhere else.") \
     X(KEEPALIVES, COUNTER, "espalier_nat_keepalives_received", "", "", "NAT keepalives received.") \

@@ -91,6 +91,8 @@ static const struct line known[] = {
     {"flow_hits", FAM_FLOW_LOOKUPS, {"result", "hit"}, PLAIN},
     {"flow_misses", FAM_FLOW_LOOKUPS, {"result", "miss"}, PLAIN},
     {"fragments_without_first", FAM_LATE_FRAGMENTS, {0}, PLAIN},
+    {"fragments_first_missing", FAM_LOST_FRAGMENTS, {"reason", "first_missing"}, PLAIN},
+    {"fragments_displaced", FAM_LOST_FRAGMENTS, {"reason", "displaced"}, PLAIN},
     {"keepalives", FAM_KEEPALIVES, {0}, PLAIN},
     {"queue_full", FAM_QUEUE_DROPS, {"queue", "path"}, PLAIN},
     {"handed_over", FAM_TOGETHER, {"place", "worker"}, ZERO_TOO},

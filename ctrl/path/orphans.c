@@ -1,20 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-// Later fragments that have come before their first one, which alone shows the ports that decide (RFC 4301
-// section 7): a few wait for it a while. Then, or when too many wait, they are dropped, the oldest first.
+// Later fragments that have come before their first one, which alone shows the ports that decide (stateful
+// fragment checking, RFC 4301 section 7.3): a few wait for it a while. Then they are dropped, as that section
+// has it: without their first one they are nobody's. So is the oldest where too many wait; of whom half of
+// these are it is one of his.
 #include "ctrl/path/io.h"
 
 enum { ORPHANS = 64, ORPHAN_MS = 1000 };
 
-static void drop_oldest(struct worker *w)
+static void drop(struct worker *w, struct packet *pkt, uint64_t *why)
 {
-    io_drop(w, list_pop(&w->orphans), ESP_STATUS_POLICY);
+    struct child *c = pkt->job.op == ESP_DECAP ? packet_owner(w, pkt) : NULL;
+    ++*why;
+    if (c)
+        c->in.drops++;
+    io_drop(w, pkt, ESP_STATUS_POLICY);
+}
+
+// By the same SA, or both out of a TUN.
+static bool alike(const struct packet *a, const struct packet *b)
+{
+    return a->job.op == b->job.op && (a->job.op == ESP_ENCAP ? a->vti == b->vti : a->spi == b->spi);
+}
+
+static struct packet *take_out(struct packet_list *l, const struct packet *pkt)
+{
+    struct packet_list rest;
+    struct packet *found = NULL, *one;
+    list_init(&rest);
+    while ((one = list_pop(l)))
+        if (!found && alike(one, pkt))
+            found = one;
+        else
+            list_push(&rest, one);
+    *l = rest;
+    return found;
+}
+
+static void make_room(struct worker *w, const struct packet *pkt)
+{
+    struct packet_list *l = &w->orphans;
+    unsigned same = 0;
+    for (const struct packet *i = l->head; i; i = i->next)
+        same += alike(i, pkt);
+    drop(w, 2 * same >= ORPHANS ? take_out(l, pkt) : list_pop(l), &w->orphans_displaced);
 }
 
 void orphan_keep(struct worker *w, struct packet *pkt)
 {
     packet_off_card(w, pkt);
     if (w->orphans.count == ORPHANS)
-        drop_oldest(w);
+        make_room(w, pkt);
     pkt->since = loop_now(w->p->loop);
     list_push(&w->orphans, pkt);
 }
@@ -22,7 +57,7 @@ void orphan_keep(struct worker *w, struct packet *pkt)
 void orphans_expire(struct worker *w, uint64_t now)
 {
     while (w->orphans.head && now - w->orphans.head->since >= ORPHAN_MS)
-        drop_oldest(w);
+        drop(w, list_pop(&w->orphans), &w->orphans_late);
 }
 
 static bool belongs(struct worker *w, const struct packet *pkt, const struct fields *first, bool inbound)

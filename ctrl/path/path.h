@@ -259,6 +259,8 @@ struct worker { // see README.md
     uint64_t no_sa_out, past_us, past_us_refused, prohibited, too_big, keepalives, queue_full, tun_errors,
         rerun;
     uint64_t fragmented_before, fragmented_after, fragments; // packets, encryption between; what came of them
+    uint64_t orphans_late,
+        orphans_displaced; // fragments dropped: their first one has not come; too many waited
     uint64_t mss_clamped;
     uint64_t dummies;                                                               // sent
     uint64_t send_full, send_too_long, send_refused, send_unreachable, send_errors; // lost by what send said

@@ -187,6 +187,8 @@ void stats_counters(struct path *p, uint32_t req)
     put(&t, TOTAL(p, flows.hits), "flow_hits");
     put(&t, TOTAL(p, flows.misses), "flow_misses");
     put(&t, TOTAL(p, flows.later_unknown), "fragments_without_first");
+    put(&t, TOTAL(p, orphans_late), "fragments_first_missing");
+    put(&t, TOTAL(p, orphans_displaced), "fragments_displaced");
     put(&t, TOTAL(p, keepalives), "keepalives");
     put(&t, TOTAL(p, queue_full), "queue_full");
     if (p->workers > 1) {

@@ -187,6 +187,8 @@ static void test_a_later_fragment_without_its_first_is_dropped_where_ports_decid
     assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 0);
     rig_pass(r, 1);
     assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 2);
+    assert_int_equal(r->p->worker->orphans_late, 2); // that is what both were dropped for
+    assert_int_equal(r->p->worker->orphans_displaced, 0);
     fragment(r, 54, 1, 0, true); // too late for the one before
     assert_int_equal(r->past_count, 1);
     assert_int_equal(r->sent_count, 0);
@@ -223,10 +225,42 @@ static void test_few_fragments_wait_and_the_oldest_gives_way(void **state)
         fragment(r, 0, id, 8, false);
     assert_int_equal(r->p->worker->orphans.count, 64);
     assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 936);
+    assert_int_equal(r->p->worker->orphans_displaced, 936);
+    assert_int_equal(r->p->worker->orphans_late, 0);
     fragment(r, 53, 935, 0, true);
     assert_int_equal(r->sent_count, 1);
     fragment(r, 53, 936, 0, true);
     assert_int_equal(r->sent_count, 3);
+}
+
+static struct rig_packet coming(uint32_t id)
+{
+    return (struct rig_packet){.src = "10.3.0.1", .dst = "10.1.0.1", .proto = 17, .offset = 8, .id = id};
+}
+
+// Whoever sends many takes none of the others' places: half of them are all that he has.
+static void test_whoever_crowds_loses_his_own(void **state)
+{
+    struct rig *r = *state;
+    a_port_is_protected(r);
+    fragment(r, 0, 1, 8, false);
+    for (uint32_t id = 0; id < 200; id++) {
+        struct rig_packet k = coming(id);
+        rig_in_packet(r, 0x1001, &k);
+    }
+    assert_int_equal(r->p->worker->orphans.count, 64);
+    assert_int_equal(r->p->worker->orphans_displaced, 200 - 63);
+    assert_int_equal(r->p->worker->drop_in[ESP_STATUS_POLICY], 200 - 63);
+    assert_int_equal(sadb_by_id(r->p, 1)->in.drops, 200 - 63);
+    fragment(r, 53, 1, 0, true);
+    assert_int_equal(r->sent_count, 2);
+    for (uint32_t id = 2; id < 64; id++) // who has half of them and no more goes by age
+        fragment(r, 0, id, 8, false);
+    assert_int_equal(r->p->worker->orphans.count, 64);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 30);
+    rig_pass(r, 1000);
+    assert_int_equal(r->p->worker->orphans_late, 64);
+    assert_int_equal(r->p->worker->orphans.count, 0);
 }
 
 static void test_a_first_fragment_too_short_for_its_ports_is_dropped_where_they_decide(void **state)
@@ -379,6 +413,7 @@ int main(void)
         WITH(test_a_later_fragment_without_its_first_is_dropped_where_ports_decide),
         WITH(test_later_fragments_wait_for_their_first),
         WITH(test_few_fragments_wait_and_the_oldest_gives_way),
+        WITH(test_whoever_crowds_loses_his_own),
         WITH(test_a_first_fragment_too_short_for_its_ports_is_dropped_where_they_decide),
         WITH(test_fragments_come_in_by_their_first),
         WITH(test_fragments_crowd_each_other_out_and_nothing_leaks),
