@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a connection and its children have where the file is silent (swanctl.conf(5)), and what does not go
 // together.
+#include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ctrl/config/keys.h"
@@ -249,6 +251,41 @@ static void finish_ike_times(struct load *l, struct conn_config *c)
                   c->rekey_time == shorter ? "rekeyed" : "reauthenticated");
 }
 
+// Both ways are the same to whoever looks at addresses, and, of ICMP, at a type.
+static bool same_both_ways(const struct ts *l, const struct ts *r)
+{
+    uint8_t proto = l->proto ? l->proto : r->proto;
+    bool icmp = proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6,
+         one = memcmp(l->lo, l->hi, sizeof(l->lo)) == 0; // what is there is not forwarded to itself
+    if (!l->family || l->family != r->family || (l->proto && r->proto && l->proto != r->proto) || one)
+        return false;
+    return !memcmp(l->lo, r->lo, sizeof(l->lo)) && !memcmp(l->hi, r->hi, sizeof(l->hi)) &&
+           (icmp || (l->port_lo == r->port_lo && l->port_hi == r->port_hi));
+}
+
+// What goes into the tunnel and what has come out of it is told apart by where it is from and where to. With
+// the same network on both sides neither the kernel nor we could say of a forwarded packet which it is: it
+// would be blocked, or go round. A device of its own says so.
+static void check_ways(struct load *l, const struct child_config *child)
+{
+    char text[128], why[200];
+    if (child->if_id || child->action != POLICY_PROTECT || child->mode != MODE_TUNNEL || !child->local_ts ||
+        !child->remote_ts)
+        return;
+    for (unsigned i = 0; i < child->local_ts->count; i++) {
+        for (unsigned j = 0; j < child->remote_ts->count; j++) {
+            if (!same_both_ways(&child->local_ts->t[i], &child->remote_ts->t[j]))
+                continue;
+            snprintf(why, sizeof(why),
+                     "%.50s on both sides leaves open which way forwarded packets go: set if_id_in and "
+                     "if_id_out, or say in local_ts what is behind this end",
+                     ts_print(&child->local_ts->t[i], text, sizeof(text)));
+            refuse_route(l, child, "remote_ts", why);
+            return;
+        }
+    }
+}
+
 // Children that give none have the connection's, where they protect something.
 static void finish_interfaces(struct load *l)
 {
@@ -259,6 +296,7 @@ static void finish_interfaces(struct load *l)
             child->if_id = id;
         if (child->route && child->local_ts && child->remote_ts)
             check_routes(l, child);
+        check_ways(l, child);
     }
 }
 

@@ -721,6 +721,77 @@ static void test_dummy_packets_need_padding(void **state)
     }
 }
 
+static void put_list(struct vici_out *o, const char *name, const char *items)
+{
+    char copy[200], *save;
+    snprintf(copy, sizeof(copy), "%s", items);
+    vici_list(o, name);
+    for (char *one = strtok_r(copy, ",", &save); one; one = strtok_r(NULL, ",", &save))
+        vici_item(o, one);
+    vici_list_end(o);
+}
+
+static int load_selectors(const char *const v[5])
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_section(&o, "gw");
+    if (v[4])
+        vici_put(&o, "if_id_in", v[4]), vici_put(&o, "if_id_out", v[4]);
+    for (int side = 0; side < 2; side++) {
+        vici_section(&o, side ? "local" : "remote");
+        vici_put(&o, "auth", "psk");
+        vici_section_end(&o);
+    }
+    vici_section(&o, "children");
+    vici_section(&o, "net");
+    put_list(&o, "local_ts", v[0]);
+    put_list(&o, "remote_ts", v[1]);
+    vici_put(&o, "mode", v[2]);
+    if (v[3])
+        vici_put(&o, "if_id_in", v[3]), vici_put(&o, "if_id_out", v[3]);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    return load_out(&o);
+}
+
+// Nothing would tell what is to go into the tunnel from what has come out of it. With a device of its own
+// that is said by the device, of the child or of its connection; the rest is no network on both sides.
+static void test_one_network_on_both_sides_needs_a_device_of_its_own(void **state)
+{
+    static const char *const refused[][5] = {
+        {"0.0.0.0/0", "0.0.0.0/0", "tunnel"},
+        {"10.1.0.0/16,::/0", "10.2.0.0/16,::/0", "tunnel"},
+        {"10.0.0.0/8", "10.0.0.0-10.255.255.255", "tunnel"},
+        {"0.0.0.0/0[tcp]", "0.0.0.0/0[tcp]", "tunnel"},
+        {"0.0.0.0/0", "0.0.0.0/0[tcp]", "tunnel"},
+        {"0.0.0.0/0[icmp]", "0.0.0.0/0[icmp/2048]", "tunnel"}, // types stand there both ways
+    };
+    static const char *const taken[][5] = {
+        {"0.0.0.0/0", "0.0.0.0/0", "tunnel", "7"},
+        {"0.0.0.0/0", "0.0.0.0/0", "tunnel", NULL, "7"},
+        {"0.0.0.0/0", "0.0.0.0/0", "pass"},
+        {"0.0.0.0/0", "0.0.0.0/0", "drop"},
+        {"10.0.0.0/8", "0.0.0.0/0", "tunnel"},
+        {"0.0.0.0/0", "dynamic", "tunnel"},
+        {"dynamic", "dynamic", "tunnel"},
+        {"0.0.0.0/0", "::/0", "tunnel"},
+        {"0.0.0.0/0[tcp/179]", "0.0.0.0/0[tcp]", "tunnel"},
+        {"0.0.0.0/0[tcp]", "0.0.0.0/0[udp]", "tunnel"},
+        {"10.1.0.1/32", "10.1.0.1/32", "tunnel"},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        assert_int_equal(load_selectors(refused[i]), -EINVAL);
+        assert_string_equal(err.field, "remote_ts");
+        assert_text("on both sides leaves open which way forwarded packets go: set if_id_in and if_id_out");
+    }
+    for (unsigned i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        if (load_selectors(taken[i]) != 0)
+            fail_msg("%s === %s is refused: %s", taken[i][0], taken[i][1], err.text);
+}
+
 static int load_route(const char *const line[4][2], const char *mode, const char *remote)
 {
     struct vici_out o;
@@ -833,6 +904,7 @@ int main(void)
         cmocka_unit_test(test_no_window_takes_the_short_sequence_numbers_or_is_refused),
         cmocka_unit_test(test_tfc_padding_is_of_esp_in_tunnel_mode),
         cmocka_unit_test(test_dummy_packets_need_padding),
+        cmocka_unit_test(test_one_network_on_both_sides_needs_a_device_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
