@@ -287,6 +287,7 @@ static int receiver_open(const struct opening *o, int *out, int protocol, const 
 // Of a raw socket of IPv6 Linux keeps what routers say about the size of its packets only where one of them
 // wants to be told of errors, and a program that wants to be told has to listen. This one takes nothing and
 // is read by nobody: it makes the kernel keep it. Without it, packets that a path has no room for are lost.
+// Where one is, the kernel does not say to who sends such packets that it does not know their protocol.
 static void sizes_open(const struct opening *o, int *out, int protocol)
 {
     struct sock_filter nothing = {BPF_RET | BPF_K, 0, 0, 0};
@@ -373,7 +374,8 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
         r = raw_open(&o, four ? &s->send : &s->send6, four ? &s->esp : &s->esp6, four ? &s->ah : &s->ah6);
     if (r == 0 && !four) {
         sizes_open(&o, &s->esp6_sizes, IPPROTO_ESP);
-        sizes_open(&o, &s->ah6_sizes, IPPROTO_AH);
+        sizes_open(&o, &s->ah6_sizes, IPPROTO_IPV6); // of what is quoted Linux looks behind AH
+        sizes_open(&o, &s->ah4_sizes, IPPROTO_IPIP);
     }
     return r;
 }
@@ -381,7 +383,7 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
 int sockets_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
     *s = (struct socket_set){-1,    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-                             {{0}}, -1, -1, -1, "", -1, -1, -1, -1, -1, 0,  ""};
+                             {{0}}, -1, -1, -1, -1, "", -1, -1, -1, -1, -1, 0,  ""};
     for (unsigned i = 0; i < SETTINGS_MAX_WORKERS - 1; i++)
         s->more[i] = (struct worker_fds){-1, -1, -1};
     int r = family_open(s, st, AF_INET, err);
@@ -405,10 +407,10 @@ static void close_one(int *fd)
 
 void sockets_close(struct socket_set *s)
 {
-    int *all[] = {&s->ike,       &s->ike_nat_t, &s->esp_nat_t,  &s->esp,        &s->send,
-                  &s->tun,       &s->ike6,      &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,
-                  &s->send6,     &s->ah,        &s->ah6,        &s->metrics,    &s->esp6_sizes,
-                  &s->ah6_sizes, &s->vici,      &s->kept,       &s->configured, &s->secrets};
+    int *all[] = {&s->ike,  &s->ike_nat_t,  &s->esp_nat_t,  &s->esp,       &s->send,      &s->tun,
+                  &s->ike6, &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,      &s->send6,     &s->ah,
+                  &s->ah6,  &s->metrics,    &s->esp6_sizes, &s->ah6_sizes, &s->ah4_sizes, &s->vici,
+                  &s->kept, &s->configured, &s->secrets};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         close_one(all[i]);
     for (size_t i = 0; i < sizeof(s->more) / sizeof(s->more[0]); i++) {

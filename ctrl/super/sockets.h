@@ -13,7 +13,7 @@ struct socket_set {
     int ike6, ike6_nat_t, esp6_nat_t, esp6, send6;    // IPv6
     int ah, ah6;                                      // raw, AH
     struct worker_fds more[SETTINGS_MAX_WORKERS - 1]; // of further workers, -1: not open
-    int esp6_sizes, ah6_sizes;                        // nobody's: see sockets.c
+    int esp6_sizes, ah6_sizes, ah4_sizes;             // nobody's: see sockets.c
     int metrics;                                      // listens
     char metrics_path[108];                           // its file, where it is one
     int run_lock; // the run directory's, -1: none; the caller's to set and to close
