@@ -4,7 +4,9 @@
 // (section 3.4.3).
 //
 // Latency 7 cycles from `d_take` to `v_valid`, initiation interval 1. The look at the window is a filter
-// only; the binding one is esp_rx_commit's. Numbers and wire order as in esp_rx_parse.
+// only; the binding one is esp_rx_commit's. Numbers and wire order as in esp_rx_parse. Block RAMs' outputs are late: they go into
+// registers and nowhere else. The table is read in cycle 0, all that is known of the slot in cycle 3: whoever writes new ends writes
+// them three cycles behind the table, so that a packet has both of before or both of after.
 // Contract: one verdict for each descriptor, in order. v_found says that v_slot is the SA of this SPI. With
 // v_status OK, v_iv and v_aad (with the SA's salt) are what the packet is to be opened with.
 `default_nettype none
@@ -57,6 +59,7 @@ module esp_rx_lookup #(
     input  wire                 cfg_we,
     input  wire                 end_we,
     input  wire [LOG2_SA-1:0]   cfg_addr,
+    // (a window is at most 1,024)
     input  wire [CFG_W-1:0]     cfg_wdata,
     input  wire                 drain_we,
     input  wire                 drain_wdata,
@@ -121,14 +124,18 @@ module esp_rx_lookup #(
             d7 <= d6;
     end
 
-    // ---- cycle 0 and 1: the SPI table ---------------------------------------------------------------------
+    // ---- cycle 0 to 2: the SPI table, and every comparison by itself ----------------------------------------
     wire [4*WAY_W-1:0] ways;
-    wire [3:0] match;
-    wire [3:0] full;
-    wire [31:0] dst1 = d1[DST +: 32];
-    wire [31:0] spi1 = d1[SPI +: 32];
+    reg [4*WAY_W-1:0] ways2;
+    reg [3:0] spi_fits3, dst_fits3;
+    reg [4*LOG2_SA-1:0] slots3;
+    wire [31:0] dst2 = d2[DST +: 32];
+    wire [31:0] spi2 = d2[SPI +: 32];
     genvar w;
 
+    always @(posedge clk)
+        if (v[1])
+            ways2 <= ways;
     generate
         for (w = 0; w < 4; w = w + 1) begin : way
             ram_ab #(.W(WAY_W), .LOG2_D(LOG2_B)) ram (
@@ -137,196 +144,170 @@ module esp_rx_lookup #(
                 .b_en(b_en), .b_we(b_we[w]), .b_addr(b_addr[w*LOG2_B +: LOG2_B]), .b_wdata(b_wdata),
                 .b_rdata(b_rdata[w*WAY_W +: WAY_W])
             );
-            assign match[w] = ways[w*WAY_W] && ways[w*WAY_W + 1 +: 32] == spi1;
-            assign full[w] = match[w] && ways[w*WAY_W + 33 +: 32] == dst1;
+            always @(posedge clk)
+                if (v[2]) begin
+                    spi_fits3[w] <= ways2[w*WAY_W] && ways2[w*WAY_W + 1 +: 32] == spi2;
+                    dst_fits3[w] <= ways2[w*WAY_W + 33 +: 32] == dst2;
+                    slots3[w*LOG2_SA +: LOG2_SA] <= ways2[w*WAY_W + 65 +: LOG2_SA];
+                end
         end
     endgenerate
 
-    reg found2, full2;
-    reg [LOG2_SA-1:0] slot2;
-    reg [LOG2_SA-1:0] slot_now;
+    // ---- cycle 3: the way that fits in SPI and destination, else the one that fits in SPI
+    wire [3:0] fits3 = spi_fits3 & dst_fits3;
+    wire full3 = fits3 != 4'd0;
+    reg [LOG2_SA-1:0] slot3;
     integer k;
-    // the way that fits in SPI and destination, else the one that fits in SPI
     always @* begin
-        slot_now = {LOG2_SA{1'b0}};
+        slot3 = {LOG2_SA{1'b0}};
         for (k = 0; k < 4; k = k + 1)
-            if (full == 4'd0 ? match[k] : full[k])
-                slot_now = ways[k*WAY_W + 65 +: LOG2_SA];
+            if (full3 ? fits3[k] : spi_fits3[k])
+                slot3 = slots3[k*LOG2_SA +: LOG2_SA];
     end
-    always @(posedge clk) begin
-        if (v[1]) begin
-            found2 <= match != 4'd0;
-            full2 <= full != 4'd0;
-            slot2 <= slot_now;
+    reg found4, full4;
+    reg [LOG2_SA-1:0] slot4;
+    always @(posedge clk)
+        if (v[3]) begin
+            found4 <= spi_fits3 != 4'd0;
+            full4 <= full3;
+            slot4 <= slot3;
         end
-    end
 
-    // ---- cycle 1 and 2: configuration, mark and top of the slot, whose number is not yet in a register --------
-    wire [CFG_W-1:0] cfg2;
-    wire draining2;
+    // ---- cycle 3 and 4: configuration, top and the window's word, whose place the packet's own number tells; a cycle later the mark
+    wire [CFG_W-1:0] cfg;
+    wire draining5;
     localparam END_W = 64;
+    // The window is kept negative beside whether there is one: of its complement nothing has to be made but a difference, a slot
+    // without configuration is zeros, and no window reaches as far back as one of 1,024 where a number's upper half is looked for.
+    wire [10:0] window_new = cfg_wdata[CFG_W-21 -: 11];
+    wire [10:0] window_kept = {window_new != 11'd0, 10'd0 - window_new[9:0]};
     key_ram #(.W(CFG_W - END_W), .LOG2_D(LOG2_SA)) cfg_ram (
-        .clk(clk), .wen(cfg_we), .waddr(cfg_addr), .wdata(cfg_wdata[CFG_W-1:END_W]),
-        .ren(v[1]), .scrub(scrub), .raddr(slot_now), .rdata(cfg2[CFG_W-1:END_W])
+        .clk(clk), .wen(cfg_we), .waddr(cfg_addr), .wdata({cfg_wdata[CFG_W-1 -: 20], window_kept}),
+        .ren(v[3]), .scrub(scrub), .raddr(slot3), .rdata(cfg[CFG_W-1:END_W])
     );
     key_ram #(.W(END_W), .LOG2_D(LOG2_SA)) end_ram (
         .clk(clk), .wen(end_we), .waddr(cfg_addr), .wdata(cfg_wdata[END_W-1:0]),
-        .ren(v[1]), .scrub(scrub), .raddr(slot_now), .rdata(cfg2[END_W-1:0])
+        .ren(v[3]), .scrub(scrub), .raddr(slot3), .rdata(cfg[END_W-1:0])
     );
     key_ram #(.W(1), .LOG2_D(LOG2_SA)) drain_ram (
         .clk(clk), .wen(drain_we), .waddr(cfg_addr), .wdata(drain_wdata),
-        .ren(v[1]), .scrub(scrub), .raddr(slot_now), .rdata(draining2)
+        .ren(v[4]), .scrub(scrub), .raddr(slot4), .rdata(draining5)
     );
-    assign top_en = v[1];
-    assign top_addr = slot_now;
+    wire [4:0] word3 = d3[SEQ + 6 +: 5];
+    assign top_en = v[3];
+    assign top_addr = slot3;
+    assign win_en = v[3];
+    assign win_addr = {slot3, word3};
 
-    wire cfg_transport, cfg_esn, cfg_no_ecn, cfg_dscp;
-    wire [15:0] cfg_gen, cfg_sport, cfg_dport;
-    wire [31:0] cfg_src;
-    wire [10:0] cfg_window;
-    assign {cfg_transport, cfg_esn, cfg_no_ecn, cfg_dscp, cfg_gen, cfg_window, cfg_sport, cfg_dport, cfg_src} = cfg2;
+    reg found5, full5, transport5, esn5, no_ecn5, dscp5, some5;
+    reg [LOG2_SA-1:0] slot5;
+    reg [9:0] minus5;
+    reg [15:0] gen5, sport5, dport5;
+    reg [31:0] src5;
+    reg [63:0] top5;
+    reg [116:0] word5;
+    always @(posedge clk)
+        if (v[4]) begin
+            {found5, full5, slot5} <= {found4, full4, slot4};
+            {transport5, esn5, no_ecn5, dscp5, gen5, some5, minus5, sport5, dport5, src5} <= cfg;
+            {top5, word5} <= {top_rdata, win_rdata};
+        end
 
-    // ---- cycle 2: what the slot's words say by themselves ---------------------------------------------------
-    reg transport3, found3, full3, esn3, draining3, misfit3, src_changed3, no_ecn3, dscp3;
-    reg [LOG2_SA-1:0] slot3;
-    reg [63:0] top3;
-    reg [10:0] window3, reach3;
-    reg [15:0] gen3;
-    always @(posedge clk) begin
-        if (v[2]) begin
-            found3 <= found2;
-            full3 <= full2;
-            slot3 <= slot2;
-            top3 <= top_rdata;
-            esn3 <= cfg_esn;
-            window3 <= cfg_window;
-            reach3 <= cfg_window == 11'd0 ? 11'd1023 : cfg_window - 11'd1;
-            gen3 <= cfg_gen;
-            no_ecn3 <= cfg_no_ecn;
-            dscp3 <= cfg_dscp;
-            draining3 <= draining2;
-            transport3 <= cfg_transport;
+    // ---- cycle 5: what these words say by themselves. The window lies in one subspace of 2^32 numbers (A) or reaches back into the
+    // one before (B)
+    wire [31:0] seq_low5 = d5[SEQ +: 32];
+    wire [31:0] reach5 = {22'd0, ~minus5};
+    reg esn6, found6, transport6, src_changed6, no_ecn6, dscp6;
+    reg [LOG2_SA-1:0] slot6;
+    reg [15:0] gen6;
+    reg [10:0] window6;
+    reg draining6, mismatch6;
+    // the upper half of the highest number, the same one more and one less; it is the first, the second, the last
+    reg [31:0] same6, up6, down6, base6, tag6;
+    reg first6, second6, last6;
+    // the window lies in one subspace; the packet's lower half is above the highest number's; is zero; fits the word's tag; has its bit
+    reg one6, above_top6, zero6, fits_low6, bit6;
+    always @(posedge clk)
+        if (v[5]) begin
+            {found6, slot6, transport6, esn6, no_ecn6, dscp6, gen6} <= {found5, slot5, transport5, esn5, no_ecn5, dscp5, gen5};
+            window6 <= some5 ? reach5[10:0] + 11'd1 : 11'd0;
+            draining6 <= draining5;
             // Plain and in UDP are both taken, NAT or not (RFC 7296 section 2.23). But behind a NAT a payload in transport mode needs
             // its checksum anew (RFC 3948 section 3.1.2), which a stream of beats cannot get.
-            misfit3 <= d2[UDP] && (d2[DPORT +: 16] != cfg_dport || cfg_transport);
-            src_changed3 <= d2[SRC +: 32] != cfg_src || (d2[UDP] && d2[SPORT +: 16] != cfg_sport);
+            mismatch6 <= !full5 || (d5[UDP] && (d5[DPORT +: 16] != dport5 || transport5));
+            src_changed6 <= d5[SRC +: 32] != src5 || (d5[UDP] && d5[SPORT +: 16] != sport5);
+            one6 <= top5[31:0] >= reach5;
+            base6 <= top5[31:0] - reach5;
+            {same6, up6, down6} <= {top5[63:32], top5[63:32] + 32'd1, top5[63:32] - 32'd1};
+            {first6, second6, last6} <= {top5[63:32] == 32'd0, top5[63:32] == 32'd1, &top5[63:32]};
+            above_top6 <= seq_low5 > top5[31:0];
+            zero6 <= seq_low5 == 32'd0;
+            tag6 <= word5[116:85];
+            fits_low6 <= word5[84:64] == seq_low5[31:11];
+            bit6 <= word5[{1'b0, seq_low5[5:0]}];
+        end
+
+    // ---- cycle 6: the upper half of the sequence number. Which of its four values it has tells as well how the number stands to
+    // the highest and to the window's left edge, so that no comparison of whole numbers has to follow.
+    wire [31:0] seq_low6 = d6[SEQ +: 32];
+    wire above6 = seq_low6 >= base6;
+    wire is_up6 = esn6 && one6 && !above6;
+    wire is_down6 = esn6 && !one6 && above6;
+    wire is_same6 = esn6 && one6 == above6;
+    // without ESN the upper half is 0, whatever the highest number's is
+    wire is_zero6 = !esn6;
+    wire before6 = is_down6 && first6;
+    wire number_zero6 = zero6 && (is_zero6 || (is_same6 && first6) || (is_up6 && last6) || (is_down6 && second6));
+    wire newer6 = is_up6 ? !last6 : is_same6 ? above_top6 : is_zero6 && first6 && above_top6;
+    wire left6 = is_up6 ? last6 : is_zero6 && (first6 ? one6 && !above6 : one6 || !above6 || !second6);
+    wire checked6 = window6 != 11'd0 && !newer6;
+    /* verilator lint_off UNUSEDSIGNAL */ // packet statuses have five bits, the header's names sixteen
+    reg [15:0] status6;
+    /* verilator lint_on UNUSEDSIGNAL */
+    wire parsed6 = d6[STATUS +: 5] == 5'd0;
+    always @* begin
+        status6 = {11'd0, d6[STATUS +: 5]};
+        if (parsed6) begin
+            if (!found6)
+                status6 = `ESPC_STATUS_NO_SA;
+            else if (mismatch6)
+                status6 = `ESPC_STATUS_SA_MISMATCH;
+            else if (draining6)
+                status6 = `ESPC_STATUS_SA_DRAINING;
+            // the header is made anew without options: RFC 791's own fields are all that is kept
+            else if (transport6 && d6[WORDS +: 5] != 5'd9)
+                status6 = `ESPC_STATUS_BAD_IP;
+            else if (d6[SHORT])
+                status6 = `ESPC_STATUS_TRUNCATED;
         end
     end
 
-    // ---- cycle 3 and 4: the upper half of the sequence number. The window lies in one subspace of 2^32 numbers (A) or
-    // reaches back into the one before (B)
-    reg transport4, found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4, one4, first4;
-    reg [LOG2_SA-1:0] slot4;
-    reg [63:0] top4;
-    reg [31:0] base4, up4, down4;
-    reg [10:0] window4;
-    reg [15:0] gen4;
-    always @(posedge clk)
-        if (v[3]) begin
-            {transport4, found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4}
-                <= {transport3, found3, full3, esn3, draining3, misfit3, src_changed3, no_ecn3, dscp3};
-            slot4 <= slot3;
-            gen4 <= gen3;
-            window4 <= window3;
-            top4 <= top3;
-            one4 <= top3[31:0] >= {21'd0, reach3};
-            base4 <= top3[31:0] - {21'd0, reach3};
-            up4 <= top3[63:32] + 32'd1;
-            down4 <= top3[63:32] - 32'd1;
-            first4 <= top3[63:32] == 32'd0;
-        end
-
-    wire [31:0] seq_low4 = d4[SEQ +: 32];
-    wire above4 = seq_low4 >= base4;
-    wire [31:0] same4 = top4[63:32];
-    wire [31:0] high4 = one4 ? (above4 ? same4 : up4) : (above4 ? down4 : same4);
-    reg transport5, found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5, before5;
-    reg [LOG2_SA-1:0] slot5;
-    reg [63:0] top5, seq5;
-    reg [10:0] window5;
-    reg [15:0] gen5;
-    always @(posedge clk)
-        if (v[4]) begin
-            {transport5, found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5}
-                <= {transport4, found4, full4, esn4, draining4, misfit4, src_changed4, no_ecn4, dscp4};
-            slot5 <= slot4;
-            gen5 <= gen4;
-            window5 <= window4;
-            top5 <= top4;
-            seq5 <= {esn4 ? high4 : 32'd0, seq_low4};
-            before5 <= esn4 && !one4 && above4 && first4;
-        end
-
-    // ---- cycle 4 to 7: the window's word, whose place the lower half tells; a block RAM's output is late and goes into a register
-    assign win_en = v[4];
-    assign win_addr = {slot4, seq_low4[10:6]};
-    reg [116:0] word6;
-    always @(posedge clk)
-        if (v[5])
-            word6 <= win_rdata;
-
-    reg transport6, found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6, out6, newer6;
-    reg [LOG2_SA-1:0] slot6;
-    reg [63:0] seq6, behind6;
-    reg [10:0] window6;
-    reg [15:0] gen6;
-    always @(posedge clk)
-        if (v[5]) begin
-            {transport6, found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6}
-                <= {transport5, found5, full5, esn5, draining5, misfit5, src_changed5, no_ecn5, dscp5};
-            slot6 <= slot5;
-            gen6 <= gen5;
-            window6 <= window5;
-            seq6 <= seq5;
-            behind6 <= top5 - seq5;
-            newer6 <= seq5 > top5;
-            out6 <= before5 || seq5 == 64'd0;
-        end
-
-    reg transport7, found7, full7, esn7, draining7, misfit7, src_changed7, no_ecn7, dscp7, old7, fits7, bit7;
+    reg transport7, found7, esn7, src_changed7, no_ecn7, dscp7, old7, checked7, refused7;
+    reg is_up7, is_down7, is_same7, fits_up7, fits_down7, fits_same7, fits_zero7, hit7;
+    reg [4:0] status_then7;
     reg [LOG2_SA-1:0] slot7;
     reg [63:0] seq7;
     reg [10:0] window7;
     reg [15:0] gen7;
-    wire checked6 = window6 != 11'd0 && !newer6;
     always @(posedge clk)
         if (v[6]) begin
-            {transport7, found7, full7, esn7, draining7, misfit7, src_changed7, no_ecn7, dscp7}
-                <= {transport6, found6, full6, esn6, draining6, misfit6, src_changed6, no_ecn6, dscp6};
-            slot7 <= slot6;
-            gen7 <= gen6;
-            window7 <= window6;
-            seq7 <= seq6;
-            old7 <= out6 || (checked6 && (behind6[63:11] != 53'd0 || behind6[10:0] >= window6));
-            fits7 <= checked6 && word6[116:64] == seq6[63:11];
-            bit7 <= word6[{1'b0, seq6[5:0]}];
+            {transport7, esn7, src_changed7, no_ecn7, dscp7, slot7, gen7, window7}
+                <= {transport6, esn6, src_changed6, no_ecn6, dscp6, slot6, gen6, window6};
+            found7 <= found6 && parsed6;
+            status_then7 <= status6[4:0];
+            refused7 <= !parsed6 || !found6 || draining6 || mismatch6 || (transport6 && d6[WORDS +: 5] != 5'd9) || d6[SHORT];
+            seq7 <= {is_up6 ? up6 : is_down6 ? down6 : is_same6 ? same6 : 32'd0, seq_low6};
+            old7 <= before6 || number_zero6 || (checked6 && left6);
+            checked7 <= checked6;
+            {is_up7, is_down7, is_same7} <= {is_up6, is_down6, is_same6};
+            {fits_up7, fits_down7, fits_same7, fits_zero7} <= {tag6 == up6, tag6 == down6, tag6 == same6, tag6 == 32'd0};
+            hit7 <= fits_low6 && bit6;
         end
 
     // ---- cycle 7: the verdict ---------------------------------------------------------------------------
-    /* verilator lint_off UNUSEDSIGNAL */ // packet statuses have five bits, the header's names sixteen
-    reg [15:0] status7;
-    /* verilator lint_on UNUSEDSIGNAL */
-    wire parsed7 = d7[STATUS +: 5] == 5'd0;
-    always @* begin
-        status7 = {11'd0, d7[STATUS +: 5]};
-        if (parsed7) begin
-            if (!found7)
-                status7 = `ESPC_STATUS_NO_SA;
-            else if (!full7 || misfit7)
-                status7 = `ESPC_STATUS_SA_MISMATCH;
-            else if (draining7)
-                status7 = `ESPC_STATUS_SA_DRAINING;
-            // the header is made anew without options: RFC 791's own fields are all that is kept
-            else if (transport7 && d7[WORDS +: 5] != 5'd9)
-                status7 = `ESPC_STATUS_BAD_IP;
-            else if (d7[SHORT])
-                status7 = `ESPC_STATUS_TRUNCATED;
-            else if (old7)
-                status7 = `ESPC_STATUS_REPLAY_OLD;
-            else if (fits7 && bit7)
-                status7 = `ESPC_STATUS_REPLAY_SEEN;
-        end
-    end
+    wire fits7 = is_up7 ? fits_up7 : is_down7 ? fits_down7 : is_same7 ? fits_same7 : fits_zero7;
+    localparam [15:0] OLD = `ESPC_STATUS_REPLAY_OLD, SEEN = `ESPC_STATUS_REPLAY_SEEN;
+    wire [4:0] status7 = refused7 ? status_then7 : old7 ? OLD[4:0] : (checked7 && hit7 && fits7) ? SEEN[4:0] : 5'd0;
     wire live = !wipe && v_epoch == epoch;
     wire [31:0] spi7 = d7[SPI +: 32];
     localparam [15:0] ABORTED = `ESPC_STATUS_ABORTED;
@@ -345,8 +326,8 @@ module esp_rx_lookup #(
     assign v_sum = d7[SUM +: 16];
     assign v_words = d7[WORDS +: 5];
     assign v_bytes = d7[BYTES +: 16];
-    assign v_status = live ? status7[4:0] : ABORTED[4:0];
-    assign v_found = found7 && parsed7 && live;
+    assign v_status = live ? status7 : ABORTED[4:0];
+    assign v_found = found7 && live;
     assign v_slot = slot7;
     assign v_gen = gen7;
     assign v_seq = seq7;

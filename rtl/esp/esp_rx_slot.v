@@ -102,7 +102,7 @@ module esp_rx_slot #(
                      COUNT = 5'd13, COUNTED = 5'd14, FORGET = 5'd15, FORGOTTEN = 5'd16, BUCKET = 5'd17,
                      UNLIST = 5'd26, REMOVE = 5'd18, DONE = 5'd19, HASH = 5'd20, END_HASH = 5'd21, END_READ = 5'd22,
                      END_CHECK = 5'd23, END_WRITE = 5'd24, END_TAKE = 5'd25,
-                     COUNT_READ = 5'd27;
+                     COUNT_READ = 5'd27, END_WAIT = 5'd28, END_PASS = 5'd29;
 
     // ---- the operation and its blob -----------------------------------------------------------------------
     reg [4:0] state;
@@ -180,7 +180,7 @@ module esp_rx_slot #(
     wire [15:0] blob_dport = slot_blob[`ESPC_SA_BLOB_DPORT_LSB +: 16];
     wire [15:0] dport = (blob_dport == 16'd0) ? 16'd4500 : blob_dport;
     assign cfg_we = sweeping || state == STATE || state == REMOVE;
-    // a look-up reads it a cycle after the table
+    // a look-up reads it three cycles after the table
     assign end_we = cfg_we || state == END_TAKE;
     assign cfg_addr = sweeping ? sweep[LOG2_SA-1:0] : slot_index;
     assign cfg_wdata = (state != STATE && state != END_TAKE) ? {CFG_W{1'b0}} : {
@@ -400,6 +400,10 @@ module esp_rx_slot #(
                     slot_status <= `ESPC_STATUS_SPI_EXISTS;
             end
             END_WRITE:
+                state <= END_WAIT;
+            END_WAIT:
+                state <= END_PASS;
+            END_PASS:
                 state <= END_TAKE;
             END_TAKE:
                 state <= DONE;

@@ -254,6 +254,43 @@ static void test_slot_is_written_beside_packets_without_an_sa(void **state)
     }
 }
 
+// New ends come into the table and into what is beside it a few cycles apart. Packets from the old ends to
+// the old ones and from the new ends to the new ones go by without a gap: each is the SA's or is not, and
+// none is taken as one whose source has changed.
+static void run_move_under_load(unsigned moment)
+{
+    enum { N = 60 };
+    struct rx_bench *b = rx_bench_new(4, 12);
+    struct rx_packet *p = rx_packets(N);
+    struct rx_sa sa, moved;
+
+    rx_sa_init(b, &sa, 0x1111, 64, 0, true);
+    moved = sa;
+    rx_fill(b, moved.blob.src, 4);
+    rx_fill(b, moved.blob.dst, 4);
+    assert_int_equal(rx_sa_add(b, &sa, 2), ESPC_STATUS_OK);
+    for (size_t i = 0; i < N; i++) {
+        rx_good(b, &p[i], i % 2 ? &moved : &sa, 2, i + 1, 46);
+        p[i].or_status = ESPC_STATUS_SA_MISMATCH;
+    }
+    rx_expect(b, p, N);
+    rx_idle(b, 40 + (int)moment);
+    rx_op_start(b, RX_ENDPOINT, 2, sa.gen, &moved.blob);
+    rx_run(b);
+    assert_true(b->op_done);
+    assert_int_equal(b->pins.slot_status, ESPC_STATUS_OK);
+    assert_int_equal(rx_op(b, RX_QUERY, 2, sa.gen, NULL), ESPC_STATUS_OK);
+    assert_in_range(b->pins.slot_packets, N / 4, 3 * N / 4);
+    rx_bench_done(b, p);
+}
+
+static void test_ends_change_between_two_packets(void **state)
+{
+    (void)state;
+    for (unsigned moment = 0; moment < 8; moment++)
+        run_move_under_load(moment);
+}
+
 static size_t count_bytes(const struct rx_dut *dut, const void *needle, size_t n)
 {
     size_t size, found = 0;
@@ -512,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_slot_written_again_has_nothing_of_the_one_before),
         cmocka_unit_test(test_clear_does_no_harm_to_packets_of_others),
         cmocka_unit_test(test_slot_is_written_beside_packets_without_an_sa),
+        cmocka_unit_test(test_ends_change_between_two_packets),
         cmocka_unit_test(test_clear_and_zeroize_leave_no_key),
         cmocka_unit_test(test_zeroize_at_any_moment_loses_no_packet),
         cmocka_unit_test(test_numbers_of_all_sizes_are_taken),
