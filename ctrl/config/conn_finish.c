@@ -278,7 +278,7 @@ static void check_ways(struct load *l, const struct child_config *child)
                 continue;
             snprintf(why, sizeof(why),
                      "%.50s on both sides leaves open which way forwarded packets go: set if_id_in and "
-                     "if_id_out, or say in local_ts what is behind this end",
+                     "if_id_out, or narrow local_ts",
                      ts_print(&child->local_ts->t[i], text, sizeof(text)));
             refuse_route(l, child, "remote_ts", why);
             return;

@@ -201,7 +201,10 @@ static void test_edited_forth_and_back_loses_nothing(void **state)
     for (unsigned i = 0; i < 2 * rounds; i++) {
         int side = (int)(i % 2);
         struct tunnel_options good = rig.o.side[side], edited = good;
-        edited.child = "rekey_time = 0\n local_ts = 10.0.0.0/14\n remote_ts = 10.0.0.0/14";
+        char wide[100];
+        snprintf(wide, sizeof(wide), "rekey_time = 0\n local_ts = 10.%d.0.0/16\n remote_ts = 10.0.0.0/14",
+                 side + 1);
+        edited.child = wide;
         assert_true(rig_load(&rig, side, &edited) && rig_load(&rig, side, &good));
         assert_true(rig_rekey(&rig, i / 2 % 2 ? side : !side, REKEY_CHILD, 0));
         assert_true(rig_at_rest(&rig, after));
