@@ -23,6 +23,7 @@ static void plain_pair(const struct plain *plain, struct pair *p)
     p->hw_offload = "auto";
     p->encap = plain->encap;
     p->unique = plain->unique;
+    p->dummies = plain->dummies;
     p->dpd_s = 10;
     if (plain->edit) {
         p->variants = 2;
@@ -254,6 +255,10 @@ static void put_child(struct vici_out *o, const struct site *s, const struct sit
         vici_put(o, "hw_offload", p->hw_offload);
     if (p->life_packets)
         vici_putf(o, "life_packets", "%llu", (unsigned long long)p->life_packets);
+    if (p->dummies) {
+        vici_put(o, "tfc_padding", "mtu");
+        vici_putf(o, "tfc_dummies", "%u", p->dummies);
+    }
     vici_section_end(o);
 }
 

@@ -180,7 +180,8 @@ struct pair { // two sites that want to talk
     unsigned dpd_s;
     struct variant variant[VARIANTS];
     uint64_t life_packets;
-    bool taken_down; // an operator has, and none has asked for it and got it since
+    unsigned dummies; // tfc_dummies of its children
+    bool taken_down;  // an operator has, and none has asked for it and got it since
     uint64_t taken_down_at;
     uint64_t up_from;          // fair weather: packets must arrive that are sent then or later
     uint64_t disturbed_at;     // nothing is said of those sent before
@@ -479,7 +480,8 @@ struct sealer { // an outbound SA of an engine
     size_t known; // in the ledger's keys, SIZE_MAX: not there
 };
 struct sealer check_sealer(uint32_t spi, const uint8_t key[32], const uint8_t salt[4]);
-void check_seals(const struct sealer *s, uint64_t seq, const uint8_t *inner); // it has sealed a packet
+void check_seals(const struct sealer *s, uint64_t seq,
+                 const uint8_t *inner);                 // it has sealed a packet; NULL: a dummy
 void check_exchange(struct world *w, struct slice ike); // counts those that are answered
 void check_wire(struct site *s, const uint8_t *p, uint32_t len);
 void check_delivered(struct site *s, const uint8_t *p, uint32_t len, bool from_tun);
@@ -534,6 +536,7 @@ struct plain {
     const char *unique;
     bool edit;             // there is a second form: UDP ports 7000 to 7999 alone
     unsigned slots, lease; // of the cards, 0: 64; of their SAs, 0: 64
+    unsigned dummies;      // a second, of each SA
 };
 enum { BUSY = 4500, BUSY_PER_MILLE = 150 };
 struct options {
