@@ -142,6 +142,13 @@ static unsigned opened(const char *pcap, const struct site *from, const char *ex
 
 #define DUMMY "^,(00)+0102023b$"
 
+static bool shows_dummies(void *ctx)
+{
+    char out[16384];
+    return swanctl(ctx, out, sizeof(out), "--list-sas --raw") == 0 && strstr(out, "dummies-out=") &&
+           strstr(out, "packets-out=1 ");
+}
+
 static bool is_down(void *ctx)
 {
     char out[16384];
@@ -164,6 +171,7 @@ static void test_dummies_fill_the_silence_and_are_no_use(void **state)
     start_capture(&lab, pcap, sizeof(pcap));
     assert_true(initiate(&lab.west));
     assert_true(answers(&lab.west, &lab.east, 100));
+    assert_true(wait_for(shows_dummies, &lab.west, PATIENCE_MS));
     assert_true(wait_for(is_down, &lab.west, PATIENCE_MS));
     assert_int_equal(swanctl(&lab.west, out, sizeof(out), "--counters --all --raw"), 0);
     uint64_t sent = number_after(out, "dummies_sent", 0);
