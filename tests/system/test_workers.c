@@ -154,7 +154,7 @@ static void test_card_goes_under_load_and_workers_go_on(void **state)
     struct rig_options o = options(true);
     o.card = true;
     o.side[WEST].hw_offload = "auto";
-    start(&o, CARD_RATE);
+    start(&o, rate < CARD_RATE ? rate : CARD_RATE);
     for (unsigned i = 0; i < rounds; i++) {
         assert_true(wait_for(runs_on, "offload=card", PATIENCE_MS));
         rig_card_kill(&rig);
