@@ -28,7 +28,11 @@ struct sending {
     struct load *load;
     json_t *loaded, *unloaded, *refused; // with --json
     unsigned refusals, counts[LOAD_KINDS], gone[LOAD_KINDS];
+    unsigned ahead; // requests that go out before the first of them is answered
 };
+// A daemon that answers in order is not waited for between them: with two processes at each a hundred
+// thousand secrets would be so many turns of the scheduler.
+enum { LOAD_MANY = 64, LOAD_AHEAD = 32 };
 
 static void say(struct sending *s, const struct kind *k, const char *what, const char *name)
 {
@@ -78,11 +82,11 @@ static void take_id(struct load_item *i, const struct vici_node *reply)
     i->name = copy;
 }
 
-static int load_one(struct sending *s, struct load_item *i, struct esp_error *err)
+static int end_one(struct sending *s, struct load_item *i, struct esp_error *err)
 {
     const struct kind *k = &kinds[i->kind];
     struct vici_msg reply;
-    int r = talk_ask_ok(s->load->cli->talk, &i->request, &reply, err);
+    int r = talk_end(s->load->cli->talk, &reply, err);
     if (r == -EREMOTEIO) {
         refused(s, k, "loading", i->name);
         return 0;
@@ -100,9 +104,16 @@ static int load_one(struct sending *s, struct load_item *i, struct esp_error *er
 
 static int load_kind(struct sending *s, enum load_kind kind, struct esp_error *err)
 {
+    struct load_item *next = s->load->lists[kind].first;
+    unsigned under_way = 0;
     int r = 0;
-    for (struct load_item *i = s->load->lists[kind].first; i && r == 0; i = i->next)
-        r = load_one(s, i, err);
+    for (struct load_item *i = next; i && r == 0; i = i->next) {
+        for (; next && under_way < s->ahead && r == 0; next = next->next, under_way++)
+            r = talk_begin(s->load->cli->talk, &next->request, err);
+        if (r == 0)
+            r = end_one(s, i, err);
+        under_way--;
+    }
     return r;
 }
 
@@ -151,7 +162,7 @@ static int unload_rest(struct sending *s, enum load_kind kind, const struct vici
     const struct vici_node *at = kinds[kind].list ? vici_find(had->root, kinds[kind].list) : had->root;
     const char **names = sorted(list);
     int r = names ? 0 : esp_fail(err, -ENOMEM, "", "out of memory");
-    for (const struct vici_node *n = at ? at->child : NULL; n && r == 0; n = n->next) {
+    for (const struct vici_node *n = at ? at->child : NULL; n && names && r == 0; n = n->next) {
         const char *name = kinds[kind].list ? vici_text(n) : n->kind == VICI_SECTION ? n->name : NULL;
         if (name && !bsearch(&name, names, list->count, sizeof(*names), by_name))
             r = unload_one(s, kind, name, err);
@@ -161,6 +172,28 @@ static int unload_rest(struct sending *s, enum load_kind kind, const struct vici
 }
 
 // ---- the order of it
+
+// Only espalierd is known to answer in order, and it is asked only where that spares something.
+static int find_pace(struct sending *s, struct esp_error *err)
+{
+    struct vici_msg version;
+    struct vici_out o;
+    unsigned most = 0;
+    for (int k = 0; k < LOAD_KINDS; k++)
+        most = s->load->lists[k].count > most ? s->load->lists[k].count : most;
+    s->ahead = 1;
+    if (most < LOAD_MANY)
+        return 0;
+    vici_out_begin(&o, VICI_CMD_REQUEST, "version");
+    int r = talk_ask_ok(s->load->cli->talk, &o, &version, err);
+    if (r)
+        return r;
+    const char *daemon = vici_get(version.root, "daemon");
+    if (daemon && strcmp(daemon, "espalierd") == 0)
+        s->ahead = LOAD_AHEAD;
+    vici_msg_free(&version);
+    return 0;
+}
 
 static int get(struct sending *s, enum load_kind kind, struct vici_msg *had, struct esp_error *err)
 {
@@ -178,22 +211,63 @@ static int clear(struct sending *s, struct esp_error *err)
     return talk_do(s->load->cli->talk, &o, NULL, NULL, TALK_ANSWER_MS, err);
 }
 
+// The secrets that the daemon has, more than one message may hold: espalierd says where the next one begins.
+struct had {
+    struct vici_msg *pages;
+    unsigned count;
+};
+
+static void had_free(struct had *h)
+{
+    for (unsigned i = 0; i < h->count; i++)
+        vici_msg_free(&h->pages[i]);
+    free(h->pages);
+}
+
+static int get_shared(struct sending *s, struct had *h, struct esp_error *err)
+{
+    const char *from = "0";
+    for (int r = 0; from && r == 0;) {
+        struct vici_msg *more = realloc(h->pages, (h->count + 1) * sizeof(*more));
+        struct vici_out o;
+        if (!more)
+            return esp_fail(err, -ENOMEM, "", "out of memory");
+        h->pages = more;
+        vici_out_begin(&o, VICI_CMD_REQUEST, kinds[LOAD_SHARED].get);
+        vici_put(&o, "from", from);
+        r = talk_ask_ok(s->load->cli->talk, &o, &h->pages[h->count], err);
+        if (r)
+            return r;
+        from = vici_get(h->pages[h->count++].root, "next");
+    }
+    return 0;
+}
+
+static int unload_secrets(struct sending *s, const struct had *h, struct esp_error *err)
+{
+    int r = 0;
+    for (unsigned i = 0; i < h->count && r == 0; i++)
+        r = unload_rest(s, LOAD_SHARED, &h->pages[i], err);
+    return r;
+}
+
 static int send_creds(struct sending *s, struct esp_error *err)
 {
-    struct vici_msg keys = {0}, shared = {0};
+    struct vici_msg keys = {0};
+    struct had shared = {0};
     int r = clear(s, err);
     if (r == 0)
         r = get(s, LOAD_KEY, &keys, err);
     if (r == 0)
-        r = get(s, LOAD_SHARED, &shared, err);
+        r = get_shared(s, &shared, err);
     for (int kind = LOAD_CERT; kind <= LOAD_SHARED && r == 0; kind++)
         r = load_kind(s, (enum load_kind)kind, err);
     if (r == 0)
         r = unload_rest(s, LOAD_KEY, &keys, err);
     if (r == 0)
-        r = unload_rest(s, LOAD_SHARED, &shared, err);
+        r = unload_secrets(s, &shared, err);
     vici_msg_free(&keys);
-    vici_msg_free(&shared);
+    had_free(&shared);
     return r;
 }
 
@@ -230,7 +304,9 @@ int load_send(struct load *l, json_t *done, struct esp_error *err)
         json_object_set_new(done, "unloaded", s.unloaded);
         json_object_set_new(done, "refused", s.refused);
     }
-    int r = send_creds(&s, err);
+    int r = find_pace(&s, err);
+    if (r == 0)
+        r = send_creds(&s, err);
     for (int kind = LOAD_AUTHORITY; kind < LOAD_KINDS && r == 0; kind++)
         r = send_kind(&s, (enum load_kind)kind, err);
     if (done)

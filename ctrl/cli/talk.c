@@ -282,17 +282,21 @@ int talk_register(struct talk *t, const char *event, struct esp_error *err)
 
 // ---- commands
 
-int talk_ask(struct talk *t, struct vici_out *request, talk_event_fn *event, void *ctx,
-             struct vici_msg *reply, int timeout_ms, struct esp_error *err)
+int talk_begin(struct talk *t, struct vici_out *request, struct esp_error *err)
 {
-    uint8_t type = 0;
-    *reply = (struct vici_msg){0};
     snprintf(t->command, sizeof(t->command), "%.*s", request->len > 5 ? request->data[5] : 0,
              request->len > 5 ? (const char *)request->data + 6 : "");
     int r = send_out(t, request, err);
     vici_out_free(request);
-    if (r == 0)
-        r = await_packet(t, event, ctx, timeout_ms, &type, err);
+    return r;
+}
+
+static int take_answer(struct talk *t, talk_event_fn *event, void *ctx, struct vici_msg *reply,
+                       int timeout_ms, struct esp_error *err)
+{
+    uint8_t type = 0;
+    *reply = (struct vici_msg){0};
+    int r = await_packet(t, event, ctx, timeout_ms, &type, err);
     if (r)
         return r;
     if (type == VICI_CMD_UNKNOWN)
@@ -300,6 +304,14 @@ int talk_ask(struct talk *t, struct vici_out *request, talk_event_fn *event, voi
     if (type != VICI_CMD_RESPONSE)
         return esp_fail(err, -EBADMSG, t->command, "an answer of type %u, expected a response", type);
     return vici_msg_parse(reply, t->frame + 1, t->len - 1, err);
+}
+
+int talk_ask(struct talk *t, struct vici_out *request, talk_event_fn *event, void *ctx,
+             struct vici_msg *reply, int timeout_ms, struct esp_error *err)
+{
+    *reply = (struct vici_msg){0};
+    int r = talk_begin(t, request, err);
+    return r ? r : take_answer(t, event, ctx, reply, timeout_ms, err);
 }
 
 static int refused(struct talk *t, const char *why, struct esp_error *err)
@@ -312,15 +324,26 @@ static int refused(struct talk *t, const char *why, struct esp_error *err)
     return esp_fail(err, -EREMOTEIO, "", "%s", t->refusal);
 }
 
+static int judged(struct talk *t, struct vici_msg *reply, struct esp_error *err)
+{
+    if (vici_get_yes(reply->root, "success", true))
+        return 0;
+    int r = refused(t, vici_get(reply->root, "errmsg"), err);
+    vici_msg_free(reply);
+    return r;
+}
+
+int talk_end(struct talk *t, struct vici_msg *reply, struct esp_error *err)
+{
+    int r = take_answer(t, NULL, NULL, reply, TALK_ANSWER_MS, err);
+    return r ? r : judged(t, reply, err);
+}
+
 static int ask_ok(struct talk *t, struct vici_out *request, talk_event_fn *event, void *ctx,
                   struct vici_msg *reply, int timeout_ms, struct esp_error *err)
 {
     int r = talk_ask(t, request, event, ctx, reply, timeout_ms, err);
-    if (r == 0 && !vici_get_yes(reply->root, "success", true)) {
-        r = refused(t, vici_get(reply->root, "errmsg"), err);
-        vici_msg_free(reply);
-    }
-    return r;
+    return r ? r : judged(t, reply, err);
 }
 
 int talk_ask_ok(struct talk *t, struct vici_out *request, struct vici_msg *reply, struct esp_error *err)

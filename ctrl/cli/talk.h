@@ -37,6 +37,10 @@ int talk_do(struct talk *t, struct vici_out *request, talk_event_fn *event, void
             struct esp_error *err);
 // The answer itself, where it is not one of failure: *reply is to be freed where this is 0.
 int talk_ask_ok(struct talk *t, struct vici_out *request, struct vici_msg *reply, struct esp_error *err);
+// Its halves: what goes out before the answer to the one before has come is not waited for between them. The
+// answers are in the order of the requests, which is espalierd's; not every daemon's.
+int talk_begin(struct talk *t, struct vici_out *request, struct esp_error *err);
+int talk_end(struct talk *t, struct vici_msg *reply, struct esp_error *err);
 // The same, for as long as it takes.
 int talk_ask_while(struct talk *t, struct vici_out *request, talk_event_fn *event, void *ctx,
                    struct vici_msg *reply, struct esp_error *err);

@@ -51,16 +51,49 @@ __attribute__((format(printf, 3, 4))) static int refuse(struct scanner *s, int c
 
 // ---- the tree
 
+enum { CONF_LONG = 32 }; // nodes, from which on a list has an index
+
+static struct conf_node *by_index(const struct conf_list *l, const char *name)
+{
+    for (struct hash_node *n = hash_first(l->names, hash_str(0, name)); n; n = hash_next(n))
+        if (strcmp(((struct conf_node *)n)->name, name) == 0)
+            return (struct conf_node *)n;
+    return NULL;
+}
+
 struct conf_node *conf_find(const struct conf_list *l, const char *name)
 {
+    if (l->names)
+        return by_index(l, name);
     struct conf_node *n = l->first;
     while (n && strcmp(n->name, name) != 0)
         n = n->next;
     return n;
 }
 
+// False: no memory.
+static bool make_index(struct conf_list *l)
+{
+    l->names = calloc(1, sizeof(*l->names));
+    for (struct conf_node *n = l->first; n && l->names; n = n->next)
+        if (hash_add(l->names, &n->by_name, hash_str(0, n->name)) < 0)
+            return false;
+    return l->names != NULL;
+}
+
+// Of a list that can be found by name: a node that has just come to its end. False: no memory.
+static bool enter(struct conf_list *l, struct conf_node *n)
+{
+    return l->names ? hash_add(l->names, &n->by_name, hash_str(0, n->name)) == 0
+                    : l->count < CONF_LONG || make_index(l);
+}
+
 static void free_list(struct conf_list *l)
 {
+    if (l->names)
+        hash_free(l->names);
+    free(l->names);
+    l->names = NULL;
     while (l->first) {
         struct conf_node *n = l->first;
         l->first = n->next;
@@ -96,11 +129,12 @@ static struct conf_node *append(struct scanner *s, struct conf_list *l, const ch
         snprintf(where, sizeof(where), "%.280s:%u", s->name, s->line);
         *(l->first ? &l->last->next : &l->first) = n;
         l->last = n;
+        l->count++;
         s->tree->count++;
         n->name = strdup(name);
         n->where = strdup(where);
     }
-    if (!n || !n->name || !n->where) {
+    if (!n || !n->name || !n->where || (l != &s->tree->lost && !enter(l, n))) {
         refuse(s, -ENOMEM, "out of memory");
         return NULL;
     }
@@ -398,6 +432,17 @@ static int read_text(struct scanner *s)
     return scan(s);
 }
 
+static int more_room(char **text, size_t *room, const char *file, struct esp_error *err)
+{
+    size_t twice = *room < CONF_MAX_FILE / 2 ? 2 * *room : CONF_MAX_FILE + 1;
+    char *more = realloc(*text, twice);
+    if (!more)
+        return esp_fail(err, -ENOMEM, file, "out of memory");
+    *text = more;
+    *room = twice;
+    return 0;
+}
+
 static int load(const char *file, char **text, size_t *len, struct esp_error *err)
 {
     struct stat st;
@@ -411,10 +456,11 @@ static int load(const char *file, char **text, size_t *len, struct esp_error *er
         r = esp_fail(err, -errno, file, "%s", strerror(errno));
     else if (S_ISDIR(st.st_mode))
         r = esp_fail(err, -EISDIR, file, "it is a folder, expected a file");
-    else if (!(*text = malloc(CONF_MAX_FILE + 1)))
+    size_t room = r == 0 && st.st_size > 0 && st.st_size < CONF_MAX_FILE ? (size_t)st.st_size + 1 : 4096;
+    if (r == 0 && !(*text = malloc(room)))
         r = esp_fail(err, -ENOMEM, file, "out of memory");
     while (r == 0) {
-        ssize_t n = read(fd, *text + *len, CONF_MAX_FILE + 1 - *len);
+        ssize_t n = read(fd, *text + *len, room - *len);
         if (n < 0)
             r = esp_fail(err, -errno, file, "%s", strerror(errno));
         if (n <= 0)
@@ -422,6 +468,8 @@ static int load(const char *file, char **text, size_t *len, struct esp_error *er
         *len += (size_t)n;
         if (*len > CONF_MAX_FILE)
             r = esp_fail(err, -EFBIG, file, "longer than %d octets", CONF_MAX_FILE);
+        else if (*len == room)
+            r = more_room(text, &room, file, err);
     }
     close(fd);
     if (r)

@@ -8,11 +8,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "ctrl/lib/hash.h"
 #include "espalier/error.h"
 
 enum {
-    CONF_MAX_FILE = 1 << 20,
-    CONF_MAX_NODES = 1 << 18,
+    CONF_MAX_FILE = 64 << 20, // a hundred thousand secrets are 8 MB
+    CONF_MAX_NODES = 1 << 22,
     CONF_MAX_ENTRIES = 4096,
     CONF_MAX_INCLUDES = 10, // depth
     CONF_MAX_PATH = 200,
@@ -22,8 +23,11 @@ enum {
 
 struct conf_list {
     struct conf_node *first, *last;
+    struct hash *names; // of a long one; NULL: it is looked through
+    unsigned count;
 };
-struct conf_node { // a section, a value or a reference
+struct conf_node {            // a section, a value or a reference
+    struct hash_node by_name; // first
     struct conf_node *next;
     char *name;
     char *value; // of a value; NULL: `key =` without one, which takes back an inherited value

@@ -111,6 +111,8 @@ static void reply_secrets(struct pages *p)
     struct vici_out o = l->out;
     l->out = (struct vici_out){0}; // the reply outlives the command
     vici_list_end(&o);
+    if (p->from)
+        vici_putf(&o, "next", "%llu", (unsigned long long)p->from);
     server_reply(p->cmd, &o);
 }
 
@@ -134,10 +136,19 @@ static void list_again(struct pending *p)
     send_list(p);
 }
 
+// Octets, from which on a client that says where to begin (`from`, 0 first) is told where to go on (`next`):
+// a page of keys' has room behind them.
+enum { SECRETS_A_REPLY = VICI_MAX_FRAME / 4 };
+
 // The next keys has numbers of its own: what is behind a page of the last one it cannot tell.
 static void ask_secrets(struct pages *l)
 {
-    if (((struct secret_list *)l)->out.len > VICI_MAX_FRAME) {
+    size_t len = ((struct secret_list *)l)->out.len;
+    if (len > SECRETS_A_REPLY && vici_get(l->cmd->msg.root, "from")) {
+        reply_secrets(l);
+        return;
+    }
+    if (len > VICI_MAX_FRAME) {
         server_reply_error(l->cmd, "more secrets than a reply of %d octets holds", VICI_MAX_FRAME);
         return;
     }
@@ -167,6 +178,7 @@ void cmd_get_shared(struct ctl *c, struct command *cmd)
                               .ask = ask_secrets,
                               .message = add_secret,
                               .end = reply_secrets,
+                              .from = vici_get_num(cmd->msg.root, "from", 0),
                               .room = "keys"};
     cmd->data = l;
     cmd->free_data = free_secret_list;

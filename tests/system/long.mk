@@ -84,6 +84,7 @@ check-long: ## everything: check, the manual's examples, a routing daemon, sanit
 	@$(AGAIN) bench-lookup
 	@$(AGAIN) formal formal-mutants
 	@$(AGAIN) coverage
+	@$(AGAIN) check-secrets
 	@tests/or_skip.sh $(AGAIN) check-vici-python
 	@tests/or_skip.sh $(AGAIN) check-deb
 	@tests/or_skip.sh $(AGAIN) check-qemu

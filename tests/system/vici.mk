@@ -2,6 +2,12 @@
 # The daemon's supervisor and VICI, with stock swanctl as the client.
 SYSTEM_TESTS += $(BUILD)/tests/system_vici $(BUILD)/tests/system_install
 
+$(BUILD)/tests/system_secrets: $(BUILD)/obj/tests/system/vici_client.o
+.PHONY: check-secrets
+check-secrets: $(BUILD)/tests/system_secrets programs ## the secrets of 100,000 devices: loaded within 30 s, loaded again, changed one by one (root; DEVICES=N)
+	@tests/need.sh lab
+	@BUILD=$(BUILD) tests/run.sh "tests/as_root.sh $(BUILD)/tests/system_secrets"
+
 # strongSwan's module for Python is not in Debian: it comes from PyPI, into a folder of its own.
 VICI_PYTHON := $(BUILD)/vici-python
 $(VICI_PYTHON)/.done:

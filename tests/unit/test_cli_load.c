@@ -84,7 +84,7 @@ static void test_load_sends_in_swanctls_order_and_unloads_what_the_file_has_not(
     assert_string_equal(fake_heard(),
                         "clear-creds\n"
                         "get-keys\n"
-                        "get-shared\n"
+                        "get-shared from=0\n"
                         "load-shared id=ike-a type=ike data=verysecret owners=[a.example]\n"
                         "unload-key id=old\n"
                         "unload-key id=older\n"
@@ -129,6 +129,58 @@ static void test_load_of_a_faulty_file_asks_the_daemon_nothing_and_names_every_f
     assert_int_equal(espalier("load", "/nonexistent/swanctl.conf", NULL), CLI_USAGE);
     assert_string_equal(fake_heard(), "");
     says("/nonexistent/swanctl.conf");
+}
+
+// An espalierd with more secrets than a reply holds, two of which the file has not.
+static void with_pages(struct fake *f, const char *command, const struct vici_node *args)
+{
+    struct vici_out o;
+    bool version = strcmp(command, "version") == 0, shared = strcmp(command, "get-shared") == 0;
+    if (!version && !shared) {
+        fake_ok(f);
+        return;
+    }
+    bool first = shared && strcmp(vici_get(args, "from"), "0") == 0;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    if (version) {
+        vici_put(&o, "daemon", "espalierd");
+    } else {
+        vici_list(&o, "keys");
+        vici_item(&o, first ? "ike-7" : "ike-8");
+        vici_item(&o, first ? "gone-first" : "gone-last");
+        vici_list_end(&o);
+    }
+    if (first)
+        vici_put(&o, "next", "77");
+    fake_send(f, &o);
+}
+
+static void test_load_of_many_secrets_keeps_their_order_and_sees_all_that_there_are(void **state)
+{
+    enum { MANY = 100 };
+    FILE *text;
+    char *all = NULL, line[100];
+    size_t size;
+    (void)state;
+    assert_non_null(text = open_memstream(&all, &size));
+    for (int i = 0; i < MANY; i++)
+        fprintf(text, " ike-%d { id = d%d.example\n secret = s%d\n }\n", i, i, i);
+    assert_int_equal(fclose(text), 0);
+    pki_write("swanctl.conf", "secrets {\n%s}\n", all);
+    free(all);
+    fake_start(with_pages, NULL);
+    assert_int_equal(espalier("load", file, NULL), CLI_DONE);
+    const char *at = fake_heard();
+    assert_memory_equal(at, "version\n", 8);
+    assert_non_null(strstr(at, "get-shared from=0\nget-shared from=77\nload-shared id=ike-0 "));
+    for (int i = 0; i < MANY; i++) {
+        snprintf(line, sizeof(line), "load-shared id=ike-%d type=ike data=s%d owners=[d%d.example]\n", i, i,
+                 i);
+        at = strstr(at, line);
+        assert_non_null(at);
+    }
+    assert_non_null(strstr(at, "unload-shared id=gone-first\nunload-shared id=gone-last\nget-authorities\n"));
+    shows("100 secrets, ");
 }
 
 static void refusing_one(struct fake *f, const char *command, const struct vici_node *args)
@@ -338,6 +390,7 @@ int main(void)
         T(test_load_sends_in_swanctls_order_and_unloads_what_the_file_has_not),
         T(test_load_of_a_faulty_file_asks_the_daemon_nothing_and_names_every_fault),
         T(test_load_goes_on_behind_what_the_daemon_refuses_and_exits_1),
+        T(test_load_of_many_secrets_keeps_their_order_and_sees_all_that_there_are),
         T(test_load_sends_every_credential_decrypted),
         T(test_load_without_a_terminal_refuses_an_encrypted_key_by_name),
         T(test_load_asks_for_a_password_on_the_terminal_and_does_not_show_it),

@@ -68,6 +68,39 @@ static void test_file_sections_comments_quotes_and_overrides(void **state)
     assert_string_equal(warnings, "");
 }
 
+// Long lists are found by an index; that changes nothing of what a file means.
+static void test_file_with_very_many_sections(void **state)
+{
+    enum { MANY = 20000 };
+    char *text = NULL, name[20];
+    size_t size;
+    struct conf_tree t = {0};
+    struct esp_error err = {0};
+    (void)state;
+    FILE *f = open_memstream(&text, &size);
+    assert_non_null(f);
+    for (unsigned pass = 0; pass < 2; pass++)
+        for (unsigned i = pass; i < MANY + pass; i++) // a section that comes again is the same one
+            fprintf(f, "many { s%u { a = %u\n b%u = x\n } }\n", i, pass, pass);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(conf_tree_parse(&t, text, size, "test.conf", ".", NULL, &err), 0);
+    const struct conf_node *many = conf_find(&t.top.sections, "many");
+    assert_non_null(many);
+    assert_int_equal(many->sections.count, MANY + 1);
+    assert_string_equal(many->sections.first->name, "s0");
+    for (unsigned i = 0; i <= MANY; i++) {
+        snprintf(name, sizeof(name), "s%u", i);
+        const struct conf_node *s = conf_find(&many->sections, name);
+        assert_non_null(s);
+        assert_string_equal(conf_find(&s->values, "a")->value, i ? "1" : "0");
+        assert_int_equal(conf_find(&s->values, "b0") != NULL, i < MANY);
+        assert_int_equal(conf_find(&s->values, "b1") != NULL, i > 0);
+    }
+    assert_null(conf_find(&many->sections, "s"));
+    conf_tree_free(&t);
+    free(text);
+}
+
 static void test_file_espalierd_before_charon_still_overrides(void **state)
 {
     (void)state;
@@ -556,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_interfaces_are_used_or_ignored_by_name),
         cmocka_unit_test(test_file_sections_comments_quotes_and_overrides),
         cmocka_unit_test(test_file_espalierd_before_charon_still_overrides),
+        cmocka_unit_test(test_file_with_very_many_sections),
         cmocka_unit_test(test_file_unknown_keys_warn_in_charon_and_fail_in_espalierd),
         cmocka_unit_test(test_file_what_we_always_do_is_said_where_it_is_not_wanted),
         cmocka_unit_test(test_file_bad_values_are_named_with_what_was_expected),

@@ -121,6 +121,34 @@ static void test_get_shared_hides_secrets_without_a_name(void **state)
     assert_null(n->next);
 }
 
+// Where a client says so, more of them are told than one reply holds.
+static void test_get_shared_goes_on_where_the_reply_before_ended(void **state)
+{
+    enum { FIRST = 512, NAME = 255 };
+    (void)state;
+    request("get-shared", "from", "0", NULL);
+    union msg m = expect(ROOM_KEYS, MSG_SECRET_LIST);
+    assert_int_equal(m.SECRET_LIST.from, 0);
+    for (unsigned i = 0; i <= FIRST; i++) {
+        struct msg_SECRET_IS is = {.req = m.SECRET_LIST.req};
+        snprintf(is.id, sizeof(is.id), "%0*u", NAME, i);
+        tell(ROOM_KEYS, MSG_SECRET_IS, &is);
+    }
+    tell(ROOM_KEYS, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = m.SECRET_LIST.req, .next = 700});
+    const struct vici_node *reply = receive(client, VICI_CMD_RESPONSE, NULL);
+    assert_value(reply, "next", "700");
+    assert_non_null(vici_find(reply, "keys")->child);
+    expect_nothing(ROOM_KEYS);
+    request("get-shared", "from", "700", NULL);
+    m = expect(ROOM_KEYS, MSG_SECRET_LIST);
+    assert_int_equal(m.SECRET_LIST.from, 700);
+    tell(ROOM_KEYS, MSG_SECRET_IS, &(struct msg_SECRET_IS){.req = m.SECRET_LIST.req, .id = "last"});
+    result(ROOM_KEYS, m.SECRET_LIST.req, true, "");
+    reply = receive(client, VICI_CMD_RESPONSE, NULL);
+    assert_null(vici_find(reply, "next"));
+    assert_string_equal(vici_text(vici_find(reply, "keys")->child), "last");
+}
+
 // ---- private keys
 
 // An Ed25519 key in PKCS#8, and its identifier.
@@ -616,6 +644,7 @@ int main(void)
         T(test_owners_of_a_secret_are_all_kept_and_too_many_are_refused_by_number),
         T(test_secrets_that_are_refused),
         T(test_get_shared_hides_secrets_without_a_name),
+        T(test_get_shared_goes_on_where_the_reply_before_ended),
         T(test_private_key_goes_to_keys_and_nowhere_else),
         T(test_private_key_in_pem_is_sent_as_der),
         T(test_private_keys_that_are_refused),
