@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ctrl/config/values.h"
+#include "ctrl/lib/log_journal.h"
 
 enum option_id {
     OPT_VICI,
@@ -68,7 +69,10 @@ static const struct option_def defs[] = {
     {"-o", OPT_SET, 0, 0, false, "KEY=VALUE", "one setting, after those of FILE; may be repeated"},
     {"--log-level", OPT_LOG_LEVEL, 0, 0, false, "[SUBSYS=]LEVEL",
      "-1 silent, 0 audit, 1 control (default), 2 detail, 3 raw"},
-    {"--log-format", OPT_LOG_FORMAT, 0, 0, false, "text|json", "text (default) or one JSON object a line"},
+    {"--log-format", OPT_LOG_FORMAT, 0, 0, false, "text|json|journal",
+     "text (default), one JSON object a line, or entries of systemd's journal with fields; journal:PATH: of "
+     "its "
+     "socket there"},
     {"--help", OPT_HELP, 0, 0, true, "", "this text"},
     {"--version", OPT_VERSION, 0, 0, true, "", "the version"},
 };
@@ -80,7 +84,7 @@ const char *options_usage(void)
            "DIR]\n"
            "                 [--card auto|none|BDF] [--pci-sysfs DIR] [--port N] [--port-nat-t N] [--listen "
            "ADDR]...\n"
-           "                 [--tun NAME] [--log-level [SUBSYS=]LEVEL]... [--log-format text|json] "
+           "                 [--tun NAME] [--log-level [SUBSYS=]LEVEL]... [--log-format text|json|journal] "
            "[--debug-keys DIR]\n"
            "       espalierd [--config FILE] --check [FILE]...\n"
            "       espalierd [--config FILE] [--run-dir DIR] --purge\n";
@@ -194,6 +198,20 @@ static int set_text(struct options *o, const struct option_def *d, const char *v
     return 0;
 }
 
+static int set_log_format(struct options *o, const char *name, const char *value, struct esp_error *err)
+{
+    static const char journal[] = "journal:/";
+    bool there = strncmp(value, journal, strlen(journal)) == 0;
+    if (!there && strcmp(value, "text") != 0 && strcmp(value, "json") != 0 && strcmp(value, "journal") != 0)
+        return esp_fail(err, -EINVAL, name, "'%.60s': expected text or json, journal or journal:/PATH",
+                        value);
+    o->log_json = strcmp(value, "json") == 0;
+    o->journal = there                           ? value + strlen(journal) - 1
+                 : strcmp(value, "journal") == 0 ? LOG_JOURNAL_PATH
+                                                 : NULL;
+    return 0;
+}
+
 static int set_option(struct options *o, const struct option_def *d, const char *value, struct esp_error *err)
 {
     o->given |= 1u << d->id;
@@ -209,11 +227,7 @@ static int set_option(struct options *o, const struct option_def *d, const char 
     case OPT_PURGE: o->purge = true; return 0;
     case OPT_VERSION: o->version = true; return 0;
     case OPT_VICI_INSECURE: o->named.vici_insecure = true; return 0;
-    case OPT_LOG_FORMAT:
-        if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0)
-            return esp_fail(err, -EINVAL, d->name, "'%.60s': expected text or json", value);
-        o->log_json = strcmp(value, "json") == 0;
-        return 0;
+    case OPT_LOG_FORMAT: return set_log_format(o, d->name, value, err);
     case OPT_CARD:
         if (!is_card(value))
             return esp_fail(err, -EINVAL, d->name,
@@ -291,7 +305,7 @@ int config_build(struct daemon_config *out, const struct options *o, void (*warn
                  struct esp_error *err)
 {
     struct conf file = {0};
-    *out = (struct daemon_config){.log_json = o->log_json};
+    *out = (struct daemon_config){.log_json = o->log_json, .log_journal = o->journal != NULL};
     settings_default(&out->settings);
     for (int i = 0; i < LOG_SUBSYS_COUNT; i++)
         out->log_level[i] = 1;
@@ -312,7 +326,10 @@ int config_build(struct daemon_config *out, const struct options *o, void (*warn
 
 void config_apply_log(const struct daemon_config *c)
 {
-    log_set_json(c->log_json);
+    if (c->log_journal)
+        log_set_journal(LOG_JOURNAL_FD);
+    else
+        log_set_json(c->log_json);
     log_set_time_format(c->log_time_format);
     for (int i = 0; i < LOG_SUBSYS_COUNT; i++)
         log_set_level((enum log_subsys)i, c->log_level[i]);

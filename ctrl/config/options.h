@@ -25,12 +25,14 @@ struct options {
     unsigned given;        // bit per enum option_id
     int log_level[LOG_SUBSYS_COUNT];
     bool log_json;
+    const char *journal; // the socket of systemd's journal; NULL: the log goes elsewhere
 };
 
 struct daemon_config {
     struct settings settings;
     int log_level[LOG_SUBSYS_COUNT];
     bool log_json;
+    bool log_journal;   // by LOG_JOURNAL_FD (ctrl/lib/log_journal.h)
     bool log_truncate;  // append = no
     char log_path[200]; // filelog's path; "": standard error
     char log_time_format[LOG_TIME_FORMAT];

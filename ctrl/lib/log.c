@@ -14,8 +14,10 @@
 #include <time.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "ctrl/lib/log_journal.h"
 #include "ctrl/lib/log_page.h"
 #include "ctrl/lib/printable.h"
 
@@ -26,13 +28,14 @@ static const char *const names[] = {
 };
 // What a line goes to decides how it is written: a file takes it, a socket says whether it does, what else
 // there is must be asked before.
+enum form { FORM_TEXT, FORM_JSON, FORM_JOURNAL };
 enum output { OUTPUT_UNKNOWN, OUTPUT_FILE, OUTPUT_SOCKET, OUTPUT_OTHER };
 
 struct log {
     int levels[LOG_SUBSYS_COUNT];
     int fd;
     enum output output;
-    bool json;
+    enum form form;
     bool torn;   // the output had room for the beginning of a line alone
     bool inside; // a sink that cannot send may log in turn
     char process[16];
@@ -113,7 +116,7 @@ void log_set_all(int level)
 
 void log_set_json(bool on)
 {
-    current()->json = on;
+    current()->form = on ? FORM_JSON : FORM_TEXT;
 }
 
 void log_set_process(const char *name)
@@ -168,7 +171,7 @@ static void stamp(struct log *l, char *out, size_t size)
     struct timespec now;
     struct tm tm;
     clock_gettime(CLOCK_REALTIME, &now);
-    if (l->time_format[0] && !l->json) {
+    if (l->time_format[0] && l->form != FORM_JSON) {
         localtime_r(&now.tv_sec, &tm);
         if (strftime(out, size, l->time_format, &tm) == 0)
             out[0] = 0;
@@ -218,6 +221,44 @@ static int text_line(struct log *l, char *line, enum log_subsys s, int level, co
     return snprintf(line, LINE, "%s %d %s[%s] %s%s\n", when, level, l->process, names[s], who, text);
 }
 
+// What is printable has no line end, so each field is a line. The journal has the time by itself.
+static int journal_line(struct log *l, char *line, enum log_subsys s, int level, const char *text)
+{
+    char who[NAME + 60] = "";
+    if (l->context_id)
+        snprintf(who, sizeof(who), "ESPALIER_CONNECTION=%s\nESPALIER_IKE_ID=%u\n", l->context_name,
+                 l->context_id);
+    return snprintf(line, LINE,
+                    "PRIORITY=%d\nSYSLOG_IDENTIFIER=espalierd\nESPALIER_PROCESS=%s\nESPALIER_SUBSYSTEM=%s\n"
+                    "ESPALIER_LEVEL=%d\n%sMESSAGE=%s\n",
+                    level <= 0   ? 5
+                    : level == 1 ? 6
+                                 : 7,
+                    l->process, names[s], level, who, text);
+}
+
+int log_journal_open(const char *path, struct esp_error *err)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(to.sun_path))
+        return esp_fail(err, -ENAMETOOLONG, "--log-format", "the journal's socket: at most %zu characters",
+                        sizeof(to.sun_path) - 1);
+    strcpy(to.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
+        return fd;
+    int e = errno;
+    if (fd >= 0)
+        close(fd);
+    return esp_fail(err, -e, path, "the journal cannot be reached: %s", strerror(e));
+}
+
+void log_set_journal(int fd)
+{
+    log_set_output(fd);
+    current()->form = FORM_JOURNAL;
+}
+
 // A reader that stands still must not make the daemon stand still: a line that the pipe, socket or terminal
 // has no room for is dropped. (A pipe that is ready takes a line as a whole: LINE is below PIPE_BUF.)
 // Returns how much of it has been taken, or -1.
@@ -241,7 +282,9 @@ static enum output kind_of(int fd)
 
 static size_t make_line(struct log *l, char line[LINE], enum log_subsys s, int level, const char *text)
 {
-    int n = l->json ? json_line(l, line, s, level, text) : text_line(l, line, s, level, text);
+    int n = l->form == FORM_JSON      ? json_line(l, line, s, level, text)
+            : l->form == FORM_JOURNAL ? journal_line(l, line, s, level, text)
+                                      : text_line(l, line, s, level, text);
     return n < 0 ? 0 : n < LINE ? (size_t)n : LINE - 1;
 }
 
@@ -275,7 +318,10 @@ static void output(struct log *l, char *lines, size_t len)
 {
     if (l->dropped != l->told)
         tell_missed(l);
-    for (size_t at = l->dropped == l->told ? put(l, lines, len) : 0; at < len; at++)
+    size_t taken = l->dropped == l->told ? put(l, lines, len) : 0;
+    if (l->form == FORM_JOURNAL) // all of an entry or nothing
+        l->dropped += taken < len;
+    for (size_t at = taken; at < len && l->form != FORM_JOURNAL; at++)
         l->dropped += lines[at] == '\n';
 }
 
@@ -334,7 +380,7 @@ static void line_out(struct log *l, enum log_subsys s, int level, const char *te
     _Static_assert(LINE + 1 <= sizeof(((struct log_page *)0)->text), "a line fits into a ready pipe");
     char buf[LINE + 1];
     size_t len = make_line(l, buf + 1, s, level, text);
-    if (l->page && l->holds)
+    if (l->page && l->holds && l->form != FORM_JOURNAL)
         gather(l, buf + 1, len);
     else
         output(l, buf + 1, len);
@@ -344,7 +390,8 @@ void log_announce(int fd, const char *text)
 {
     struct log *l = current();
     char line[LINE];
-    int n = l->json ? json_line(l, line, LOG_DMN, 0, text) : snprintf(line, sizeof(line), "%s\n", text);
+    int n = l->form == FORM_JSON ? json_line(l, line, LOG_DMN, 0, text)
+                                 : snprintf(line, sizeof(line), "%s\n", text);
     if (n > 0)
         emit(fd, kind_of(fd), line, n < LINE ? (size_t)n : LINE - 1);
 }

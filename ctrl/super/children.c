@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/log_journal.h"
 #include "ctrl/lib/log_page.h"
 #include "ctrl/super/files.h"
 #include "ctrl/super/filter.h"
@@ -165,11 +166,11 @@ static int close_from_to(unsigned from, unsigned to)
 }
 
 // What is kept, apart from the program's own descriptor, also outlives the exec.
-static int close_all_but(const struct child_env *env, int program)
+static int close_all_but(const struct child_env *env, int program, int journal)
 {
-    int keep[ROOM_COUNT + 26 + 3 * SETTINGS_MAX_WORKERS] = {STDIN_FILENO,  STDOUT_FILENO,   STDERR_FILENO,
-                                                            ROOM_START_FD, FILTER_WORDS_FD, program};
-    size_t n = 6;
+    int keep[ROOM_COUNT + 27 + 3 * SETTINGS_MAX_WORKERS] = {
+        STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, ROOM_START_FD, FILTER_WORDS_FD, journal, program};
+    size_t n = 7;
     for (int i = 0; i < ROOM_COUNT; i++)
         keep[n++] = env->chan[i];
     const int own[] = {env->sock_ike,        env->sock_ike_nat_t, env->tun,        env->sock_esp_nat_t,
@@ -261,7 +262,7 @@ static void become_room(struct room_start *start, int program, int words)
     if (rc >= 0)
         rc = drop_terminal();
     if (rc >= 0)
-        rc = close_all_but(&start->env, program);
+        rc = close_all_but(&start->env, program, start->config.log_journal ? LOG_JOURNAL_FD : -1);
     if (rc >= 0)
         rc = room_exec(program, start->room);
     LOGF(DMN, 0, "%s: executing the program again: %s", room_name(start->room), strerror(-rc));

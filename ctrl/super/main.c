@@ -16,6 +16,7 @@
 #include "ctrl/config/version.h"
 #include "ctrl/ctl/listen.h"
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/log_journal.h"
 #include "ctrl/super/children.h"
 #include "ctrl/super/filter.h"
 #include "ctrl/super/purge.h"
@@ -85,12 +86,22 @@ static void do_not_wait_for(int fd)
 
 // Standard error becomes the log's file, here and in the rooms that are started from here. Returns where the
 // line `ready` goes all the same, or negative errno.
-static int open_log(const struct daemon_config *c, struct esp_error *err)
+static int open_log(const struct daemon_config *c, const char *journal, struct esp_error *err)
 {
     do_not_wait_for(STDERR_FILENO);
-    int announce = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, FILTER_WORDS_FD + 1);
+    int announce = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, LOG_JOURNAL_FD + 1);
     if (announce < 0)
         return esp_fail(err, -errno, "standard error", "%s", strerror(errno));
+    if (journal) {
+        int entries = log_journal_open(journal, err), r = entries;
+        if (entries >= 0 && dup3(entries, LOG_JOURNAL_FD, O_CLOEXEC) < 0)
+            r = esp_fail(err, -errno, journal, "%s", strerror(errno));
+        if (entries >= 0)
+            close(entries);
+        if (r < 0)
+            close(announce);
+        return r < 0 ? r : announce;
+    }
     if (!c->log_path[0])
         return announce;
     int fd = open(c->log_path,
@@ -165,12 +176,12 @@ static int run(const struct options *o, struct daemon_config *config, int announ
 
 // A socket must never become standard input, output or error, or stand where a room finds what it must know,
 // or says its last words.
-static int fill_standard_fds(struct esp_error *err)
+static int fill_standard_fds(int last, struct esp_error *err)
 {
     int fd;
     do {
         fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    } while (fd >= 0 && fd <= FILTER_WORDS_FD);
+    } while (fd >= 0 && fd <= last);
     if (fd < 0)
         return esp_fail(err, -errno, "/dev/null", "%s", strerror(errno));
     close(fd);
@@ -195,7 +206,7 @@ static int start(const struct options *o)
         complain(STDERR_FILENO, &err);
         return status_of(r, EXIT_USAGE);
     }
-    int announce = open_log(&config, &err);
+    int announce = open_log(&config, o->journal, &err);
     if (announce < 0) {
         complain(STDERR_FILENO, &err);
         return status_of(announce, EXIT_MISSING);
@@ -236,7 +247,7 @@ int main(int argc, char **argv)
     struct options o;
     struct esp_error err = {0};
     int status = EXIT_USAGE;
-    if (fill_standard_fds(&err) < 0) {
+    if (fill_standard_fds(room_is_one(argv[0]) ? FILTER_WORDS_FD : LOG_JOURNAL_FD, &err) < 0) {
         complain(STDERR_FILENO, &err);
         return EXIT_FAILURE;
     }

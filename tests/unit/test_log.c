@@ -21,6 +21,7 @@
 #include <jansson.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/log_journal.h"
 #include "ctrl/lib/log_page.h"
 
 static int out[2];
@@ -114,6 +115,47 @@ static void test_log_what_is_not_utf8_is_shown_as_question_marks(void **state)
         assert_string_equal(heard + 1, cases[i][1]);
         json_decref(j);
     }
+}
+
+// The protocol's own form: a datagram an entry, a line a field; what is missed is counted by entries.
+static void test_log_journal_has_an_entry_a_datagram(void **state)
+{
+    (void)state;
+    static struct log_page page;
+    int fds[2];
+    unsigned long long before = log_dropped();
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
+    log_set_journal(fds[0]);
+    log_gather(&page);
+    log_hold(); // datagrams do not gather
+    LOGF(CFG, 0, "first\nPRIORITY=0");
+    log_set_context("gw\n", 7);
+    LOGF(IKE, 1, "second");
+    log_flush();
+    log_gather(NULL);
+    ssize_t n = read(fds[1], line, sizeof(line) - 1);
+    assert_true(n > 0);
+    line[n] = 0;
+    assert_string_equal(line, "PRIORITY=5\nSYSLOG_IDENTIFIER=espalierd\nESPALIER_PROCESS=ike\n"
+                              "ESPALIER_SUBSYSTEM=cfg\nESPALIER_LEVEL=0\nMESSAGE=first?PRIORITY=0\n");
+    n = read(fds[1], line, sizeof(line) - 1);
+    assert_true(n > 0);
+    line[n] = 0;
+    assert_string_equal(line, "PRIORITY=6\nSYSLOG_IDENTIFIER=espalierd\nESPALIER_PROCESS=ike\n"
+                              "ESPALIER_SUBSYSTEM=ike\nESPALIER_LEVEL=1\nESPALIER_CONNECTION=gw?\n"
+                              "ESPALIER_IKE_ID=7\nMESSAGE=second\n");
+    close(fds[1]);
+    LOGF(IKE, 1, "to nobody");
+    LOGF(IKE, 1, "to nobody");
+    assert_int_equal(log_dropped() - before, 2);
+    close(fds[0]);
+    log_set_json(false);
+    log_set_output(out[1]);
+    LOGF(IKE, 1, "again");
+    n = read(out[0], line, sizeof(line) - 1);
+    assert_true(n > 0);
+    line[n] = 0;
+    assert_non_null(strstr(line, "2 lines are missing here"));
 }
 
 static void test_log_json_is_whole_at_the_longest_line(void **state)
@@ -472,6 +514,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_time_format_is_the_operators, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_what_is_not_utf8_is_shown_as_question_marks, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_log_journal_has_an_entry_a_datagram, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_json_is_whole_at_the_longest_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_announcement_is_bare_in_text_and_an_object_in_json, setup,
                                         teardown),
