@@ -80,9 +80,8 @@ unsigned rounds_at(const struct ike_sa *sa)
     return at(sa);
 }
 
-void rounds_own_id(const struct ike_sa *sa, struct identity *out)
+static void own_id(const struct ike_sa *sa, const struct auth_side *s, struct identity *out)
 {
-    const struct auth_side *s = rounds_own(sa);
     struct pki_info info;
     struct esp_error err = {0};
     if (s == &sa->conn->cfg.local)
@@ -96,11 +95,32 @@ void rounds_own_id(const struct ike_sa *sa, struct identity *out)
         identity_of_addr(&sa->path.local, out);
 }
 
-void rounds_peer_id(const struct ike_sa *sa, struct identity *out)
+static void peer_id(const struct ike_sa *sa, const struct auth_side *s, struct identity *out)
 {
-    const struct auth_side *s = rounds_peer(sa);
     if (s == &sa->conn->cfg.remote || !identity_parse(s->id, out))
         identity_copy(out, sa->conn->remote_id);
+}
+
+void rounds_own_id(const struct ike_sa *sa, struct identity *out)
+{
+    own_id(sa, rounds_own(sa), out);
+}
+
+void rounds_peer_id(const struct ike_sa *sa, struct identity *out)
+{
+    peer_id(sa, rounds_peer(sa), out);
+}
+
+void rounds_last_ids(const struct ike_sa *sa, struct identity *own, struct identity *peer)
+{
+    identity_copy(own, sa->local_id);
+    identity_copy(peer, sa->remote_id);
+    if (!rounds_more(sa))
+        return;
+    own_id(sa, conn_round(&sa->conn->cfg, true, ROUNDS_MAX), own);
+    peer_id(sa, conn_round(&sa->conn->cfg, false, ROUNDS_MAX), peer);
+    if (identity_is_pattern(peer))
+        *peer = (struct identity){.type = ID_ANY};
 }
 
 bool rounds_own_signs(const struct ike_sa *sa)

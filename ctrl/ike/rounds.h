@@ -29,6 +29,9 @@ const struct auth_side *rounds_peer(const struct ike_sa *sa);
 // Who that end is in it. The peer's may be a pattern.
 void rounds_own_id(const struct ike_sa *sa, struct identity *out);
 void rounds_peer_id(const struct ike_sa *sa, struct identity *out);
+// Who the ends will be when all rounds are over, as the connection says; a peer that it has no name of is
+// ID_ANY.
+void rounds_last_ids(const struct ike_sa *sa, struct identity *own, struct identity *peer);
 // Whether that end proves itself in the round that is at work otherwise than by EAP.
 bool rounds_own_signs(const struct ike_sa *sa);
 bool rounds_peer_signs(const struct ike_sa *sa);

@@ -78,9 +78,9 @@ static uint64_t mix_id(uint64_t h, const struct identity *id)
     return (h ^ id->len) * 0x100000001b3u;
 }
 
-static uint64_t ends_key(const struct ike_sa *sa)
+static uint64_t ends_key(const struct ike *ike, const struct identity *local, const struct identity *remote)
 {
-    return mix_id(mix_id(sa->ike->peer_salt, sa->local_id), sa->remote_id);
+    return mix_id(mix_id(ike->peer_salt, local), remote);
 }
 
 bool sa_add_peer(struct ike_sa *sa)
@@ -593,7 +593,7 @@ void sa_up(struct ike_sa *sa)
     settle_id(&sa->remote_id);
     sa->state = SA_ESTABLISHED;
     counts_sa_up(sa, true);
-    if (!table_add(&ike->by_ends, &sa->later->by_ends, ends_key(sa)) ||
+    if (!table_add(&ike->by_ends, &sa->later->by_ends, ends_key(ike, sa->local_id, sa->remote_id)) ||
         !table_add(&ike->by_host, &sa->later->by_host, peer_key(ike, 0, &sa->path.remote)))
         LOGF(IKE, 0, "no memory to find IKE_SA %s by its identities", sa_label(sa));
     sa->established_at = loop_now(ike->loop) ? loop_now(ike->loop) : 1;
@@ -676,18 +676,30 @@ bool sa_moved(struct ike_sa *sa, const struct net_path *path)
 
 // --- its like ---
 
-struct ike_sa *sa_twin_in(enum sa_state state, const struct ike_sa *sa, struct ike_sa *after)
+static struct ike_sa *between(const struct identity *local, const struct identity *remote,
+                              enum sa_state state, const struct ike_sa *but, struct ike_sa *after)
 {
+    const struct ike *ike = but->ike;
     struct table_node *n =
-        after ? table_next(&after->later->by_ends) : table_find(&sa->ike->by_ends, ends_key(sa));
+        after ? table_next(&after->later->by_ends) : table_find(&ike->by_ends, ends_key(ike, local, remote));
     for (; n; n = table_next(n)) {
         struct ike_sa *o =
             ((struct ike_sa_later *)(void *)((char *)n - offsetof(struct ike_sa_later, by_ends)))->sa;
-        if (o != sa && o->state == state && identity_eq(o->local_id, sa->local_id) &&
-            identity_eq(o->remote_id, sa->remote_id))
+        if (o != but && o->state == state && identity_eq(o->local_id, local) &&
+            identity_eq(o->remote_id, remote))
             return o;
     }
     return NULL;
+}
+
+bool sa_is_between(const struct identity *local, const struct identity *remote, const struct ike_sa *but)
+{
+    return between(local, remote, SA_ESTABLISHED, but, NULL) != NULL;
+}
+
+struct ike_sa *sa_twin_in(enum sa_state state, const struct ike_sa *sa, struct ike_sa *after)
+{
+    return between(sa->local_id, sa->remote_id, state, sa, after);
 }
 
 struct ike_sa *sa_twin(const struct ike_sa *sa, struct ike_sa *after)

@@ -214,6 +214,8 @@ void sa_stop_work(struct ike_sa *sa); // none of that any more
 // The next established one between the same two identities but sa itself; after NULL: the first.
 struct ike_sa *sa_twin(const struct ike_sa *sa, struct ike_sa *after);
 // The same of those in that state; of one that is ending: its DELETE is not answered.
+bool sa_is_between(const struct identity *local, const struct identity *remote,
+                   const struct ike_sa *but); // another one, established, has these names
 struct ike_sa *sa_twin_in(enum sa_state state, const struct ike_sa *sa, struct ike_sa *after);
 // The next established one with that address of the peer; likewise.
 struct ike_sa *sa_at_host(struct ike *ike, const struct addr *remote, struct ike_sa *after);

@@ -11,24 +11,27 @@
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/rounds.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/lib/log.h"
 
 // An established one with the same name of ours at that address: it may be with the same peer.
-static bool host_is_known(const struct ike_sa *sa)
+static bool host_is_known(const struct ike_sa *sa, const struct identity *own)
 {
     for (struct ike_sa *o = NULL; (o = sa_at_host(sa->ike, &sa->path.remote, o)) != NULL;)
-        if (o != sa && identity_eq(o->local_id, sa->local_id))
+        if (o != sa && identity_eq(o->local_id, own))
             return true;
     return false;
 }
 
 bool sa_first_to_peer(const struct ike_sa *sa)
 {
-    if (sa->remote_id->type == ID_ANY && host_is_known(sa))
+    struct identity own, peer;
+    rounds_last_ids(sa, &own, &peer);
+    if (peer.type == ID_ANY && host_is_known(sa, &own))
         return false; // 2.4: it is not said of whom we know not
-    return sa->conn->cfg.unique != UNIQUE_NEVER && !sa_twin(sa, NULL);
+    return sa->conn->cfg.unique != UNIQUE_NEVER && !sa_is_between(&own, &peer, sa);
 }
 
 // One that we have begun may be there for the peer before it is for us. Of a connection that names no peer we

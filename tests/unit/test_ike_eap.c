@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "ctrl/ike/eap_client.h"
+#include "ctrl/ike/initiate.h"
 #include "tests/unit/ike_eap_rig.h"
 #include "tests/unit/ike_watch.h"
 
@@ -405,6 +406,38 @@ static void test_eap_alone_is_what_both_ends_say(void **state)
     }
 }
 
+// --- INITIAL_CONTACT (RFC 7296 2.4) ---
+
+// It is said in the first request, where nobody has proven anything yet, and counts behind the last one; and
+// it is not said beside an IKE SA that is there, whoever the password was of.
+static void test_initial_contact_counts_behind_eap(void **state)
+{
+    static const struct eap_names *const how[] = {&eap_plain,     &eap_asked, &eap_tls,
+                                                  &eap_tls_asked, &eap_only,  &eap_only_asked};
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        struct pair *p = eap_pair(how[i / 2]);
+        for (int side = 0; side < 2; side++) {
+            eap_password(p, side, i / 2 % 2 ? "bob" : "a.test", "geheim");
+            p->s[side].ike->conns->cfg.unique = UNIQUE_NO;
+        }
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        pair_wait(p, 10);
+        bool forgets = i % 2;
+        struct conn *c = p->s[0].ike->conns;
+        if (forgets) {
+            p->filter = pair_lose_all;
+            pair_terminate(p, 0, NULL, true);
+            p->filter = NULL;
+        }
+        assert_int_equal(initiate_anew(p->s[0].ike, c, conn_child(c, "c"), NULL), 0);
+        pair_run(p);
+        for (int side = 0; side < 2; side++)
+            assert_int_equal(p->s[side].ike->sa_count, forgets ? 1 : 2);
+        eap_pair_end(p);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -423,6 +456,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_tls_flight_without_end_is_left),
         cmocka_unit_test(test_success_before_tls_is_over_is_no_success),
         cmocka_unit_test(test_eap_alone_is_what_both_ends_say),
+        cmocka_unit_test(test_initial_contact_counts_behind_eap),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/initiate.h"
 #include "ctrl/lib/log.h"
 #include "tests/unit/ike_watch.h"
 #include "tests/unit/pki_files.h"
@@ -343,6 +344,50 @@ static void test_second_name_must_be_the_connections(void **state)
     end(p);
 }
 
+// --- whether the peer is known already (RFC 7296 2.4) ---
+
+static void unique_no(struct pair *p)
+{
+    for (int side = 0; side < 2; side++)
+        p->s[side].ike->conns->cfg.unique = UNIQUE_NO;
+}
+
+// The names of an IKE SA are those of the last round, and the first request has those of the first one.
+static void test_another_one_beside_the_first_does_not_say_initial_contact(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ALL; i++) {
+        struct pair *p = begin(&all[i]);
+        unique_no(p);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        pair_wait(p, 10);
+        struct conn *c = p->s[0].ike->conns;
+        assert_int_equal(initiate_anew(p->s[0].ike, c, conn_child(c, "c"), NULL), 0);
+        pair_run(p);
+        for (int side = 0; side < 2; side++)
+            assert_int_equal(p->s[side].ike->sa_count, 2);
+        end(p);
+    }
+}
+
+// Whoever has forgotten says so in his first request, and it counts once he has proven himself by all rounds.
+static void test_initial_contact_counts_behind_the_last_round(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ALL; i++) {
+        struct pair *p = begin(&all[i]);
+        unique_no(p);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        p->filter = pair_lose_all;
+        pair_terminate(p, 0, NULL, true); // gone here, without a word to the peer
+        p->filter = NULL;
+        pair_wait(p, 10);
+        pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+        pair_assert_one(p);
+        end(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +397,8 @@ int main(void)
         cmocka_unit_test(test_ends_must_be_of_one_mind_about_the_rounds),
         cmocka_unit_test(test_round_that_was_not_announced_is_not_begun),
         cmocka_unit_test(test_second_name_must_be_the_connections),
+        cmocka_unit_test(test_another_one_beside_the_first_does_not_say_initial_contact),
+        cmocka_unit_test(test_initial_contact_counts_behind_the_last_round),
     };
     return cmocka_run_group_tests(tests, make_files, drop_files);
 }
