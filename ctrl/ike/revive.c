@@ -622,6 +622,18 @@ void revive_limit(struct child_sa *c)
         want(c->sa->ike, live, k, REVIVE_LIMIT, c->sa->initiator ? 0 : GRACE_MS + jittered(GRACE_MS));
 }
 
+// What sa is to be made anew by. One child of a connection has one place for that: another IKE SA that waits
+// there has its turn now.
+static struct revive *place_for(struct ike_sa *sa, const struct conn *live, const char *child)
+{
+    struct revive *r = get(sa->ike, live->cfg.name, child);
+    if (!r || !waits(r) || r->why != REVIVE_REPLACE || r->replaces == sa->id)
+        return r;
+    attempt(&r->timer);
+    log_set_context(sa->conn->cfg.name, sa->id);
+    return get(sa->ike, live->cfg.name, child);
+}
+
 void revive_replace(struct child_sa *c, uint64_t within)
 {
     struct ike *ike = c->sa->ike;
@@ -629,7 +641,7 @@ void revive_replace(struct child_sa *c, uint64_t within)
     bool ours = c->sa->initiator && live && conn_child(live, c->cfg->name) && c->sa->state == SA_ESTABLISHED;
     LOGF(KNL, 1, "CHILD_SA %s{%u} should be replaced, %s", c->cfg->name, c->id,
          ours ? "another one is made" : "waiting for the peer, which initiated, to do it");
-    struct revive *r = ours && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
+    struct revive *r = ours && !ike->stopping ? place_for(c->sa, live, c->cfg->name) : NULL;
     // A look whether it is still up, or a try that waits, comes now; but not for one at its limit.
     if (!r || r->trying || (waits(r) && r->why == REVIVE_LIMIT))
         return;
@@ -645,7 +657,7 @@ static bool reauthenticate(struct ike_sa *sa)
     struct child_sa *c = sa->children;
     while (c && !(child_is_up(c) && !child_is_to_go(c) && live && conn_child(live, c->cfg->name)))
         c = c->next;
-    struct revive *r = c && !ike->stopping ? get(ike, live->cfg.name, c->cfg->name) : NULL;
+    struct revive *r = c && !ike->stopping ? place_for(sa, live, c->cfg->name) : NULL;
     if (!r || r->trying || (waits(r) && r->why == REVIVE_LIMIT)) // likewise
         return false;
     LOGF(IKE, 0, "reauthenticating IKE_SA %s", sa_label(sa));

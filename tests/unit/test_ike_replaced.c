@@ -534,6 +534,67 @@ static void test_reauthentication_that_goes_on_failing_ends_at_the_hard_limit(vo
     pair_free(p);
 }
 
+static struct pair *two_of_one_connection(void)
+{
+    struct pair *p = pair_established(UNIQUE_NEVER, reauthenticating);
+    struct conn *c = p->s[0].ike->conns;
+    assert_int_equal(initiate_anew(p->s[0].ike, c, conn_child(c, "c"), NULL), 0);
+    pair_run(p);
+    for (int side = 0; side < 2; side++)
+        assert_int_equal(p->s[side].ike->sa_count, 2);
+    return p;
+}
+
+static void assert_both_are_new(struct pair *p, uint32_t last)
+{
+    for (const struct ike_sa *sa = p->s[0].ike->sas; sa; sa = sa->next) {
+        assert_true(sa->id > last);
+        assert_int_equal(sa->state, SA_ESTABLISHED);
+        assert_non_null(sa->children);
+    }
+    for (int side = 0; side < 2; side++) {
+        assert_int_equal(p->s[side].ike->sa_count, 2);
+        assert_int_equal(pair_live(&p->s[side]), 2);
+    }
+    pair_free(p);
+}
+
+// Two IKE SAs of one connection are due in the same turn: neither takes the other one's place.
+static void test_two_that_are_due_at_once_are_both_made_anew(void **state)
+{
+    (void)state;
+    struct pair *p = two_of_one_connection();
+    uint32_t last = p->s[0].ike->next_id;
+    pair_wait(p, 5 * MINUTE + 5000);
+    assert_both_are_new(p, last);
+}
+
+static void test_two_that_an_operator_wants_anew_at_once_are_both_made_anew(void **state)
+{
+    (void)state;
+    struct pair *p = two_of_one_connection();
+    uint32_t last = p->s[0].ike->next_id;
+    for (struct ike_sa *sa = p->s[0].ike->sas; sa; sa = sa->next)
+        if (sa->id <= last)
+            revive_reauthenticate(sa);
+    pair_wait(p, 5000);
+    assert_both_are_new(p, last);
+}
+
+// The engine that both are on fails, and they were to be made anew some time within two seconds.
+static void test_two_whose_children_are_to_be_replaced_are_both_made_anew(void **state)
+{
+    (void)state;
+    struct pair *p = two_of_one_connection();
+    struct ike *ike = p->s[0].ike;
+    uint32_t last = ike->next_id;
+    for (struct ike_sa *sa = ike->sas; sa; sa = sa->next)
+        if (sa->id <= last)
+            revive_replace(sa->children, 2000);
+    pair_wait(p, 8000);
+    assert_both_are_new(p, last);
+}
+
 static void reauthenticating_anybody(struct conn_config *c, int side)
 {
     c->reauth_time = side ? 300 : 0;
@@ -743,6 +804,9 @@ int main(void)
         cmocka_unit_test(test_ike_sa_whose_reauthentication_failed_takes_further_children),
         cmocka_unit_test(test_reauthentication_that_fails_is_tried_again),
         cmocka_unit_test(test_reauthentication_that_goes_on_failing_ends_at_the_hard_limit),
+        cmocka_unit_test(test_two_that_are_due_at_once_are_both_made_anew),
+        cmocka_unit_test(test_two_that_an_operator_wants_anew_at_once_are_both_made_anew),
+        cmocka_unit_test(test_two_whose_children_are_to_be_replaced_are_both_made_anew),
         cmocka_unit_test(test_reauthentication_with_anybody_is_not_tried_again),
         cmocka_unit_test(test_started_child_whose_ike_sa_is_replaced_as_it_is_to_reauthenticate_comes_up),
         cmocka_unit_test(test_packet_brings_up_at_once_what_a_replaced_ike_sa_had),
