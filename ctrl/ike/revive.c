@@ -48,6 +48,7 @@ struct revive {
     uint64_t quiet_until; // acquires before that are not followed
     uint32_t replaces;    // REVIVE_REPLACE: the IKE SA
     uint32_t put_off;     // the IKE SA whose peer was busy, 0: none
+    uint32_t still;       // the IKE SA that it was on and that was replaced, 0: it has been asked for since
     bool trying, crossed; // crossed: begun anew at once, and not up since
     bool no_way;          // what it failed for last
     uint8_t beside;       // how often it has been looked whether another connection still serves it
@@ -457,6 +458,7 @@ static void want(struct ike *ike, const struct conn *c, const struct child_confi
         r->failures = 0;
     r->up_at = 0;
     r->why = why;
+    r->still = 0;
     r->beside = 0;
     r->tries = c->cfg.keyingtries;
     uint64_t wait = back_off(r->failures);
@@ -483,21 +485,38 @@ static bool another_of_conn(const struct ike_sa *sa)
     return false;
 }
 
+// It is being made there with the IKE SA itself, and was closed meanwhile.
+static bool is_unwanted(const struct ike_sa *sa, const char *child)
+{
+    return sa->hs && sa->hs->later->unwanted && sa->hs->later->child &&
+           strcmp(sa->hs->later->child->name, child) == 0;
+}
+
+static bool waits(const struct revive *r)
+{
+    return r->timer.armed && r->timer.fire == attempt;
+}
+
 // What was wanted for any reason is wanted still, for that reason. What is being tried goes on until it is
 // up, or fails.
 static void want_still(const struct ike_sa *sa, const struct conn *live, const struct child_config *child)
 {
     struct revive *r = find(sa->ike, live->cfg.name, child->name);
-    if ((r && r->trying) || !(has(sa, child->name) || asked_for(sa, child->name)))
+    if ((r && r->trying) || is_unwanted(sa, child->name) ||
+        !(has(sa, child->name) || asked_for(sa, child->name)))
         return;
     if (r && r->why == REVIVE_REPLACE && r->replaces == sa->id)
         r->why = REVIVE_START;
     enum revive_why why = r ? r->why : REVIVE_START;
+    bool before = r && waits(r);
     bool ours = another_of_conn(sa); // not where another connection's IKE SA is in its place
     if ((child->start_action & ACTION_START) || (ours && (sa->crossed || (r && r->up_at))))
         want(sa->ike, live, child, REVIVE_START, BASE_MS);
     if (r)
         r->why = why;
+    r = find(sa->ike, live->cfg.name, child->name);
+    if (r && !before && waits(r))
+        r->still = sa->id;
 }
 
 // In a moment, when the successor has what it was made for.
@@ -507,11 +526,6 @@ void revive_replaced(struct ike_sa *sa)
     for (unsigned i = 0; live && i < live->cfg.child_count; i++)
         if (live->cfg.children[i].action == POLICY_PROTECT)
             want_still(sa, live, &live->cfg.children[i]);
-}
-
-static bool waits(const struct revive *r)
-{
-    return r->timer.armed && r->timer.fire == attempt;
 }
 
 // It waits for a moment, not as the peer has refused it or was busy, nor for the end that is to go first.
@@ -526,6 +540,7 @@ void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *
     struct revive *r = provided(ike, c, child) ? NULL : get(ike, c->cfg.name, child->name);
     if (r && may_come_now(r)) {
         r->beside = BESIDE_MOST; // packets meet its policy: nothing serves that
+        r->still = 0;
         arm(r, 0);
     }
     if (!r || r->trying || (r->timer.armed && r->timer.fire == attempt) ||
@@ -599,11 +614,22 @@ bool revive_comes_back(const struct ike_sa *sa, const struct child_config *child
     return k && k->close_action & ACTION_START;
 }
 
+// It was to come up where it had been on its way, on an IKE SA of ours that has gone as the peer's stays;
+// this end had not heard that it was closed.
+static void forgo_still(struct child_sa *c)
+{
+    struct revive *r = find(c->sa->ike, c->sa->conn->cfg.name, c->cfg->name);
+    if (r && r->still && r->still != c->sa->id && !r->failures && waits(r))
+        drop(r);
+}
+
 // Another gateway, to which this one has sent us, is to have it all the same (RFC 5685).
 void revive_closed(struct child_sa *c)
 {
-    if (!revive_comes_back(c->sa, c->cfg))
-        forgo_successors(c, &c->sa->path.remote);
+    if (revive_comes_back(c->sa, c->cfg))
+        return;
+    forgo_successors(c, &c->sa->path.remote);
+    forgo_still(c);
 }
 
 void revive_wanted(struct ike_sa *sa, const char *child)
@@ -771,6 +797,7 @@ void revive_up(struct ike_sa *sa, const char *child)
     if (!r)
         return;
     r->trying = r->crossed = false;
+    r->still = 0;
     r->up_at = loop_now(sa->ike->loop) ? loop_now(sa->ike->loop) : 1;
     r->quiet_until = 0;
     r->timer.fire = over;

@@ -358,6 +358,45 @@ static void test_one_that_is_closed_while_its_ike_sa_reauthenticates_does_not_co
     }
 }
 
+static const struct child_sa *elsewhere(struct pair *p, int side, uint32_t spi_out)
+{
+    for (const struct ike_sa *sa = p->s[side].ike->sas; sa; sa = sa->next)
+        for (const struct child_sa *c = sa->id != 1 ? sa->children : NULL; c; c = c->next)
+            if (child_is_up(c) && strcmp(c->cfg->name, "c") == 0 && (!spi_out || c->spi_out == spi_out))
+                return c;
+    return NULL;
+}
+
+// Both ends make it anew at once: one of the two new IKE SAs stays, without `c`. Which of them is by chance.
+static void test_one_that_is_closed_while_both_reauthenticate_does_not_come_up_again(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 8 * WAYS * CROSSINGS; n++) {
+        const struct crossing *x = &crossings[n / 8 / WAYS];
+        struct pair *p = with_first(n & 4 ? begun_without_a_child : pair_two_children, n & 2 ? "d" : "c");
+        p->ctx = (void *)(uintptr_t)x;
+        p->filter = lose_crossing;
+        for (int side = 0; side < 2; side++)
+            revive_reauthenticate(sa_by_id(p->s[side].ike, 1));
+        if (x->exchange)
+            pair_wait(p, 1);
+        const struct child_sa *new = elsewhere(p, 0, 0);
+        bool moved = n / 8 % WAYS == 2 && new &&elsewhere(p, 1, new->spi_in);
+        close_on_the_old_one(p, n / 8 % WAYS, n & 1);
+        let_go(p);
+        if (moved) { // it has been idle as its packets go by the other one
+            assert_has(p, 1, 2);
+            pair_free(p);
+            continue;
+        }
+        if (p->s[0].ike->sa_count != 1 || pair_live(&p->s[0]) != 1 || pair_live(&p->s[1]) != 1)
+            fail_msg("%u: closed by end %u in way %u as %s: %u IKE SAs, %u CHILD SAs", n, n & 1, n / 8 % WAYS,
+                     x->what, p->s[0].ike->sa_count, pair_live(&p->s[0]));
+        assert_only(p, "d");
+        pair_free(p);
+    }
+}
+
 // The end that answers has closed it before the request came, and the DELETE is late.
 static void test_one_whose_delete_is_slower_than_a_reauthentication_does_not_stay(void **state)
 {
@@ -535,6 +574,7 @@ int main(void)
         cmocka_unit_test(test_one_that_reaches_its_limit_while_it_is_rekeyed_has_its_successor),
         cmocka_unit_test(test_one_of_a_former_edition_that_is_rekeyed_goes_all_the_same),
         cmocka_unit_test(test_one_that_is_closed_while_its_ike_sa_reauthenticates_does_not_come_up_again),
+        cmocka_unit_test(test_one_that_is_closed_while_both_reauthenticate_does_not_come_up_again),
         cmocka_unit_test(test_one_whose_delete_is_slower_than_a_reauthentication_does_not_stay),
         cmocka_unit_test(test_one_of_a_peer_that_is_gone_is_closed_there_alone),
         cmocka_unit_test(test_all_that_are_closed_while_their_ike_sa_reauthenticates_leave_none),
