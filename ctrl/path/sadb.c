@@ -403,6 +403,9 @@ void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev
     case ESP_EVENT_QUEUE_RESET:
         LOGF(ESP, 0, "card %s: %s; it was started afresh", ev->error.field, ev->error.text);
         break;
+    case ESP_EVENT_SA_SOFT_LIMIT: // of the kernel's engine, which path does not use
+    case ESP_EVENT_SA_SOURCE:
+    case ESP_EVENT_SA_ENDED: break;
     case ESP_EVENT_FAILED: card_failed(p, ev); break;
     }
 }

@@ -29,3 +29,13 @@ $(eval $(call unit_test,test_barrier,tests/unit/test_barrier.c $(BUILD)/obj/test
 CARD_CALLS := malloc calloc socket connect send sendmsg recv read write ftruncate epoll_create1 epoll_ctl poll eventfd memfd_create mmap mlock madvise \
     RAND_bytes pthread_create open fcntl
 $(eval $(call unit_test,test_card_calls,tests/unit/test_card_calls.c $(CARD_RIG),$(LIBESPALIER_LIBS) -lpthread $(patsubst %,-Wl$$(comma)--wrap=%,$(CARD_CALLS))))
+
+# The kernel's engine, with a model of the kernel; and its messages beside iproute2's.
+$(BUILD)/tests/xfrm_shim.so: tests/unit/xfrm_shim.c
+	@mkdir -p $(@D)
+	@echo "  CC      $@"
+	@$(CC) $(CPPFLAGS) -std=gnu11 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror -shared -fPIC -o $@ $< -ldl
+$(eval $(call unit_test,test_kernel_engine,tests/unit/test_kernel_engine.c tests/unit/xfrm_model.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
+$(eval $(call unit_test,test_kernel_messages,tests/unit/test_kernel_messages.c tests/unit/xfrm_model.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
+$(BUILD)/tests/test_kernel_messages: | $(BUILD)/tests/xfrm_shim.so
+$(BUILD)/obj/tests/unit/test_kernel_messages.o: CPPFLAGS += -DXFRM_SHIM='"$(abspath $(BUILD))/tests/xfrm_shim.so"'

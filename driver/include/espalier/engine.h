@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine interface: what protects packets. The card, software and (later) kernel engines stand behind it
-// and give the same bytes for the same SA, sequence number and packet. Everything is asynchronous. An
-// engine's operations (SAs, events, counters) are called from one thread, a queue's from one thread; those
-// are the same thread unless the engine was opened for several. Packets are IP packets from the first octet
-// of their IP header. Addresses are in network order, ports and SPIs are numbers in host order.
+// The engine interface: what protects packets. The card and software engines stand behind it and give
+// the same bytes for the same SA, sequence number and packet; so does Linux itself (ESP_CAP_AUTONOMOUS),
+// which moves the packets too. Everything is asynchronous. An engine's operations (SAs, events, counters) are
+// called from one thread, a queue's from one thread; those are the same thread unless the engine was opened
+// for several. Packets are IP packets from the first octet of their IP header. Addresses are in network
+// order, ports and SPIs are numbers in host order.
 //
 // Nonce rule: the IV of 8 octets that AES-GCM and all but AES-CBC have is the 64-bit sequence number (RFC
 // 4106 section 3.1), so a (key, IV) pair is unique as long as a sequence number has one owner. AES-CBC's
@@ -89,7 +90,15 @@ enum esp_integ {
 #define ESP_MAX_INTEG_KEY  64
 #define ESP_MAX_WINDOW     1024
 #define ESP_MAX_ICV        32
-#define ESP_PARAMS_VERSION 5
+#define ESP_PARAMS_VERSION 6
+
+// What a network device does of an AUTONOMOUS engine's SA.
+enum esp_offload {
+    ESP_OFFLOAD_NONE,
+    ESP_OFFLOAD_CRYPTO, // its cipher
+    ESP_OFFLOAD_PACKET, // all of it, policies too
+    ESP_OFFLOAD_AUTO,   // asked for: the most that the device takes
+};
 
 // Everything an engine must know of an SA. Callers wipe it (OPENSSL_cleanse) once sa_add has returned.
 struct esp_sa_params {
@@ -131,6 +140,31 @@ struct esp_sa_params {
     uint64_t seen[16];  // in: bit n (word n/64, bit n%64) = sequence seq - n has been received; bit 0 set
                         // whenever seq > 0
     uint64_t soft_bytes, hard_bytes, soft_packets, hard_packets; // inner bytes and packets; 0: none
+    // AUTONOMOUS engines alone; the others do not look at these. The SA is for the policies with this group,
+    // which is not 0; it is looked up by packets with this mark and if_id (0: those without, mask 0: any).
+    uint32_t group, mark, mark_mask, if_id;
+    enum esp_offload offload; // by that network device, which has to be named unless it is NONE
+    char device[16];
+};
+
+// What packets an AUTONOMOUS engine gives to SAs of a group, and takes from these alone. It has no action in
+// clear: without such an SA what matches is dropped. Addresses are those of the packet as it goes in that
+// direction; a mask of 0: any port. Of ICMP the kernel takes type and code in the place of the ports.
+struct esp_policy {
+    enum esp_dir dir; // in: in tunnel mode what is forwarded too
+    bool ipv6;
+    uint8_t src[16], dst[16], src_len, dst_len;
+    uint8_t proto; // 0: any
+    uint16_t sport, sport_mask, dport, dport_mask;
+    uint32_t mark, mark_mask, if_id; // as in esp_sa_params. With those above: what two are told apart by
+    uint32_t priority;               // among all of the kernel's: lower first
+    enum esp_protocol protocol;      // of the SA
+    enum esp_mode mode;
+    bool outer_ipv6;
+    uint8_t outer_src[16], outer_dst[16];
+    uint32_t group;
+    enum esp_offload offload; // NONE, or PACKET, as its SAs
+    char device[16];
 };
 
 // Where an SA's packets come from and go to, as in esp_sa_params.
@@ -190,6 +224,11 @@ enum esp_event_type {
                            // nor new ends are to be had: delete the SA
     ESP_EVENT_QUEUE_RESET, // error: what had stopped one of its queues, which works again. Jobs that were in
                            // it come back ABORTED, the others and every SA go on
+    // AUTONOMOUS engines alone
+    ESP_EVENT_SA_SOFT_LIMIT, // sa, cookie, stats: a soft limit is reached
+    ESP_EVENT_SA_SOURCE,     // sa, cookie, from: its peer's packets, verified, come from there (ESP in UDP)
+    ESP_EVENT_SA_ENDED,      // sa, cookie, status, stats: it protects nothing any more: HARD_LIMIT, or
+                             // SA_INVALID: somebody else has taken it away. It wants sa_delete all the same
     ESP_EVENT_FAILED, // error: the last event: the engine is gone and silent, it will put nothing more on a
                       // wire or into memory. Jobs outstanding come back from poll with ESP_STATUS_ABORTED in
                       // order of submission; sa_handover works; nothing else does. An engine that cannot be
@@ -202,7 +241,9 @@ struct esp_event {
     void *cookie; // that of sa_add
     enum esp_status status;
     struct esp_sa_stats stats;
-    struct esp_handover next; // SA_DELETED
+    struct esp_handover next; // SA_DELETED; of an AUTONOMOUS engine all 0: nobody may go on
+    enum esp_offload offload; // SA_ADDED, of an AUTONOMOUS engine: what it has become, as it says itself
+    struct esp_endpoint from; // SA_SOURCE
     bool silent;              // FAILED: it was shown that the engine can reach no memory any more
     struct esp_error error;
 };
@@ -210,7 +251,7 @@ struct esp_event {
 enum {
     ESP_CAP_LOOKASIDE = 1 << 0,  // jobs come back to memory
     ESP_CAP_INLINE = 1 << 1,     // packets may go to and come from a wire of the engine's own
-    ESP_CAP_AUTONOMOUS = 1 << 2, // takes SAs and policies and does its own I/O: no submit, no poll
+    ESP_CAP_AUTONOMOUS = 1 << 2, // takes SAs and policies and does its own I/O: no queue, submit or poll
     ESP_CAP_ENDPOINT = 1 << 3,   // sa_endpoint
     ESP_CAP_UDP_ENCAP = 1 << 4,
     ESP_CAP_ESN = 1 << 5,
@@ -255,6 +296,12 @@ struct esp_engine_ops {
     // After FAILED, where another engine may take over: sets p->seq, and for inbound p->seen. out: the
     // lease's end; in: exactly the sequences whose jobs poll has returned. Returns 0 or -EINVAL.
     int (*sa_handover)(struct esp_engine *e, struct esp_sa *sa, struct esp_sa_params *p);
+    // AUTONOMOUS engines alone, NULL in the others. Puts the policy in force, or replaces the one that is
+    // told apart from it by nothing. 0, or what is wrong with it, or the kernel's refusal: then there is
+    // neither.
+    int (*policy_set)(struct esp_engine *e, const struct esp_policy *p, struct esp_error *err);
+    // One that is not there is no failure.
+    int (*policy_drop)(struct esp_engine *e, const struct esp_policy *p, struct esp_error *err);
     unsigned (*events)(struct esp_engine *e, struct esp_event *ev, unsigned max);
     // Call when fd is readable and at least every 50 ms: re-arming, events, and watchdogs where the engine
     // has no thread for them. now_ms: CLOCK_BOOTTIME.
@@ -287,11 +334,11 @@ struct esp_queue {
 
 struct esp_engine {
     const struct esp_engine_ops *ops;
-    const char *kind;         // "card", "software"
+    const char *kind;         // "card", "software", "kernel"
     char name[64];            // "0000:01:00.0", "openssl", "ipsec-mb 1.3.0" (what it has not is OpenSSL's)
     char note[160];           // "", or what a person should know of it although it works
     int fd;                   // readable when there are events
-    struct esp_queue **queue; // as many as the capabilities say
+    struct esp_queue **queue; // as many as the capabilities say; NULL: none
 };
 
 // For a caller of one thread: queue 0.
@@ -343,5 +390,20 @@ struct esp_card_options {
 // Scans with libpci, opens the first (or named) card, checks its identity, shakes hands on features, writes
 // EPOCH, sets up the rings. -ENODEV: no card; other errors name what is wrong with it.
 int esp_card_open(struct esp_engine **e, const struct esp_card_options *o, struct esp_error *err);
+
+struct esp_kernel_options {
+    // Stands in the selectors of all SAs and policies of this engine, as their user, so that it knows its
+    // own; not 0. What there is of it was left by an earlier run, and goes when the engine is opened.
+    uint32_t owner;
+};
+// Linux's own ESP and AH, told by XFRM netlink (CAP_NET_ADMIN). AUTONOMOUS: the kernel gives packets to SAs
+// by policies, sends them and takes them from its network. A request is answered before its call returns (5 s
+// at most); what the kernel says that it has taken is held against what it was told, and taken away again
+// where it differs. An outbound SA begins with the number 1 and an inbound one with none, there is no lease,
+// and no hand-over: IVs are the kernel's own (the number XOR a secret), so an SA neither comes nor goes with
+// its keys. Outer TTL and ID are the machine's (ttl and id_offset are not looked at), and an inbound SA takes
+// packets in UDP if udp_encap says so, otherwise those that are not; the UDP socket itself (UDP_ENCAP) is its
+// owner's. -ENODEV: the kernel has no XFRM; -EPERM: a right is missing.
+int esp_kernel_open(struct esp_engine **e, const struct esp_kernel_options *o, struct esp_error *err);
 
 #endif
