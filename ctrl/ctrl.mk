@@ -13,10 +13,11 @@ CRYPTO_SRCS ?= $(wildcard ctrl/crypto/*.c)
 PKI_SRCS := $(sort $(wildcard ctrl/pki/*.c))
 FETCH_SRCS := $(sort $(wildcard ctrl/fetch/*.c))
 METRICS_SRCS := $(sort $(wildcard ctrl/metrics/*.c))
+FLEET_SRCS := $(sort $(wildcard ctrl/fleet/*.c))
 # What is configured may be certificates: they are read by the same code that judges them later.
 CONFIG_SRCS := $(wildcard ctrl/config/*.c) $(PKI_SRCS) $(CRYPTO_SRCS)
 
-ESPALIERD_SRCS := $(SUPER_SRCS) $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PKI_SRCS) $(FETCH_SRCS) $(METRICS_SRCS) $(PATH_SRCS)
+ESPALIERD_SRCS := $(SUPER_SRCS) $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS) $(IKE_SRCS) $(KEYS_SRCS) $(CRYPTO_SRCS) $(PKI_SRCS) $(FETCH_SRCS) $(METRICS_SRCS) $(FLEET_SRCS) $(PATH_SRCS)
 PROGRAMS += $(BUILD)/bin/espalierd
 
 .PHONY: espalierd
@@ -24,7 +25,7 @@ espalierd: $(BUILD)/bin/espalierd ## the IKE daemon alone
 $(BUILD)/bin/espalierd: $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(ESPALIERD_SRCS))) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -lmicrohttpd -lseccomp -lcap-ng -lssl -lcrypto -lpci -lm
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -ljansson -lmicrohttpd -lseccomp -lcap-ng -lssl -lcrypto -lpci -lm
 
 -include ctrl/cli/cli.mk
 

@@ -14,7 +14,20 @@
 #include "ctrl/config/values.h"
 #include "ctrl/lib/metrics_at.h"
 
-enum kind { K_U32, K_FRAGMENT, K_PORT, K_TIME, K_BOOL, K_DOUBLE, K_OFFLOAD, K_TEXT, K_METRICS, K_WORKERS };
+enum kind {
+    K_U32,
+    K_FRAGMENT,
+    K_PORT,
+    K_TIME,
+    K_BOOL,
+    K_DOUBLE,
+    K_OFFLOAD,
+    K_TEXT,
+    K_METRICS,
+    K_WORKERS,
+    K_URLS,
+    K_PREFIX
+};
 struct key {
     const char *name;
     enum kind kind;
@@ -65,6 +78,13 @@ static const struct key keys[] = {
     {"seccomp", K_BOOL, AT(seccomp), 0, 1, true, true},
     {"landlock", K_BOOL, AT(landlock), 0, 1, true, true},
     {"workers", K_WORKERS, AT(workers), 1, SETTINGS_MAX_WORKERS, true, true},
+    {"fleet.endpoints", K_URLS, AT(fleet_endpoints), 0, SIZE(fleet_endpoints), true, true},
+    {"fleet.prefix", K_PREFIX, AT(fleet_prefix), 0, SIZE(fleet_prefix), true, true},
+    {"fleet.node", K_TEXT, AT(fleet_node), 0, SIZE(fleet_node), true, true},
+    {"fleet.ttl", K_TIME, AT(fleet_ttl), 2, 300, true, true},
+    {"fleet.cacert", K_TEXT, AT(fleet_cacert), 0, SIZE(fleet_cacert), true, true},
+    {"fleet.cert", K_TEXT, AT(fleet_cert), 0, SIZE(fleet_cert), true, true},
+    {"fleet.key", K_TEXT, AT(fleet_key), 0, SIZE(fleet_key), true, true},
     {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true, false},
 };
 enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };
@@ -88,6 +108,8 @@ static size_t size_of(const struct key *k)
     case K_DOUBLE: return sizeof(double);
     case K_OFFLOAD: return sizeof(enum offload_mode);
     case K_METRICS:
+    case K_URLS:
+    case K_PREFIX:
     case K_TEXT: return k->max;
     default: return sizeof(uint32_t);
     }
@@ -99,7 +121,7 @@ void settings_keep_fixed(struct settings *next, const struct settings *now, void
         const struct key *k = &keys[i];
         void *to = (char *)next + k->offset;
         const void *from = (const char *)now + k->offset;
-        bool text = k->kind == K_TEXT || k->kind == K_METRICS;
+        bool text = k->kind == K_TEXT || k->kind == K_METRICS || k->kind == K_URLS || k->kind == K_PREFIX;
         bool same = text ? strcmp(to, from) == 0 : memcmp(to, from, size_of(k)) == 0;
         if (!k->fixed || same)
             continue;
@@ -143,6 +165,38 @@ static int set_metrics(char *at, size_t size, const struct conf_entry *e, struct
     return 0;
 }
 
+static bool are_urls(const char *list)
+{
+    do {
+        list += strspn(list, ", \t");
+        if (strncmp(list, "https://", 8) != 0 && strncmp(list, "http://", 7) != 0)
+            return !*list;
+        list += strcspn(list, ", \t");
+    } while (*list);
+    return true;
+}
+
+// Of keys in etcd: all below it is the fleet's.
+static bool is_prefix(const char *text)
+{
+    size_t n = strlen(text);
+    return n > 1 && text[0] == '/' && text[n - 1] == '/';
+}
+
+static int set_text(char *at, const struct key *k, const struct conf_entry *e, struct esp_error *err)
+{
+    char expected[80];
+    snprintf(expected, sizeof(expected), "at most %u characters", (unsigned)k->max - 1);
+    if (strlen(e->value) >= k->max)
+        return bad_value(e, expected, err);
+    if (k->kind == K_URLS && !are_urls(e->value))
+        return bad_value(e, "https://HOST:PORT (or http://), several between commas", err);
+    if (k->kind == K_PREFIX && !is_prefix(e->value))
+        return bad_value(e, "a prefix of keys such as /espalier/, with a slash at both ends", err);
+    memcpy(at, e->value, strlen(e->value) + 1);
+    return 0;
+}
+
 // auto: one for each processor that the daemon may run on.
 static uint64_t processors(uint64_t most)
 {
@@ -174,12 +228,9 @@ static int set_key(struct settings *s, const struct key *k, const struct conf_en
         return set_offload(at, e->value) ? 0 : bad_value(e, "no, auto, yes, crypto or packet", err);
     case K_METRICS: return set_metrics(at, k->max, e, err);
     case K_WORKERS: return set_workers(at, k, e, err);
-    case K_TEXT:
-        snprintf(expected, sizeof(expected), "at most %u characters", (unsigned)k->max - 1);
-        if (strlen(e->value) >= k->max)
-            return bad_value(e, expected, err);
-        memcpy(at, e->value, strlen(e->value) + 1);
-        return 0;
+    case K_URLS:
+    case K_PREFIX:
+    case K_TEXT: return set_text(at, k, e, err);
     case K_DOUBLE:
         snprintf(expected, sizeof(expected), "a number from %u to %u", (unsigned)k->min, (unsigned)k->max);
         return value_fraction(e->value, (double)k->min, (double)k->max, at) ? 0 : bad_value(e, expected, err);

@@ -11,6 +11,7 @@
 #include "ctrl/config/conn_load.h"
 #include "ctrl/ctl/names.h"
 #include "ctrl/crypto/signature.h"
+#include "ctrl/lib/fence.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/pki/pki.h"
 
@@ -104,6 +105,7 @@ struct conn_entry *ctl_new_conn(const struct conn_config *cfg, struct slice wire
         return NULL;
     e->wire_len = (uint32_t)wire.len;
     e->child_count = cfg->child_count;
+    e->fleet = cfg->fence != FENCE_NONE;
     for (unsigned i = 0; i < e->child_count; i++)
         e->by_hand |= cfg->children[i].trap_by_hand != TRAP_AS_CONFIGURED;
     uint8_t *copy = memcpy(e->children + e->child_count, wire.p, wire.len);
@@ -196,6 +198,9 @@ static void too_late(struct timer *t)
         ctl_sweep_ends(p->ctl, p->cmd);
     }
     ctl_done_simple(p, false, "no answer in time");
+    if (p->fleet_req)
+        ctl_fleet_loaded(p->ctl, p->fleet_req, NULL, false, "no answer in time");
+    p->fleet_req = 0;
     p->cmd = NULL;
 }
 
@@ -225,6 +230,8 @@ static void loaded(struct pending *p, bool ok, const char *text)
         LOGF(CFG, 0, "connection %s refused: %s", conn_entry_name(e), text);
         ctl_sweep_refused(c, conn_entry_name(e));
         ctl_done_simple(p, false, text);
+        if (p->fleet_req)
+            ctl_fleet_loaded(c, p->fleet_req, e, false, text);
         return;
     }
     p->data = NULL;                           // the list has it
@@ -232,6 +239,8 @@ static void loaded(struct pending *p, bool ok, const char *text)
     keep(c, e);
     ctl_sweep_taken(c, conn_entry_name(e));
     ctl_done_simple(p, true, "");
+    if (p->fleet_req)
+        ctl_fleet_loaded(c, p->fleet_req, e, true, "");
 }
 
 bool ctl_conn_is(struct ctl *c, const struct msg_CONN_IS *m)
@@ -289,12 +298,14 @@ static void not_loaded(struct ctl *c, struct command *cmd, const char *why)
 }
 
 // A connection that has been read; 0: what it is as it goes to ike.
-static int read_conn(struct ctl *c, const struct vici_node *section, struct faults *faults, struct writer *w,
-                     struct conn_entry **out, struct esp_error *err)
+static int read_conn(struct ctl *c, const struct vici_node *section, uint32_t fence, struct faults *faults,
+                     struct writer *w, struct conn_entry **out, struct esp_error *err)
 {
     const struct load_report report = {.ctx = faults, .fault = note_fault, .warn = warn};
     struct conn_config cfg = {0};
     int r = config_load_conn(&cfg, section, &report, err);
+    if (r == 0)
+        ctl_fence_conn(&cfg, fence);
     if (r == 0 && !ctl_keep_by_hand(c, &cfg))
         r = esp_fail(err, -ENOMEM, "", "out of memory");
     if (r == 0)
@@ -324,16 +335,19 @@ static void send_load(struct pending *p)
     ctl_send(p, ROOM_IKE, MSG_CONN_LOAD, &m);
 }
 
-void ctl_load_conn(struct ctl *c, struct command *cmd, struct conn_entry *e)
+static void ask_ike(struct ctl *c, struct command *cmd, uint32_t fleet_req, struct conn_entry *e)
 {
     struct pending *p;
     ctl_sweep_begins(c, conn_entry_name(e));
     if (!(p = ctl_ask(c, cmd, CTL_ANSWER_MS))) {
         ctl_sweep_refused(c, conn_entry_name(e));
         ctl_sweep_ends(c, NULL);
+        if (fleet_req)
+            ctl_fleet_loaded(c, fleet_req, NULL, false, "too many commands under way");
         free(e);
         return;
     }
+    p->fleet_req = fleet_req;
     p->data = e;
     p->free_data = free;
     p->done = loaded;
@@ -342,6 +356,23 @@ void ctl_load_conn(struct ctl *c, struct command *cmd, struct conn_entry *e)
     e->number = old ? old->number : ++c->conn_number;
     p->ask_again = send_load;
     send_load(p);
+}
+
+// Swanctl sends every connection again with each --load-all; what is as it was is left alone.
+static bool is_unchanged(struct ctl *c, const struct conn_entry *e, struct slice wire)
+{
+    const struct conn_entry *old = ctl_find_conn(c, conn_entry_name(e));
+    if (!old || old->missing || ctl_under_way(c, conn_entry_name(e)) ||
+        !slice_eq(slice_of(conn_entry_wire(old), old->wire_len), wire))
+        return false;
+    LOGF(CFG, 2, "connection %s is unchanged", conn_entry_name(old));
+    ctl_sweep_taken(c, conn_entry_name(old));
+    return true;
+}
+
+void ctl_load_conn(struct ctl *c, struct command *cmd, struct conn_entry *e)
+{
+    ask_ike(c, cmd, 0, e);
 }
 
 void cmd_load_conn(struct ctl *c, struct command *cmd)
@@ -356,22 +387,39 @@ void cmd_load_conn(struct ctl *c, struct command *cmd)
         not_loaded(c, cmd, "load-conn: expected one section, the connection's");
         return;
     }
-    if (read_conn(c, section, &faults, &w, &e, &err) != 0) {
+    const struct conn_entry *old = ctl_find_conn(c, section->name);
+    if (old && old->fleet) {
+        server_reply_error(cmd, "connection '%.128s' is the fleet's: espalier fleet load", section->name);
+        return;
+    }
+    if (read_conn(c, section, FENCE_NONE, &faults, &w, &e, &err) != 0) {
         not_loaded(c, cmd, NULL);
         reply_faults(cmd, &faults, &err);
         return;
     }
-    // Swanctl sends every connection again with each --load-all; what is as it was is left alone.
-    const struct conn_entry *old = ctl_find_conn(c, conn_entry_name(e));
-    if (old && !old->missing && !ctl_under_way(c, conn_entry_name(e)) &&
-        slice_eq(slice_of(conn_entry_wire(old), old->wire_len), wr_written(&w))) {
-        LOGF(CFG, 2, "connection %s is unchanged", conn_entry_name(old));
-        ctl_sweep_taken(c, conn_entry_name(old));
+    if (is_unchanged(c, e, wr_written(&w))) {
         server_reply_ok(cmd);
         free(e);
         return;
     }
-    ctl_load_conn(c, cmd, e);
+    ask_ike(c, cmd, 0, e);
+}
+
+void ctl_load_fleet_conn(struct ctl *c, const struct vici_node *section, uint32_t fence, uint32_t req)
+{
+    struct esp_error err = {0};
+    struct faults faults = {0};
+    struct conn_entry *e = NULL;
+    struct writer w = writer_of(c->conn_wire, sizeof(c->conn_wire));
+    if (read_conn(c, section, fence, &faults, &w, &e, &err) != 0) {
+        ctl_sweep_refused(c, section->name);
+        ctl_fleet_loaded(c, req, NULL, false, err.text);
+    } else if (is_unchanged(c, e, wr_written(&w))) {
+        ctl_fleet_loaded(c, req, e, true, "");
+        free(e);
+    } else {
+        ask_ike(c, NULL, req, e);
+    }
 }
 
 // ---- unload-conn
@@ -390,6 +438,8 @@ static void unloaded(struct pending *p, bool ok, const char *text)
         LOGF(CFG, 1, "removed connection: %s", name);
     }
     ctl_done_simple(p, ok, text);
+    if (p->fleet_req)
+        ctl_fleet_loaded(c, p->fleet_req, NULL, ok, text);
 }
 
 static void send_unload(struct pending *p)
@@ -399,18 +449,19 @@ static void send_unload(struct pending *p)
     ctl_send(p, ROOM_IKE, MSG_CONN_UNLOAD, &m);
 }
 
-static void unload(struct ctl *c, struct command *cmd, const char *name)
+static void unload(struct ctl *c, struct command *cmd, uint32_t fleet_req, const char *name)
 {
     char *copy = strdup(name);
-    if (!copy) {
+    if (!copy && cmd)
         server_reply_error(cmd, "out of memory");
-        return;
-    }
-    struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
+    struct pending *p = copy ? ctl_ask(c, cmd, CTL_ANSWER_MS) : NULL;
     if (!p) {
+        if (fleet_req)
+            ctl_fleet_loaded(c, fleet_req, NULL, false, "out of memory");
         free(copy);
         return;
     }
+    p->fleet_req = fleet_req;
     p->data = copy;
     p->free_data = free;
     p->done = unloaded;
@@ -419,14 +470,22 @@ static void unload(struct ctl *c, struct command *cmd, const char *name)
     send_unload(p);
 }
 
+void ctl_unload_fleet_conn(struct ctl *c, const char *name, uint32_t req)
+{
+    unload(c, NULL, req, name);
+}
+
 // A connection that was refused, or that only an earlier run had, is out of the configuration with this, too.
 void cmd_unload_conn(struct ctl *c, struct command *cmd)
 {
     const char *name = vici_get(cmd->msg.root, "name");
+    const struct conn_entry *e = name ? ctl_find_conn(c, name) : NULL;
     if (!name)
         server_reply_error(cmd, "unload: connection name missing");
+    else if (e && e->fleet)
+        server_reply_error(cmd, "unload: connection '%.128s' is the fleet's: espalier fleet load", name);
     else if (ctl_find_conn(c, name) || ctl_under_way(c, name))
-        unload(c, cmd, name);
+        unload(c, cmd, 0, name);
     else if (ctl_sweep_given_up(c, name))
         server_reply_ok(cmd);
     else
@@ -455,7 +514,8 @@ void cmd_get_conns(struct ctl *c, struct command *cmd)
     vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
     vici_list(&o, "conns");
     for (const struct conn_entry *e = c->conns; e; e = e->next)
-        vici_item(&o, conn_entry_name(e));
+        if (!e->fleet)
+            vici_item(&o, conn_entry_name(e));
     ctl_sweep_names(c, put_awaited, &(struct awaited_names){c, &o});
     vici_list_end(&o);
     server_reply(cmd, &o);

@@ -397,6 +397,10 @@ static void on_message(void *ctx, struct ipc_chan *chan, enum msg_type t, const 
         ctl_updown(c, t, m);
     } else if (t == MSG_METRICS_LIST) {
         feed_ask(c, &m->METRICS_LIST);
+    } else if (t == MSG_FLEET_CONN) {
+        ctl_fleet_conn(c, &m->FLEET_CONN);
+    } else if (t == MSG_FLEET_UNLOAD) {
+        ctl_fleet_unload(c, &m->FLEET_UNLOAD);
     } else if (t == MSG_LEASE) {
         ctl_lease(c, &m->LEASE);
     } else {

@@ -35,6 +35,7 @@ struct pending {
     struct pending *next;
     uint32_t req;
     struct command *cmd; // the command that it serves, or NULL
+    uint32_t fleet_req;  // or the question of the fleet's room; 0: none
     void *data;
     void (*free_data)(void *data); // called with data, where both are set, when the question ends
     int control_level;             // log lines up to this level go to cmd as control-log events; -1: none
@@ -65,8 +66,9 @@ struct conn_entry {        // a loaded connection as it went to `ike`: a tenth o
     uint64_t number; // grows along the list
     uint32_t wire_len;
     uint16_t child_count;
-    bool missing;                  // ike has it not: it has refused it, and is given it again (replay.h)
-    bool by_hand;                  // a child of it is trapped, or not, by hand (cmd_install.c)
+    bool fleet : 1;                // it is the fleet's
+    bool missing : 1;              // ike has it not: it has refused it, and is given it again (replay.h)
+    bool by_hand : 1;              // a child of it is trapped, or not, by hand (cmd_install.c)
     struct child_entry children[]; // and conn_write's octets, in which all names are
 };
 static inline const uint8_t *conn_entry_wire(const struct conn_entry *e)
@@ -253,6 +255,13 @@ bool ctl_read_conn(const struct conn_entry *e, struct conn_config *out); // conn
 // Whether ike has it, of what it is to have; true: that is new.
 bool ctl_conn_is_missing(struct ctl *c, const char *name, bool missing);
 void ctl_free_conns(struct ctl *c);
+void ctl_load_fleet_conn(struct ctl *c, const struct vici_node *section, uint32_t fence, uint32_t req);
+void ctl_unload_fleet_conn(struct ctl *c, const char *name, uint32_t req);
+// ---- cmd_fleet.c
+void ctl_fleet_conn(struct ctl *c, const struct msg_FLEET_CONN *m);
+void ctl_fleet_unload(struct ctl *c, const struct msg_FLEET_UNLOAD *m);
+void ctl_fence_conn(struct conn_config *cfg, uint32_t fence); // as it is loaded with that
+void ctl_fleet_loaded(struct ctl *c, uint32_t req, const struct conn_entry *e, bool ok, const char *text);
 // ---- cmd_install.c
 // What has been said by hand of the connection's children is said of those that are to be loaded in their
 // place, where their start_action is the same. False: no memory.

@@ -246,6 +246,7 @@ static void describe(const struct child_sa *c, const struct child_sa *old, struc
     m->life_packets = cfg->life_packets;
     m->out_after = c->out_after;
     m->idle_s = cfg->inactivity;
+    m->fence = sa->fence;
 }
 
 void child_install(struct child_sa *c, struct task *t, bool initiator, struct kex *k, reply_fn fn)

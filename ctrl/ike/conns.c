@@ -18,6 +18,7 @@
 #include "ctrl/ike/rounds.h"
 #include "ctrl/ike/shared.h"
 #include "ctrl/ike/strangers.h"
+#include "ctrl/lib/fence.h"
 
 struct conn_ref {
     struct conn_ref *next, *prev;
@@ -433,6 +434,20 @@ static bool class_tried(struct conn_class *k, uint64_t request)
     return tried;
 }
 
+// Another node of the fleet has it, or nobody.
+bool conn_is_closed(const struct ike *ike, const struct conn *c)
+{
+    return !fence_open(ike->fence, c->cfg.fence);
+}
+
+static struct conn *first_open(const struct ike *ike, const struct conn_group *g)
+{
+    for (const struct conn_ref *r = g->refs.first; r; r = r->next)
+        if (!conn_is_closed(ike, r->conn))
+            return r->conn;
+    return NULL;
+}
+
 // Those that name the peer's address come before those that take anyone, and those that name our own before
 // those that do not.
 struct conn *conn_for_offers(struct ike *ike, const struct net_path *path,
@@ -444,21 +459,24 @@ struct conn *conn_for_offers(struct ike *ike, const struct net_path *path,
         for (const struct conn_ref *r = e ? e->refs.first : NULL; r; r = r->next) {
             const struct conn_config *c = &r->conn->cfg;
             if (addr_fits(c->local_addrs, c->local_count, &path->local) == local &&
-                !class_tried(r->conn->class, request) && fits(ctx, c->proposals, c->proposal_count))
+                !conn_is_closed(ike, r->conn) && !class_tried(r->conn->class, request) &&
+                fits(ctx, c->proposals, c->proposal_count))
                 return r->conn;
         }
     }
     for (int local = 1; local >= 0; local--) {
         for (const struct conn_group *g = ike->groups; g; g = g->next) {
-            if (addr_fits(g->local, g->local_count, &path->local) == local &&
+            struct conn *c = first_open(ike, g);
+            if (c && addr_fits(g->local, g->local_count, &path->local) == local &&
                 !class_tried(g->class, request) && fits(ctx, g->class->p, g->class->count))
-                return g->refs.first->conn;
+                return c;
         }
     }
     return NULL;
 }
 
 struct best {
+    const struct ike *ike;
     const struct conn_claim *claim;
     struct conn *conn;
     int score;
@@ -489,7 +507,7 @@ static void look_at(struct best *b, struct conn *c)
     struct identity mine;
     int here = addr_fits(c->cfg.local_addrs, c->cfg.local_count, &q->path->local),
         there = addr_fits(c->cfg.remote_addrs, c->cfg.remote_count, &q->path->remote);
-    if (here < 0 || there < 0 || excluded(q, c))
+    if (here < 0 || there < 0 || excluded(q, c) || conn_is_closed(b->ike, c))
         return;
     identity_copy(&mine, c->local_id);
     if (mine.type == ID_ANY)
@@ -512,7 +530,7 @@ bool conn_is_for(const struct conn *c, const struct net_path *path)
 
 struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim)
 {
-    struct best b = {.claim = claim};
+    struct best b = {.ike = ike, .claim = claim};
     const struct addr_entry *e = addr_find(ike, &claim->path->remote);
     for (const struct conn_ref *r = e ? e->refs.first : NULL; r; r = r->next)
         look_at(&b, r->conn);

@@ -79,6 +79,7 @@ struct conn *conn_for_claim(struct ike *ike, const struct conn_claim *claim);
 // Each loaded one that is as that in all but its name and its children, once or more.
 void conn_each_alike(struct ike *ike, const struct conn *as, void (*fn)(void *ctx, struct conn *c),
                      void *ctx);
+bool conn_is_closed(const struct ike *ike, const struct conn *c);    // to this node, of a fleet
 bool conn_is_for(const struct conn *c, const struct net_path *path); // both of its addresses
 // Of the connection that is loaded under that name now, where it still has the child.
 bool conn_same_child(const struct conn *a, const struct child_config *x, const struct conn *b,

@@ -94,6 +94,7 @@ struct ike {
     const struct ike_events *events;
     const struct task_ops *const *exchanges; // by enum task_kind
     struct ipc_chan *chan[ROOM_COUNT];
+    const struct fence_page *fence; // NULL: what is the fleet's is closed
     struct cr_algs *algs;
     struct creds *creds;
     struct pools *pools;

@@ -34,7 +34,7 @@ static uint32_t outdated(struct ike *ike, const struct conn *c, const struct chi
 struct ike_sa *initiate_to(struct ike *ike, struct conn *c, const struct child_config *child,
                            const struct net_path *path, const struct redirection *redirected)
 {
-    struct ike_sa *sa = ike->stopping ? NULL : sa_new(ike, c, true, path);
+    struct ike_sa *sa = ike->stopping || conn_is_closed(ike, c) ? NULL : sa_new(ike, c, true, path);
     if (!sa)
         return NULL;
     sa->hs->later->child = child;
@@ -59,6 +59,10 @@ int initiate_anew(struct ike *ike, struct conn *c, const struct child_config *ch
     }
     if (ike->stopping)
         return esp_fail(err, -ESHUTDOWN, "", "the daemon is shutting down");
+    if (conn_is_closed(ike, c))
+        return esp_fail(err, -EPERM, "",
+                        "connection '%.100s' is the fleet's, and not this node's: see espalier fleet status",
+                        c->cfg.name);
     return initiate_to(ike, c, child, &path, NULL) ? 0 : esp_fail(err, -ENOMEM, "", "no memory");
 }
 

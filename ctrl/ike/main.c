@@ -18,6 +18,7 @@
 #include "ctrl/ike/pace.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ike/route_query.h"
+#include "ctrl/lib/fence.h"
 #include "ctrl/lib/log.h"
 
 enum { BURST = ANSWERS_MOST, TURNS = 4, DATAGRAM_MAX = 65536, APART = 320 };
@@ -313,6 +314,10 @@ static int run(struct process *p, struct loop *l, const struct child_env *env)
     p->ike = ike_new(l, env->settings, &net);
     if (!p->ike)
         return -ENOMEM;
+    if (env->fence >= 0) {
+        ike_set_fence(p->ike, fence_map(env->fence, false)); // without it what is the fleet's is closed
+        close(env->fence);
+    }
     ike_follow(p->ike, env->life, env->conn_salt);
     for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]) && !rc; i++)
         if (env->chan[peers[i]] >= 0)

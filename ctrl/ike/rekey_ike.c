@@ -59,6 +59,7 @@ static bool begin_data(struct task *t, bool initiator)
         return false;
     }
     handshake_free(next);
+    next->fence = sa->fence;
     next->successor = true;
     next->fragmentation = sa->fragmentation;
     next->later->proven_until = sa->later->proven_until;

@@ -247,6 +247,11 @@ struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *
     return ike;
 }
 
+void ike_set_fence(struct ike *ike, const struct fence_page *page)
+{
+    ike->fence = page;
+}
+
 // path knows what the last ones made by number, and there are more numbers than one of them takes.
 void ike_follow(struct ike *ike, uint32_t life, uint64_t conn_salt)
 {

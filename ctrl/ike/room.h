@@ -29,10 +29,13 @@ struct net {
     void (*answer)(void *ctx, const struct net_path *path, struct slice datagram);
 };
 
+struct fence_page;
 struct ike;
 struct ike *ike_new(struct loop *l, const struct settings *s, const struct net *net);
 // Before anything else: how many have died before it, and what path knows peers by from them (0: nothing).
 void ike_follow(struct ike *ike, uint32_t life, uint64_t conn_salt);
+// By which it sees what of the fleet's is this node's; NULL: nothing is (ctrl/lib/fence.h).
+void ike_set_fence(struct ike *ike, const struct fence_page *page);
 int ike_attach(struct ike *ike, enum room peer, int fd); // takes the channel's descriptor
 struct ipc_chan *ike_channel(struct ike *ike, enum room peer);
 const struct settings *ike_settings(const struct ike *ike); // as they are now

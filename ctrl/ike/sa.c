@@ -38,6 +38,7 @@
 #include "ctrl/ike/task.h"
 #include "ctrl/ike/virtual.h"
 #include "ctrl/ipc/ipc.h"
+#include "ctrl/lib/fence.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/pki/pki.h"
 
@@ -142,6 +143,8 @@ void sa_set_conn(struct ike_sa *sa, struct conn *c)
     table_del(&ike->sa_conns, &sa->by_conn);
     conn_unref(sa->conn);
     sa->conn = c;
+    if (sa->state == SA_CONNECTING)
+        sa->fence = c->cfg.fence;
     counts_sa_up(sa, up);
     table_add(&ike->sa_conns, &sa->by_conn, conn_key(ike, c->cfg.name)); // takes no memory: as many as before
 }
@@ -269,6 +272,7 @@ struct ike_sa *sa_new(struct ike *ike, struct conn *conn, bool initiator, const 
         return NULL;
     }
     sa->conn = conn;
+    sa->fence = conn->cfg.fence;
     sa->nat.pretends = conn->cfg.encap;
     conn->refs++;
     sa->hs->began_us = loop_now_us(ike->loop);
@@ -505,6 +509,8 @@ static uint64_t keepalive_at(const struct ike_sa *sa) // 0: never
 static void keepalive(struct ike_sa *sa)
 {
     static const uint8_t byte = 0xff;
+    if (!fence_open(sa->ike->fence, sa->fence))
+        return;
     sa->ike->net.send(sa->ike->net.ctx, &sa->path, slice_of(&byte, 1), false);
     sa->last_out = loop_now(sa->ike->loop);
 }

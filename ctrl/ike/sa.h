@@ -133,7 +133,8 @@ struct ike_sa {
     struct table_node by_conn; // the connection's name mixed
     struct ike_sa *next, *prev;
     struct conn *conn;
-    uint8_t state; // enum sa_state
+    uint32_t fence; // of the fleet's, the session that it was made in, for good: it sends nothing in another
+    uint8_t state;  // enum sa_state
     bool initiator, half_open;
     bool client;        // it began here, or what it was rekeyed from did
     bool redirects;     // its client follows redirections

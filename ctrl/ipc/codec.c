@@ -11,10 +11,10 @@ static const char *const names[MSG_COUNT] = {"NONE",
 #define AT(from, to) (1ull << (ROOM_##from * ROOM_COUNT + ROOM_##to))
 #define FROM_ALL(to)                                                                                         \
     (AT(SUPER, to) | AT(CTL, to) | AT(IKE, to) | AT(KEYS, to) | AT(PATH, to) | AT(FETCH, to) |               \
-     AT(METRICS, to))
+     AT(METRICS, to) | AT(FLEET, to))
 #define TO_ALL(from)                                                                                         \
     (AT(from, SUPER) | AT(from, CTL) | AT(from, IKE) | AT(from, KEYS) | AT(from, PATH) | AT(from, FETCH) |   \
-     AT(from, METRICS))
+     AT(from, METRICS) | AT(from, FLEET))
 _Static_assert(ROOM_COUNT *ROOM_COUNT <= 64, "a bit for each pair of rooms");
 static const uint64_t routes_of[MSG_COUNT] = {0,
 #define X(name, routes) routes,

@@ -184,7 +184,8 @@
     F(U64, rekey_bytes, 0) F(U64, life_bytes, 0) F(U64, rekey_packets, 0) F(U64, life_packets, 0) \
     F(U32, policy_id, 0) F(U8, mode, 0) /* the policy that it serves, and enum sa_mode */ \
     F(U32, out_after, 0) /* see CHILD_OUTBOUND; 0: it sends from the first moment */ \
-    F(U32, idle_s, 0) /* seconds without traffic until CHILD_EVENT_IDLE; 0: never */
+    F(U32, idle_s, 0) /* seconds without traffic until CHILD_EVENT_IDLE; 0: never */ \
+    F(U32, fence, 0) /* of the fleet's, the session that it is made in (ctrl/lib/fence.h); 0: it is no fleet's */
 // ---- ike -> path
 // Replaces all loaded policies of the connection by policies_write's list, as one transaction: new before old; on
 // any failure nothing has changed. They are in force from then on, SA or not. peer: the same for connections to the same
@@ -251,6 +252,12 @@
 #define MSG_METRIC_CHILD_SA_FIELDS(F) F(U32, req, 0) F(U32, id, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(STR, state, 24) F(U32, spi_in, 0) F(U32, spi_out, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) \
     F(STR, offload, 16) F(STR, offload_reason, 200) F(U64, packets_in, 0) F(U64, bytes_in, 0) F(U64, packets_out, 0) F(U64, bytes_out, 0) F(U64, seq_out, 0) // of that connection
 
+// ---- fleet -> ctl: connections of the fleet (ctrl/fleet). conn: a load-conn message of VICI, which is loaded as that would
+// be; fence: the session that this node has it in (ctrl/lib/fence.h), or FENCE_CLOSED: its policies hold, its SAs end, and nobody speaks by it.
+// One of the same name that is no fleet's is not touched. -> RESULT
+#define MSG_FLEET_CONN_FIELDS(F)   F(U32, req, 0) F(U32, fence, 0) F(BLOB, conn, 0)
+#define MSG_FLEET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)          // one of the fleet's. -> RESULT
+
 // ---- ike -> fetch
 #define MSG_FETCH_FIELDS(F) F(U32, req, 0) F(STR, url, 1024) F(BLOB, body, 0) F(STR, content_type, 64) F(U32, most, 0) F(U32, timeout_ms, 0) /* body: of a POST, empty: GET; most: octets of the answer */ // -> FETCHED
 // ---- fetch -> ike
@@ -273,8 +280,8 @@
     X(PING, TO_ALL(SUPER)) \
     X(PONG, FROM_ALL(SUPER)) \
     X(LOG, FROM_ALL(CTL)) \
-    X(LISTEN, AT(CTL, IKE) | AT(CTL, KEYS) | AT(CTL, PATH) | AT(CTL, FETCH) | AT(CTL, METRICS)) \
-    X(RESULT, AT(CTL, METRICS) | AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \
+    X(LISTEN, AT(CTL, IKE) | AT(CTL, KEYS) | AT(CTL, PATH) | AT(CTL, FETCH) | AT(CTL, METRICS) | AT(CTL, FLEET)) \
+    X(RESULT, AT(CTL, METRICS) | AT(CTL, FLEET) | AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \
     X(LIST_MORE, AT(CTL, METRICS) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL)) \
     X(CONN_LOAD, AT(CTL, IKE)) \
     X(CONN_UNLOAD, AT(CTL, IKE)) \
@@ -397,7 +404,9 @@
     X(PATH_STATS_IS, AT(PATH, CTL) | AT(CTL, METRICS)) \
     X(POLICY_IS, AT(PATH, CTL)) \
     X(FETCH, AT(IKE, FETCH)) \
-    X(FETCHED, AT(FETCH, IKE))
+    X(FETCHED, AT(FETCH, IKE)) \
+    X(FLEET_CONN, AT(FLEET, CTL)) \
+    X(FLEET_UNLOAD, AT(FLEET, CTL))
 
 // X(us): how long a handshake may have been to be counted there
 #define HANDSHAKE_LIST(X) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000) X(30000000)

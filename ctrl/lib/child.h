@@ -12,7 +12,7 @@
 #define ROOM_LIST(X)                                                                                         \
     X(SUPER, "supervisor")                                                                                   \
     X(CTL, "ctl")                                                                                            \
-    X(IKE, "ike") X(KEYS, "keys") X(PATH, "path") X(FETCH, "fetch") X(METRICS, "metrics")
+    X(IKE, "ike") X(KEYS, "keys") X(PATH, "path") X(FETCH, "fetch") X(METRICS, "metrics") X(FLEET, "fleet")
 enum room {
 #define X(sym, name) ROOM_##sym,
     ROOM_LIST(X)
@@ -31,7 +31,7 @@ static inline bool room_comes_again(enum room r)
 // Whether there is one at all.
 static inline bool room_is_wanted(enum room r, const struct settings *s)
 {
-    return r != ROOM_METRICS || s->metrics[0];
+    return (r != ROOM_METRICS || s->metrics[0]) && (r != ROOM_FLEET || s->fleet_endpoints[0]);
 }
 
 #define ESPALIER_SO_MARK                                                                                     \
@@ -66,6 +66,8 @@ struct child_env {
     int sock_vici, kept;   // ctl: listens; what outlives it (ctrl/ctl/kept.h)
     int configured;        // ctl: likewise, for ike (ctrl/ctl/configured.h)
     int secrets;           // keys: what outlives it (ctrl/keys/secrets_file.h)
+    int fence;             // fleet: to be written; ike, path: to be read (ctrl/lib/fence.h)
+    int fleet_tls;         // fleet: what it shows etcd, and whom it believes (ctrl/fleet/tls_file.h)
     uint32_t life;         // ike: how often it has been started before
     uint64_t conn_salt;    // ike: of the names that it has for peers toward path, in each of its lives
     int run_lock;          // held for as long as it runs; -1: none
@@ -78,5 +80,6 @@ int keys_main(const struct child_env *env);
 int path_main(const struct child_env *env);
 int fetch_main(const struct child_env *env);
 int metrics_main(const struct child_env *env);
+int fleet_main(const struct child_env *env);
 
 #endif

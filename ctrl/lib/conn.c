@@ -393,7 +393,7 @@ static uint8_t proposals_read(struct reader *r, struct proposal **out)
 #define CONN_SCALARS(F)                                                                                     \
     F(16, local_port) F(16, remote_port) F(8, encap)                \
     F(8, mobike) F(8, ppk_required) F(8, send_certreq) F(8, send_cert) F(8, fragmentation) F(8, unique) F(8, childless) F(32, dpd_delay) F(32, keyingtries)                      \
-    F(32, rekey_time) F(32, reauth_time) F(32, over_time) F(32, rand_time)
+    F(32, rekey_time) F(32, reauth_time) F(32, over_time) F(32, rand_time) F(32, fence)
 // clang-format on
 
 // Texts stand before everything else, each with its zero, in the order in which what holds them is read: so

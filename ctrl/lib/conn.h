@@ -138,6 +138,7 @@ struct conn_config {
     // Seconds, 0: off. The IKE SA is rekeyed or made anew at either time less a random part of rand_time, and
     // closed over_time after the one that comes first.
     uint32_t rekey_time, reauth_time, over_time, rand_time;
+    uint32_t fence; // of a fleet's: the session that this node has it in, or FENCE_CLOSED (ctrl/lib/fence.h)
     uint8_t vip_count;
     struct addr *vips; // virtual addresses to ask for; all zero: any of the family. Allocated: conn_add_vip
     uint8_t pool_count;

@@ -43,6 +43,8 @@ void settings_default(struct settings *s)
     s->seccomp = true;
     s->landlock = true;
     s->workers = 1;
+    s->fleet_ttl = 10;
+    snprintf(s->fleet_prefix, sizeof(s->fleet_prefix), "/espalier/");
 }
 
 static bool is_listed(const char *list, const char *name)

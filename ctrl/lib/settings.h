@@ -63,7 +63,13 @@ struct settings {
     bool seccomp;           // yes: each process has the system calls of its job alone
     bool landlock;          // yes: each process opens the files of its job alone, where the kernel has that
     bool metrics_per_sa;    // no: of connections and their children alone
-    uint32_t workers;       // 1: packets are carried by path's control; else by so many threads beside it
+    char fleet_endpoints[1024]; // of etcd, URLs between commas; empty: there is no fleet
+    char fleet_prefix[128];     // /espalier/
+    char fleet_node[64];        // its name; empty: the machine's
+    char fleet_cacert[200], fleet_cert[200],
+        fleet_key[200]; // files, PEM; empty: the system's authorities, none
+    uint32_t fleet_ttl; // of the lease, 10 s
+    uint32_t workers;   // 1: packets are carried by path's control; else by so many threads beside it
 };
 
 // A number that nobody else gives away: above what containers are given, below what signed numbers hold.

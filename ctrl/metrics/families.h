@@ -68,6 +68,7 @@ enum family_type { FAMILY_COUNTER, FAMILY_GAUGE, FAMILY_INFO, FAMILY_HISTOGRAM }
     X(FAILOVER_DETECTED, GAUGE, "espalier_failover_detection_seconds", "seconds", "", "At the last one: from the card's last completion until it was given up.") \
     X(FAILOVER_RESUMED, GAUGE, "espalier_failover_resume_seconds", "seconds", "", "At the last one: from there until software had sent a packet.") \
     X(DROPPED, COUNTER, "espalier_dropped_packets", "packets", "direction, reason", "Packets dropped, by the reasons of the register manual.") \
+    X(FLEET_NOT_OURS, COUNTER, "espalier_fleet_not_ours_packets", "packets", "", "Packets of connections of a fleet that this node does not have (any more): not sent.") \
     X(UNPROTECTED, COUNTER, "espalier_protected_without_sa_packets", "packets", "", "Packets that policy protects and no SA was there for: not sent.") \
     X(UNKNOWN_SPI, COUNTER, "espalier_unknown_spi_packets", "packets", "", "ESP and AH of an SPI that there is not, as far as ike was told.") \
     X(QUEUE_DROPS, COUNTER, "espalier_queue_dropped_packets", "packets", "queue", "Packets that a full queue had no room for: the TUN's, a socket's, path's own.") \

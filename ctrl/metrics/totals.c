@@ -70,6 +70,7 @@ static const struct line known[] = {
     {"protected_without_sa", FAM_UNPROTECTED, {0}, PLAIN},
     {"past_us", FAM_PAST_US, {"result", "sent"}, PLAIN},
     {"past_us_refused", FAM_PAST_US, {"result", "refused"}, PLAIN},
+    {"fleet_not_ours", FAM_FLEET_NOT_OURS, {0}, PLAIN},
     {"vti_no_policy", FAM_ROUTE_BASED_DROPS, {"reason", "no_policy"}, PLAIN},
     {"vti_own_traffic", FAM_ROUTE_BASED_DROPS, {"reason", "own_traffic"}, PLAIN},
     {"icmp_prohibited", FAM_ICMP_SENT, {"type", "prohibited"}, PLAIN},

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "ctrl/lib/fence.h"
 #include "ctrl/lib/log.h"
 
 static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name, unsigned ike_id,
@@ -44,6 +45,10 @@ static int run(struct path *p, const struct child_env *env)
             LOGF(DMN, 0, "it cannot be set up: %s", strerror(-rc));
             return 1;
         }
+    }
+    if (env->fence >= 0) {
+        p->fence = fence_map(env->fence, false); // without it what is the fleet's is closed
+        close(env->fence);
     }
     log_set_sink(to_ctl, p);
     p->threads = true;

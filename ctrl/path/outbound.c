@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "ctrl/lib/fence.h"
 #include "ctrl/lib/log.h"
 #include "ctrl/path/icmp.h"
 #include "ctrl/path/io.h"
@@ -25,6 +26,14 @@ static void note_acquire(struct worker *w, struct policy *pol, const struct fiel
         atomic_store_explicit(&base->whole->acquired_at, now, memory_order_relaxed);
 }
 
+// The fleet's, and not this node's any more.
+static bool is_fenced(struct worker *w, const struct child *c, uint64_t now)
+{
+    bool fenced = !fence_open_at(w->p->fence, c->c.fence, now);
+    w->fenced += fenced;
+    return fenced;
+}
+
 static void protect(struct worker *w, struct packet *pkt, struct policy *pol, const struct fields *f)
 {
     struct child *c = outbound_sa(w->p, pol, f);
@@ -38,6 +47,10 @@ static void protect(struct worker *w, struct packet *pkt, struct policy *pol, co
     }
     if (c->w != w) {
         hand_over(w, c->w, pkt, f);
+        return;
+    }
+    if (is_fenced(w, c, c->c.fence ? fence_now() : 0)) { // before it has a sequence number
+        io_drop(w, pkt, ESP_STATUS_POLICY);
         return;
     }
     if (pkt->job.in_len > c->inner_mtu && !mtu_takes(w, pkt, c))
@@ -186,8 +199,26 @@ static void not_sent(struct worker *w, int error)
         LOGF(NET, 1, "cannot send an ESP packet: %s", strerror(error));
 }
 
+// A process may be stopped anywhere, also between the look before a packet was sealed and here: what of the
+// fleet's is sealed by then has lost its sequence number and nothing else.
+static void drop_fenced(struct worker *w)
+{
+    uint64_t now = fence_now();
+    unsigned kept = 0;
+    for (unsigned i = 0; i < w->send_count; i++) {
+        struct packet *pkt = w->send_list[i];
+        if (pkt->child && is_fenced(w, pkt->child, now))
+            packet_release(w, pkt);
+        else
+            w->send_list[kept++] = pkt;
+    }
+    w->send_count = kept;
+}
+
 void out_send(struct worker *w)
 {
+    if (w->p->fence)
+        drop_fenced(w);
     struct mmsghdr msgs[PATH_BURST];
     struct iovec iov[PATH_BURST];
     struct sockaddr_storage to[PATH_BURST];

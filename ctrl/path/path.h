@@ -104,7 +104,7 @@ struct child_facts { // of CHILD, what is needed after the installation
     uint8_t mode, esn, udp_encap, hw_offload, copy_df, copy_ecn, copy_dscp_out, copy_dscp_in, tfc_dummies;
     struct addr local, remote;
     uint64_t rekey_bytes, life_bytes, rekey_packets, life_packets;
-    uint32_t idle_s;
+    uint32_t idle_s, fence;
     uint32_t survives_to; // ms, their lower half: of a survivor, which ends then
     const char *name;
 };
@@ -256,6 +256,7 @@ struct worker { // see README.md
     uint64_t big_reads, big_writes, taken_apart; // of several packets
     uint64_t ike_handed_on, ike_lost;            // that came together with others
     uint64_t vti_no_policy, vti_own; // came by a TUN of its own and met no policy; was our own ESP or IKE
+    uint64_t fenced;                 // of the fleet's: this node has it no more
     uint64_t no_sa_out, past_us, past_us_refused, prohibited, too_big, keepalives, queue_full, tun_errors,
         rerun;
     uint64_t fragmented_before, fragmented_after, fragments; // packets, encryption between; what came of them
@@ -283,7 +284,8 @@ struct virtual_ips {
 #define PATH_EXPECTED 1024
 struct path {
     const struct child_env *env;
-    struct settings set; // as they are now: what may change while we run comes by MSG_SETTINGS
+    const struct fence_page *fence; // NULL: what is the fleet's is closed
+    struct settings set;            // as they are now: what may change while we run comes by MSG_SETTINGS
     struct loop *loop;
     struct ipc_chan *super, *ctl, *ike, *keys;
     struct kernel *kernel;

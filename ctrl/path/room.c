@@ -33,7 +33,7 @@ static struct ipc_chan **slot(struct path *p, enum room peer)
 // A room that died is there again.
 static void attach_again(struct path *p, enum room room, int fd)
 {
-    if (!room_comes_again(room) || room == ROOM_FETCH || room == ROOM_METRICS) {
+    if (!room_comes_again(room) || room == ROOM_FETCH || room == ROOM_METRICS || room == ROOM_FLEET) {
         close(fd);
         return;
     }

@@ -166,6 +166,7 @@ void stats_counters(struct path *p, uint32_t req)
     put_drops(&t, p, "out", offsetof(struct worker, drop_out));
     put_drops(&t, p, "in", offsetof(struct worker, drop_in));
     put(&t, TOTAL(p, no_sa_out), "protected_without_sa");
+    put(&t, TOTAL(p, fenced), "fleet_not_ours");
     put(&t, TOTAL(p, vti_no_policy), "vti_no_policy");
     put(&t, TOTAL(p, vti_own), "vti_own_traffic");
     put(&t, TOTAL(p, past_us), "past_us");

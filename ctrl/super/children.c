@@ -25,14 +25,15 @@
 #include "ctrl/super/rights.h"
 
 static int (*const mains[ROOM_COUNT])(const struct child_env *) = {
-    [ROOM_CTL] = ctl_main,   [ROOM_IKE] = ike_main,     [ROOM_KEYS] = keys_main,
-    [ROOM_PATH] = path_main, [ROOM_FETCH] = fetch_main, [ROOM_METRICS] = metrics_main};
+    [ROOM_CTL] = ctl_main,    [ROOM_IKE] = ike_main,     [ROOM_KEYS] = keys_main,
+    [ROOM_PATH] = path_main,  [ROOM_FETCH] = fetch_main, [ROOM_METRICS] = metrics_main,
+    [ROOM_FLEET] = fleet_main};
 
 // fetch reads what strangers' servers say, and metrics what strangers ask: neither has a channel to where
-// keys are, and metrics none but to ctl. a is the lower one.
+// keys are, and metrics none but to ctl, as fleet, which hears what etcd says. a is the lower one.
 static bool joined(int a, int b)
 {
-    if (b == ROOM_METRICS)
+    if (b == ROOM_METRICS || b == ROOM_FLEET)
         return a == ROOM_SUPER || a == ROOM_CTL;
     return b != ROOM_FETCH || (a != ROOM_KEYS && a != ROOM_PATH);
 }
@@ -118,6 +119,8 @@ struct child_env children_env(enum room room, const struct channels *c, const st
                             .kept = -1,
                             .configured = -1,
                             .secrets = -1,
+                            .fence = -1,
+                            .fleet_tls = -1,
                             .run_lock = s->run_lock,
                             .log_page = -1};
     memcpy(env.chan, c->fd[room], sizeof(env.chan));
@@ -132,6 +135,12 @@ struct child_env children_env(enum room room, const struct channels *c, const st
     }
     if (room == ROOM_KEYS)
         env.secrets = s->secrets;
+    if (room == ROOM_IKE || room == ROOM_PATH)
+        env.fence = s->fence_read;
+    if (room == ROOM_FLEET) {
+        env.fence = s->fence;
+        env.fleet_tls = s->fleet_tls;
+    }
     if (room == ROOM_METRICS)
         env.sock_metrics = s->metrics;
     if (room == ROOM_CTL) {
@@ -168,7 +177,7 @@ static int close_from_to(unsigned from, unsigned to)
 // What is kept, apart from the program's own descriptor, also outlives the exec.
 static int close_all_but(const struct child_env *env, int program, int journal)
 {
-    int keep[ROOM_COUNT + 27 + 3 * SETTINGS_MAX_WORKERS] = {
+    int keep[ROOM_COUNT + 29 + 3 * SETTINGS_MAX_WORKERS] = {
         STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, ROOM_START_FD, FILTER_WORDS_FD, journal, program};
     size_t n = 7;
     for (int i = 0; i < ROOM_COUNT; i++)
@@ -177,7 +186,8 @@ static int close_all_but(const struct child_env *env, int program, int journal)
                        env->sock_esp,        env->sock_send,      env->sock_ike6,  env->sock_ike6_nat_t,
                        env->sock_esp6_nat_t, env->sock_esp6,      env->sock_send6, env->sock_ah,
                        env->sock_ah6,        env->sock_metrics,   env->sock_vici,  env->kept,
-                       env->configured,      env->secrets,        env->run_lock,   env->log_page};
+                       env->configured,      env->secrets,        env->run_lock,   env->log_page,
+                       env->fence,           env->fleet_tls};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         keep[n++] = own[i];
     for (size_t i = 0; i < SETTINGS_MAX_WORKERS - 1; i++) {
@@ -345,7 +355,8 @@ static void end_at_once(pid_t *pid, struct remains *left)
 int children_start(pid_t pid[ROOM_COUNT], struct remains left[ROOM_COUNT], struct channels *c,
                    const struct socket_set *s, const struct daemon_config *config, struct esp_error *err)
 {
-    static const enum room order[] = {ROOM_KEYS, ROOM_PATH, ROOM_FETCH, ROOM_METRICS, ROOM_IKE, ROOM_CTL};
+    static const enum room order[] = {ROOM_KEYS,  ROOM_PATH, ROOM_FETCH, ROOM_METRICS,
+                                      ROOM_FLEET, ROOM_IKE,  ROOM_CTL};
     struct room_start start = {
         .parent = getpid(), .config = *config, .apart = !rights_apart(config->settings.uid_base)};
     int program = room_program(err), rc = program < 0 ? program : 0;

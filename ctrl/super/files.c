@@ -42,7 +42,7 @@ enum { ABI_REFER = 2, ABI_TRUNCATE = 3, ABI_NET = 4, ABI_IOCTL = 5, ABI_SCOPES =
 #define OF_FILES                                                                                             \
     (LANDLOCK_ACCESS_FS_EXECUTE | READ | WRITE |                                                             \
      LANDLOCK_ACCESS_FS_IOCTL_DEV) // what a rule of a file may have
-enum { ALL = IN(CTL) | IN(IKE) | IN(KEYS) | IN(PATH) | IN(FETCH) | IN(METRICS) };
+enum { ALL = IN(CTL) | IN(IKE) | IN(KEYS) | IN(PATH) | IN(FETCH) | IN(METRICS) | IN(FLEET) };
 
 // What OpenSSL, libcurl, the resolver and libpci read is beside our own here.
 static const struct {
@@ -69,8 +69,8 @@ static const struct {
     {"/dev/vfio", IN(PATH), LIST | DEVICE},
     {"/dev/net/tun", IN(PATH), DEVICE}, // a TUN of a connection's own
     // names of servers: what /etc/resolv.conf is a link to is there
-    {"/etc", IN(FETCH), LIST},
-    {"/run", IN(FETCH), LIST},
+    {"/etc", IN(FETCH) | IN(FLEET), LIST},
+    {"/run", IN(FETCH) | IN(FLEET), LIST},
     {"/proc", IN(METRICS), LIST},
 };
 
@@ -82,13 +82,13 @@ static uint64_t fs_of(int abi)
     return all | (abi >= ABI_IOCTL ? LANDLOCK_ACCESS_FS_IOCTL_DEV : 0);
 }
 
-// fetch speaks TCP to whom its URLs name; nobody else to anybody, nor waits for anybody.
+// fetch speaks TCP to whom its URLs name, fleet to etcd; nobody else to anybody, nor waits for anybody.
 static int make(enum room room, int abi)
 {
     struct ruleset r = {.fs = fs_of(abi)};
     size_t size = offsetof(struct ruleset, net);
     if (abi >= ABI_NET) {
-        r.net = room == ROOM_FETCH ? TCP_BIND : TCP_BIND | TCP_CONNECT;
+        r.net = room == ROOM_FETCH || room == ROOM_FLEET ? TCP_BIND : TCP_BIND | TCP_CONNECT;
         size = offsetof(struct ruleset, scoped);
     }
     if (abi >= ABI_SCOPES) {

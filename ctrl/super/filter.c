@@ -21,9 +21,9 @@
 
 #define IN(room) (1u << ROOM_##room)
 enum {
-    ALL = IN(CTL) | IN(IKE) | IN(KEYS) | IN(PATH) | IN(FETCH) | IN(METRICS),
+    ALL = IN(CTL) | IN(IKE) | IN(KEYS) | IN(PATH) | IN(FETCH) | IN(METRICS) | IN(FLEET),
     FILES = IN(CTL) | IN(PATH), // write some
-    NET = IN(IKE) | IN(PATH) | IN(FETCH),
+    NET = IN(IKE) | IN(PATH) | IN(FETCH) | IN(FLEET),
 };
 
 // X(system call, rooms); what glibc of Debian 12 or 13, OpenSSL, libcurl and libmicrohttpd make of their
@@ -58,7 +58,7 @@ enum {
     X(sendto, ALL) X(sendmsg, ALL) X(sendmmsg, ALL) X(recvfrom, ALL) X(recvmsg, ALL) X(recvmmsg, ALL)          \
     X(getsockopt, ALL) X(setsockopt, ALL) X(getsockname, ALL) X(getpeername, ALL) X(shutdown, ALL)             \
     X(connect, NET) X(bind, NET) X(accept4, IN(CTL) | IN(METRICS)) X(accept, IN(METRICS))                      \
-    X(sendfile, IN(METRICS)) X(socketpair, IN(FETCH))
+    X(sendfile, IN(METRICS)) X(socketpair, IN(FETCH) | IN(FLEET))
 // clang-format on
 
 struct call {
@@ -77,15 +77,16 @@ static const struct {
     int family, type, protocol;
     unsigned rooms;
 } sockets[] = {
-    {AF_UNIX, 0, ANY, IN(PATH) | IN(FETCH)},
+    {AF_UNIX, 0, ANY, IN(PATH) | IN(FETCH) | IN(FLEET)},
     {AF_INET, SOCK_DGRAM, ANY, NET},
     {AF_INET6, SOCK_DGRAM, ANY, NET},
-    {AF_INET, SOCK_STREAM, ANY, IN(FETCH)},
-    {AF_INET6, SOCK_STREAM, ANY, IN(FETCH)},
+    {AF_INET, SOCK_STREAM, ANY, IN(FETCH) | IN(FLEET)},
+    {AF_INET6, SOCK_STREAM, ANY, IN(FETCH) | IN(FLEET)},
     {AF_INET, SOCK_RAW, ANY, IN(PATH)},
     {AF_INET6, SOCK_RAW, ANY, IN(PATH)},
     {AF_NETLINK, 0, ANY, IN(PATH)},
-    {AF_NETLINK, 0, NETLINK_ROUTE, IN(IKE) | IN(FETCH)}, // where addresses and routes are asked for
+    {AF_NETLINK, 0, NETLINK_ROUTE,
+     IN(IKE) | IN(FETCH) | IN(FLEET)}, // where addresses and routes are asked for
 };
 // Those of fcntl: not those by which the kernel sends signals to others in the caller's name (F_SETOWN,
 // F_SETSIG).

@@ -123,7 +123,7 @@ static int open_log(const struct daemon_config *c, const char *journal, struct e
 static int open_all(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
     int r = sockets_open(s, st, err);
-    if (r == 0 && (r = sockets_open_ctl(s, st, err)) < 0)
+    if (r == 0 && ((r = sockets_open_ctl(s, st, err)) < 0 || (r = sockets_open_fleet(s, st, err)) < 0))
         sockets_close(s);
     return r;
 }

@@ -23,6 +23,7 @@ static const int kept[ROOM_COUNT][CAPS] = {
     [ROOM_PATH] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_DAC_OVERRIDE, CAP_IPC_LOCK, NONE},
     [ROOM_FETCH] = {NONE},
     [ROOM_METRICS] = {NONE},
+    [ROOM_FLEET] = {NONE},
 };
 
 uid_t rights_uid(uint32_t base, enum room room)

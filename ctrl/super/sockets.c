@@ -382,8 +382,8 @@ static int family_open(struct socket_set *s, const struct settings *st, int fami
 
 int sockets_open(struct socket_set *s, const struct settings *st, struct esp_error *err)
 {
-    *s = (struct socket_set){-1,    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-                             {{0}}, -1, -1, -1, -1, "", -1, -1, -1, -1, -1, 0,  ""};
+    *s = (struct socket_set){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, {{0}}, -1,
+                             -1, -1, -1, "", -1, -1, -1, -1, -1, -1, -1, -1, 0,  ""};
     for (unsigned i = 0; i < SETTINGS_MAX_WORKERS - 1; i++)
         s->more[i] = (struct worker_fds){-1, -1, -1};
     int r = family_open(s, st, AF_INET, err);
@@ -407,10 +407,10 @@ static void close_one(int *fd)
 
 void sockets_close(struct socket_set *s)
 {
-    int *all[] = {&s->ike,  &s->ike_nat_t,  &s->esp_nat_t,  &s->esp,       &s->send,      &s->tun,
-                  &s->ike6, &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,      &s->send6,     &s->ah,
-                  &s->ah6,  &s->metrics,    &s->esp6_sizes, &s->ah6_sizes, &s->ah4_sizes, &s->vici,
-                  &s->kept, &s->configured, &s->secrets};
+    int *all[] = {&s->ike,  &s->ike_nat_t,  &s->esp_nat_t,  &s->esp,       &s->send,       &s->tun,
+                  &s->ike6, &s->ike6_nat_t, &s->esp6_nat_t, &s->esp6,      &s->send6,      &s->ah,
+                  &s->ah6,  &s->metrics,    &s->esp6_sizes, &s->ah6_sizes, &s->ah4_sizes,  &s->vici,
+                  &s->kept, &s->configured, &s->secrets,    &s->fence,     &s->fence_read, &s->fleet_tls};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         close_one(all[i]);
     for (size_t i = 0; i < sizeof(s->more) / sizeof(s->more[0]); i++) {

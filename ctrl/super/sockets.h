@@ -19,9 +19,12 @@ struct socket_set {
     int run_lock; // the run directory's, -1: none; the caller's to set and to close
     // Of ctl, which may die and come again: where it serves, and what it keeps (ctrl/ctl/kept.h)
     int vici, kept;
-    int configured;                                          // likewise, for ike (ctrl/ctl/configured.h)
-    int secrets;                                             // of keys (ctrl/keys/secrets_file.h)
-    uint64_t conn_salt;                                      // what is one in all lives of ike
+    int configured; // likewise, for ike (ctrl/ctl/configured.h)
+    int secrets;    // of keys (ctrl/keys/secrets_file.h)
+    int fence,
+        fence_read;     // of fleet, which writes it, and of those that look (ctrl/lib/fence.h); -1: no fleet
+    int fleet_tls;      // of fleet (ctrl/fleet/tls_file.h)
+    uint64_t conn_salt; // what is one in all lives of ike
     char vici_uri[sizeof(((struct settings *)0)->vici_uri)]; // "": there is no file of it any more
 };
 
@@ -35,6 +38,9 @@ int sockets_open_ctl(struct socket_set *s, const struct settings *settings, stru
 // Where a ctl that was broken into has shut down what VICI is served at: another. 0 or -errno.
 int sockets_renew_vici(struct socket_set *s, const struct settings *settings, struct esp_error *err);
 void sockets_end_vici(struct socket_set *s); // its file goes, and whoever asks from now on is refused
+
+// fleet_files.c: what the fleet's room is given, as above. Nothing where there is no fleet.
+int sockets_open_fleet(struct socket_set *s, const struct settings *settings, struct esp_error *err);
 
 // metrics_socket.c: where the room of that name listens, in *s; as sockets_open. group: whose a socket in the
 // file system is, by name or number; "": the daemon's own.

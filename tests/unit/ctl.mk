@@ -9,7 +9,7 @@ $(eval $(call unit_test,test_auth_text,tests/unit/test_auth_text.c ctrl/config/a
 $(eval $(call unit_test,test_config_sides,tests/unit/test_config_sides.c tests/unit/cred_dir.c tests/unit/pki_files.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
 $(eval $(call unit_test,test_swanctl_creds,tests/unit/test_swanctl_creds.c tests/unit/cred_dir.c tests/unit/pki_files.c $(CONFIG_SRCS) $(CTRL_LIB_SRCS) ctrl/ctl/vici_msg.c,-lcrypto -lm))
 $(eval $(call unit_test,test_vici_server,tests/unit/test_vici_server.c ctrl/ctl/server.c ctrl/ctl/client.c ctrl/ctl/listen.c ctrl/ctl/vici_msg.c ctrl/config/values.c $(CTRL_LIB_SRCS),-lcrypto -lm))
-$(eval $(call unit_test,test_super,tests/unit/test_super.c $(filter-out ctrl/super/main.c ctrl/super/purge.c ctrl/super/supervise.c,$(SUPER_SRCS)) $(CONFIG_SRCS) ctrl/ctl/vici_msg.c ctrl/ctl/kept.c ctrl/ctl/configured.c ctrl/ctl/listen.c $(CTRL_LIB_SRCS),-lseccomp -lcap-ng -lcrypto -lm))
+$(eval $(call unit_test,test_super,tests/unit/test_super.c $(filter-out ctrl/super/main.c ctrl/super/purge.c ctrl/super/supervise.c,$(SUPER_SRCS)) $(CONFIG_SRCS) ctrl/ctl/vici_msg.c ctrl/ctl/kept.c ctrl/ctl/configured.c ctrl/ctl/listen.c ctrl/fleet/tls_file.c $(CTRL_LIB_SRCS),-lseccomp -lcap-ng -lcrypto -lm))
 $(eval $(call unit_test,test_vici_ctl,tests/unit/test_vici_ctl.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_vici_creds,tests/unit/test_vici_creds.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_vici_sas,tests/unit/test_vici_sas.c tests/unit/ctl_rig.c $(CTL_SRCS) $(CONFIG_SRCS) $(CTRL_LIB_SRCS),-lcrypto -lm))

@@ -27,7 +27,7 @@
 
 enum { ABI_NET = 4, ABI_SCOPES = 6, NOT_LIMITED = 99 };
 #define IN(room) (1u << ROOM_##room)
-#define ALL      (IN(CTL) | IN(IKE) | IN(KEYS) | IN(PATH) | IN(FETCH) | IN(METRICS))
+#define ALL      (IN(CTL) | IN(IKE) | IN(KEYS) | IN(PATH) | IN(FETCH) | IN(METRICS) | IN(FLEET))
 
 static char dir[64];
 
@@ -145,8 +145,8 @@ static void test_each_room_reads_the_files_of_its_job_alone(void **state)
     expect(ALL, act_read, "reads", "/dev/urandom", EACCES);
     expect(ALL, act_list, "lists", "/usr/lib", EACCES);
     expect(ALL, act_read, "reads", "/etc/localtime", EACCES);
-    expect(IN(CTL) | IN(FETCH), act_read, "reads", "/etc/passwd", EACCES);
-    expect(IN(CTL) | IN(FETCH), act_read, "reads", "/etc/hosts", EACCES);
+    expect(IN(CTL) | IN(FETCH) | IN(FLEET), act_read, "reads", "/etc/passwd", EACCES);
+    expect(IN(CTL) | IN(FETCH) | IN(FLEET), act_read, "reads", "/etc/hosts", EACCES);
     expect(IN(CTL), act_read, "reads", in_dir("else/file"), EACCES); // a certificate, as the client names it
     expect(0, act_list, "lists", in_dir("else"), EACCES);
     expect(0, act_list, "lists", "/root", EACCES);
@@ -235,7 +235,7 @@ static void test_no_room_executes_speaks_tcp_or_signals_others(void **state)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
     snprintf(port, sizeof(port), "%u", ntohs(at.sin_port));
     if (files_abi() >= ABI_NET) {
-        expect(IN(FETCH), act_connect, "connects to", port, EACCES);
+        expect(IN(FETCH) | IN(FLEET), act_connect, "connects to", port, EACCES);
         expect(0, act_listen, "listens at", "0", EACCES);
     } else {
         print_message("skip: this kernel's Landlock does not know TCP\n");

@@ -314,10 +314,11 @@ static void expect_of(unsigned done, void (*act)(void), const char *what, long n
 static void test_sockets_and_files_are_those_of_the_job(void **state)
 {
     (void)state;
-    expect_of(IN(FETCH), act_socket, "a TCP socket", SYS_socket);
+    expect_of(IN(FETCH) | IN(FLEET), act_socket, "a TCP socket", SYS_socket);
     expect_of(IN(PATH), act_raw, "a raw socket", SYS_socket);
     expect_of(IN(PATH), act_other_netlink, "netlink to the policies", SYS_socket);
-    expect_of(IN(IKE) | IN(PATH) | IN(FETCH), act_own_netlink, "netlink to the routes", SYS_socket);
+    expect_of(IN(IKE) | IN(PATH) | IN(FETCH) | IN(FLEET), act_own_netlink, "netlink to the routes",
+              SYS_socket);
     EACH_ROOM(r)
     {
         expect_end(r, act_give_signals, "signals in its name to others", SYS_fcntl);
@@ -329,13 +330,14 @@ static void test_sockets_and_files_are_those_of_the_job(void **state)
     expect_of(IN(CTL) | IN(PATH), act_shorten, "shortening a file", SYS_ftruncate);
     expect_of(IN(IKE), act_chmod, "the rights of a file", SYS_fchmod);
     expect_of(0, act_mask, "umask", SYS_umask);
-    expect_of(IN(IKE) | IN(PATH) | IN(FETCH), act_connect, "connect", SYS_connect);
-    expect_of(IN(IKE) | IN(PATH) | IN(FETCH), act_bind, "bind", SYS_bind);
+    expect_of(IN(IKE) | IN(PATH) | IN(FETCH) | IN(FLEET), act_connect, "connect", SYS_connect);
+    expect_of(IN(IKE) | IN(PATH) | IN(FETCH) | IN(FLEET), act_bind, "bind", SYS_bind);
     expect_of(IN(CTL) | IN(METRICS), act_accept, "accept", SYS_accept4);
     expect_of(0, act_listen, "listen", SYS_listen);
     expect_of(IN(PATH), act_ioctl, "ioctl", SYS_ioctl);
     expect_done(ROOM_IKE, act_ask_interface, "interfaces by name and number");
     expect_done(ROOM_PATH, act_ask_interface, "interfaces by name and number");
+    expect_done(ROOM_FLEET, act_ask_interface, "interfaces by name and number");
     expect_done(ROOM_FETCH, act_ask_interface, "interfaces by name and number");
     EACH_ROOM(r) expect_done(r, act_terminal, "isatty");
     unlink("/tmp/espalier-filter-test");
@@ -450,15 +452,15 @@ static bool lets(const struct program *p, long nr, uint64_t a, uint64_t b, uint6
 
 static bool may_have_socket(enum room room, int family, int type, int protocol)
 {
-    bool net = room == ROOM_IKE || room == ROOM_PATH || room == ROOM_FETCH;
+    bool fetch = room == ROOM_FETCH || room == ROOM_FLEET,
+         net = room == ROOM_IKE || room == ROOM_PATH || fetch;
     switch (family) {
-    case AF_UNIX: return room == ROOM_PATH || room == ROOM_FETCH;
+    case AF_UNIX: return room == ROOM_PATH || fetch;
     case AF_INET:
     case AF_INET6:
-        return (type == SOCK_DGRAM && net) || (type == SOCK_STREAM && room == ROOM_FETCH) ||
+        return (type == SOCK_DGRAM && net) || (type == SOCK_STREAM && fetch) ||
                (type == SOCK_RAW && room == ROOM_PATH);
-    case AF_NETLINK:
-        return room == ROOM_PATH || (protocol == NETLINK_ROUTE && (room == ROOM_IKE || room == ROOM_FETCH));
+    case AF_NETLINK: return room == ROOM_PATH || (protocol == NETLINK_ROUTE && (room == ROOM_IKE || fetch));
     default: return false;
     }
 }

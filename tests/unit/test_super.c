@@ -56,6 +56,11 @@ int fetch_main(const struct child_env *env)
 {
     return env == NULL;
 }
+int fleet_main(const struct child_env *env)
+{
+    (void)env;
+    return 0;
+}
 int metrics_main(const struct child_env *env)
 {
     return env == NULL;
@@ -67,7 +72,10 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
     struct channels c;
     struct settings st = {0};
     struct esp_error err;
-    const struct socket_set s = {.ike = 101,
+    const struct socket_set s = {.fence = 117,
+                                 .fence_read = 118,
+                                 .fleet_tls = 119,
+                                 .ike = 101,
                                  .ike_nat_t = 102,
                                  .esp_nat_t = 103,
                                  .esp = 104,
@@ -107,6 +115,8 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
             assert_int_equal(e.more[i].esp_nat_t, path && i < 2 ? 202 + 3 * i : -1);
             assert_int_equal(e.more[i].esp6_nat_t, path && i < 2 ? 203 + 3 * i : -1);
         }
+        assert_int_equal(e.fence, r == ROOM_FLEET ? 117 : ike || path ? 118 : -1); // one writes it
+        assert_int_equal(e.fleet_tls, r == ROOM_FLEET ? 119 : -1);
         assert_int_equal(e.sock_metrics, r == ROOM_METRICS ? 114 : -1);
         assert_int_equal(e.sock_vici, r == ROOM_CTL ? 115 : -1);
         assert_int_equal(e.kept, r == ROOM_CTL ? 116 : -1);
@@ -118,6 +128,7 @@ static void test_env_gives_each_room_only_its_sockets(void **state)
             // what answers strangers has one to ctl, and to the supervisor
             apart =
                 apart || (r == ROOM_METRICS && other > ROOM_CTL) || (other == ROOM_METRICS && r > ROOM_CTL);
+            apart = apart || (r == ROOM_FLEET && other > ROOM_CTL) || (other == ROOM_FLEET && r > ROOM_CTL);
             assert_int_equal(e.chan[other] >= 0, other != r && !apart);
         }
     }
@@ -175,8 +186,9 @@ static void test_neighbours_of_a_room_that_comes_again_take_a_new_channel(void *
             rooms += c.fd[r][other] >= 0;
         }
     }
-    assert_int_equal(rooms,
-                     15); // ctl, to all five; ike, to four; keys, to three; fetch, to two; metrics, to ctl
+    assert_int_equal(
+        rooms,
+        17); // ctl, to all six; ike, to four; keys, to three; fetch, to two; metrics and fleet, to ctl
     channels_close(&c, ROOM_COUNT);
 }
 

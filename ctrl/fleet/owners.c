@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// What follows for each connection from what etcd says and what `ctl` has: closed or open there, claimed or
+// given away in etcd. A connection that is closed is loaded all the same: what it protects stays blocked at
+// every node that does not have it. It is claimed only where it has been closed here, and given away only
+// once it is.
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <jansson.h>
+
+#include "ctrl/fleet/internal.h"
+#include "ctrl/lib/log.h"
+
+void owners_kick(struct fleet *f, uint64_t ms)
+{
+    uint64_t at = loop_now(f->loop) + ms;
+    if (!f->turn.armed || f->turn.at > at)
+        timer_set(f->loop, &f->turn, at);
+}
+
+// ---- what ctl is asked
+
+static bool ask_ctl(struct fleet *f, struct item *i, uint32_t fence)
+{
+    int rc;
+    if (!f->chan[ROOM_CTL] || f->asked >= FLEET_ASKED || !ipc_has_room(f->chan[ROOM_CTL]))
+        return false;
+    i->req = ++f->last_req ? f->last_req : ++f->last_req;
+    i->asked_fence = fence;
+    i->asked_version = i->version;
+    if (fence == FENCE_NONE) {
+        struct msg_FLEET_UNLOAD m = {.req = i->req};
+        snprintf(m.conn, sizeof(m.conn), "%s", i->name);
+        rc = ipc_send(f->chan[ROOM_CTL], MSG_FLEET_UNLOAD, &m);
+    } else {
+        struct msg_FLEET_CONN m = {.req = i->req, .fence = fence, .conn = slice_of(i->message, i->len)};
+        rc = ipc_send(f->chan[ROOM_CTL], MSG_FLEET_CONN, &m);
+    }
+    if (rc < 0)
+        i->req = 0;
+    else
+        f->asked++;
+    return rc == 0;
+}
+
+void owners_answer(struct fleet *f, const struct msg_RESULT *m)
+{
+    struct item *i = f->items;
+    while (i && i->req != m->req)
+        i = i->next;
+    if (!i)
+        return;
+    f->asked--;
+    i->req = 0;
+    if (m->ok) {
+        i->told_fence = i->asked_fence;
+        i->told_version = i->asked_version;
+    } else if (i->asked_fence != FENCE_NONE) {
+        LOGF(CFG, 0, "fleet: connection %s is refused here: %s", i->name, m->text);
+        i->refused = i->asked_version;
+        i->told_fence = i->asked_fence == FENCE_CLOSED ? i->told_fence : FENCE_CLOSED;
+    } else {
+        i->told_fence = FENCE_NONE; // it has none of that name
+    }
+    owners_kick(f, 0);
+}
+
+void owners_without_ctl(struct fleet *f)
+{
+    f->asked = 0;
+    for (struct item *i = f->items; i; i = i->next) {
+        i->req = 0;
+        i->told_fence = FENCE_NONE;
+        i->refused = 0;
+    }
+    owners_kick(f, 0);
+}
+
+// ---- what etcd is asked
+
+// A connection that etcd is asked about is not forgotten before it has answered.
+static void etcd_said(struct item *i, const struct etcd_answer *a, bool ours)
+{
+    struct fleet *f = i->fleet;
+    f->claims--;
+    i->asking_etcd = false;
+    i->claim_at = 0;
+    if (!a->error && a->succeeded) {
+        i->ours = ours;
+        i->owner_revision = a->revision;
+        snprintf(i->owner, sizeof(i->owner), "%s", ours ? f->cfg.node : "");
+        LOGF(CFG, 1, "fleet: connection %s %s, epoch %" PRIu64, i->name,
+             ours ? "is this node's" : "is given away", a->revision);
+    }
+    owners_kick(f, a->error ? FLEET_AGAIN_MS : 0);
+}
+
+static void claimed(void *ctx, const struct etcd_answer *a)
+{
+    struct item *i = ctx;
+    struct fleet *f = i->fleet;
+    // one of a session that has ended meanwhile ends with its lease
+    bool in = f->phase == FLEET_IN && !f->ending && i->asked_session == f->session;
+    if (in && a->error == -ENOENT)
+        session_lost(f, "etcd has ended the lease");
+    etcd_said(i, a, in && session_open(f));
+}
+
+static void released(void *ctx, const struct etcd_answer *a)
+{
+    etcd_said(ctx, a, false);
+}
+
+static char *owner_value(const struct fleet *f)
+{
+    json_t *o = json_pack("{s:s, s:I}", "node", f->cfg.node, "since", (json_int_t)time(NULL));
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    json_decref(o);
+    return text;
+}
+
+static bool ask_etcd(struct fleet *f, struct item *i, const struct etcd_question *txn, etcd_answer_fn *fn)
+{
+    i->asked_session = f->session;
+    if (f->claims >= FLEET_ASKED || etcd_ask(f->etcd, txn, fn, i) < 0)
+        return false;
+    f->claims++;
+    return i->asking_etcd = true;
+}
+
+// By nobody's, and while this node's own key is that of this session.
+static void claim(struct fleet *f, struct item *i)
+{
+    char key[FLEET_KEY_LEN], me[FLEET_KEY_LEN], *value = owner_value(f);
+    fleet_key(f, key, "owners/", i->name);
+    fleet_key(f, me, "nodes/", f->cfg.node);
+    const struct etcd_compare compare[] = {{.key = key, .creation = true},
+                                           {.key = me, .creation = true, .revision = f->session}};
+    const struct etcd_op put = {.change = ETCD_PUT,
+                                .key = key,
+                                .value = value ? value : "",
+                                .len = value ? strlen(value) : 0,
+                                .lease = f->lease};
+    struct etcd_question q = {.kind = ETCD_TXN, .compare = compare, .compares = 2, .op = &put, .ops = 1};
+    if (value && !ask_etcd(f, i, &q, claimed))
+        owners_kick(f, FLEET_AGAIN_MS);
+    free(value);
+}
+
+static void release(struct fleet *f, struct item *i)
+{
+    char key[FLEET_KEY_LEN];
+    fleet_key(f, key, "owners/", i->name);
+    const struct etcd_compare compare = {.key = key, .revision = i->owner_revision};
+    const struct etcd_op del = {.change = ETCD_DELETE, .key = key};
+    struct etcd_question q = {.kind = ETCD_TXN, .compare = &compare, .compares = 1, .op = &del, .ops = 1};
+    if (!ask_etcd(f, i, &q, released))
+        owners_kick(f, FLEET_AGAIN_MS);
+}
+
+// How many nodes stand before this one for it (rendezvous hashing: when one goes, what it had is spread over
+// all others, and nothing else moves).
+static unsigned rank(struct fleet *f, const struct item *i)
+{
+    uint64_t mine = hash_u64(hash_str(hash_str(0, i->name), f->cfg.node));
+    unsigned n = 0;
+    for (const struct peer *p = f->peers; p; p = p->next)
+        n += p->present && !p->draining && hash_u64(hash_str(hash_str(0, i->name), p->name)) > mine;
+    return n;
+}
+
+// ---- one look
+
+static uint32_t fence_for(const struct fleet *f, const struct item *i, bool draining)
+{
+    return i->ours && i->wanted && !draining && i->refused != i->version && session_open(f) ? f->page->number
+                                                                                            : FENCE_CLOSED;
+}
+
+static void consider_claim(struct fleet *f, struct item *i, bool draining)
+{
+    uint64_t now = loop_now(f->loop);
+    if (i->owner[0] || i->asking_etcd || draining || i->refused == i->version || !f->known ||
+        !session_open(f))
+        return;
+    if (!i->claim_at)
+        i->claim_at = now + rank(f, i) * (uint64_t)FLEET_RANK_MS + fleet_jitter(f, f->cfg.jitter_ms);
+    if (i->claim_at <= now)
+        claim(f, i);
+    else
+        owners_kick(f, i->claim_at - now);
+}
+
+// What is desired no more: closed, then unloaded, then given away, then forgotten.
+static void settle_unwanted(struct fleet *f, struct item *i)
+{
+    if (i->told_fence != FENCE_NONE)
+        ask_ctl(f, i, i->told_fence == FENCE_CLOSED || !i->message ? FENCE_NONE : FENCE_CLOSED);
+    else if (i->ours && !i->asking_etcd)
+        release(f, i);
+    else if (!i->asking_etcd && !i->owner[0])
+        state_forget(f, i);
+}
+
+static void settle(struct fleet *f, struct item *i, bool draining)
+{
+    uint32_t fence = fence_for(f, i, draining);
+    bool refused = i->refused == i->version && i->version;
+    if (i->req)
+        return;
+    if (!i->wanted)
+        settle_unwanted(f, i);
+    else if (i->told_fence != fence && i->told_fence != FENCE_NONE && i->told_fence != FENCE_CLOSED)
+        ask_ctl(f, i, FENCE_CLOSED); // also on the way to another session: nothing of the old one is left
+    else if (!refused && (i->told_fence != fence || i->told_version != i->version))
+        ask_ctl(f, i, fence);
+    else if (i->ours && fence == FENCE_CLOSED && !i->asking_etcd)
+        release(f, i);
+    else if (!i->ours)
+        consider_claim(f, i, draining);
+}
+
+static void turn(struct timer *t)
+{
+    struct fleet *f = t->ctx;
+    bool draining = state_draining(f);
+    if (f->ending)
+        return;
+    for (struct item *i = f->items, *next; i; i = next) {
+        next = i->next;
+        settle(f, i, draining);
+    }
+}
+
+void owners_init(struct fleet *f)
+{
+    f->turn = (struct timer){.fire = turn, .ctx = f};
+}

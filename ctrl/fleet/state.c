@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+// What etcd says: read whole, as of one revision, then followed from there. Connections are read as one
+// generation, when `current` names it, and not followed one by one, so that a load is whole for every node.
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <jansson.h>
+
+#include "ctrl/fleet/internal.h"
+#include "ctrl/lib/log.h"
+
+enum { PAGE = 128 };
+
+// The parts of a reading; what of the first ones is not seen any more has gone.
+enum part { NODES, DRAINS, OWNERS, CURRENT, CONNS, PARTS };
+static const char *const part_key[] = {"nodes/", "drain/", "owners/", "current"};
+
+const char *fleet_key(const struct fleet *f, char buf[FLEET_KEY_LEN], const char *part, const char *name)
+{
+    snprintf(buf, FLEET_KEY_LEN, "%s%s%s", f->cfg.prefix, part, name);
+    return buf;
+}
+
+// ---- nodes
+
+struct peer *state_peer(struct fleet *f, const char *name, bool make)
+{
+    for (struct peer *p = f->peers; p; p = p->next)
+        if (strcmp(p->name, name) == 0)
+            return p;
+    if (!make || strlen(name) >= FLEET_NODE_LEN)
+        return NULL;
+    struct peer *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    snprintf(p->name, sizeof(p->name), "%s", name);
+    p->next = f->peers;
+    f->peers = p;
+    return p;
+}
+
+bool state_draining(struct fleet *f)
+{
+    const struct peer *me = state_peer(f, f->cfg.node, false);
+    return me && me->draining;
+}
+
+// ---- connections
+
+struct item *state_item(struct fleet *f, const char *name, bool make)
+{
+    uint64_t h = hash_str(0, name);
+    for (struct hash_node *n = hash_first(&f->names, h); n; n = hash_next(n))
+        if (strcmp(((struct item *)n)->name, name) == 0)
+            return (struct item *)n;
+    if (!make || strlen(name) >= NAME_MAX_LEN || f->count >= FLEET_CONNS)
+        return NULL;
+    struct item *i = calloc(1, sizeof(*i));
+    if (!i || hash_add(&f->names, &i->node, h) < 0) {
+        free(i);
+        return NULL;
+    }
+    snprintf(i->name, sizeof(i->name), "%s", name);
+    i->fleet = f;
+    i->next = f->items;
+    i->at = &f->items;
+    if (i->next)
+        i->next->at = &i->next;
+    f->items = i;
+    f->count++;
+    return i;
+}
+
+void state_forget(struct fleet *f, struct item *i)
+{
+    hash_del(&f->names, &i->node);
+    *i->at = i->next;
+    if (i->next)
+        i->next->at = i->at;
+    free(i->message);
+    free(i);
+    f->count--;
+}
+
+static bool take_message(struct fleet *f, struct item *i, const struct etcd_kv *kv)
+{
+    i->seen = true;
+    if (i->wanted && i->len == kv->len && memcmp(i->message, kv->value, kv->len) == 0)
+        return true;
+    uint8_t *copy = malloc(kv->len ? kv->len : 1);
+    if (!copy)
+        return false;
+    memcpy(copy, kv->value, kv->len);
+    free(i->message);
+    i->message = copy;
+    i->len = kv->len;
+    i->version = ++f->versions;
+    i->wanted = true;
+    return true;
+}
+
+// ---- whose
+
+static bool node_of(const struct etcd_kv *kv, char name[FLEET_NODE_LEN])
+{
+    json_t *o = json_loadb((const char *)kv->value, kv->len, 0, NULL);
+    const char *node = json_string_value(json_object_get(o, "node"));
+    bool ok = node && node[0] && strlen(node) < FLEET_NODE_LEN;
+    snprintf(name, FLEET_NODE_LEN, "%s",
+             ok ? node : "?"); // somebody's, who cannot be told: not to be claimed
+    json_decref(o);
+    return ok;
+}
+
+static void take_owner(struct fleet *f, const char *name, const struct etcd_kv *kv)
+{
+    struct item *i = state_item(f, name, true);
+    if (!i)
+        return;
+    i->owner_seen = true;
+    i->owner_revision = kv->changed;
+    i->claim_at = 0;
+    node_of(kv, i->owner);
+    // with the lease of another session it is what this node had in that, and ends with it
+    bool mine = f->lease && kv->lease == f->lease && strcmp(i->owner, f->cfg.node) == 0;
+    if (i->ours && !mine)
+        LOGF(CFG, 0, "fleet: connection %s is another node's now: %s", name, i->owner);
+    i->ours = mine && f->phase == FLEET_IN;
+}
+
+static void no_owner(struct fleet *f, struct item *i)
+{
+    if (i->ours)
+        LOGF(CFG, 0, "fleet: connection %s is taken from this node: its key has gone from etcd", i->name);
+    i->ours = false;
+    i->owner[0] = 0;
+    i->owner_revision = 0;
+    i->claim_at = 0;
+    (void)f;
+}
+
+// ---- reading
+
+static void next_page(struct fleet *f);
+
+static void begin_reading(struct fleet *f, bool whole)
+{
+    struct reading *r = &f->read;
+    timer_stop(f->loop, &f->read_again);
+    if (r->on) {
+        r->again = true;
+        r->whole |= whole;
+        return;
+    }
+    whole |= r->whole;
+    *r = (struct reading){.on = true, .part = whole ? NODES : CURRENT};
+    r->whole = whole;
+    for (struct item *i = f->items; i; i = i->next)
+        i->seen = i->owner_seen = false;
+    for (struct peer *p = f->peers; p; p = p->next)
+        p->seen = false;
+    next_page(f);
+}
+
+void state_read(struct fleet *f)
+{
+    etcd_unwatch(f->etcd);
+    f->watching = f->known = false;
+    begin_reading(f, true);
+}
+
+static void read_later(struct fleet *f, uint64_t ms)
+{
+    f->read.on = false;
+    timer_set(f->loop, &f->read_again, loop_now(f->loop) + ms + fleet_jitter(f, f->cfg.jitter_ms));
+}
+
+static void read_due(struct timer *t)
+{
+    struct fleet *f = t->ctx;
+    begin_reading(f, f->read.whole || !f->known);
+}
+
+static void take_current(struct fleet *f, const struct etcd_kv *kv)
+{
+    struct reading *r = &f->read;
+    json_t *o = json_loadb((const char *)kv->value, kv->len, 0, NULL);
+    json_int_t schema = json_integer_value(json_object_get(o, "schema"));
+    const char *generation = json_string_value(json_object_get(o, "generation"));
+    bool ok =
+        schema == FLEET_SCHEMA && generation && generation[0] && strlen(generation) < sizeof(r->generation);
+    if (!ok && !f->foreign)
+        LOGF(CFG, 0,
+             "fleet: %scurrent in etcd is of schema %lld, and this is one of schema %d: nothing of it is "
+             "loaded, and what is here stays as it is",
+             f->cfg.prefix, (long long)schema, FLEET_SCHEMA);
+    f->foreign = !ok;
+    r->there = ok;
+    if (ok) {
+        snprintf(r->generation, sizeof(r->generation), "%s", generation);
+        r->expected = (uint64_t)json_integer_value(json_object_get(o, "connections"));
+    }
+    json_decref(o);
+}
+
+static void take(struct fleet *f, const struct etcd_kv *kv)
+{
+    struct reading *r = &f->read;
+    const char *name = kv->key + strlen(r->key);
+    struct peer *p;
+    struct item *i;
+    switch (r->part) {
+    case NODES:
+    case DRAINS:
+        if (!(p = state_peer(f, name, true)))
+            return;
+        p->present = r->part == NODES || (p->seen && p->present);
+        p->draining = r->part == DRAINS;
+        p->seen = true;
+        break;
+    case OWNERS: take_owner(f, name, kv); break;
+    case CURRENT: take_current(f, kv); break;
+    default:
+        if (kv->len > FLEET_CONN_MOST || !(i = state_item(f, name, true)) || !take_message(f, i, kv))
+            LOGF(CFG, 0, "fleet: connection %.100s is not taken: it is too large, or one too many", name);
+        else
+            r->got++;
+    }
+}
+
+static void forget_unseen(struct fleet *f)
+{
+    for (struct peer *p = f->peers; p; p = p->next)
+        if (!p->seen)
+            p->present = p->draining = false;
+    for (struct item *i = f->items; i; i = i->next)
+        if (!i->owner_seen && (i->ours || i->owner[0]))
+            no_owner(f, i);
+}
+
+static void on_news(void *ctx, const struct etcd_news *n);
+
+static void follow(struct fleet *f)
+{
+    timer_stop(f->loop, &f->watch_again);
+    f->watching = etcd_watch(f->etcd, f->cfg.prefix, f->revision + 1, on_news, f) == 0;
+    if (!f->watching)
+        timer_set(f->loop, &f->watch_again, loop_now(f->loop) + FLEET_AGAIN_MS);
+}
+
+static void watch_due(struct timer *t)
+{
+    follow(t->ctx);
+}
+
+static void read_all(struct fleet *f)
+{
+    struct reading *r = &f->read;
+    if (r->there && r->got != r->expected) { // a load is under way: the generation before has gone
+        LOGF(CFG, 0,
+             "fleet: generation %s has %" PRIu64 " connections that can be taken and should have %" PRIu64
+             ": read again",
+             r->generation, r->got, r->expected);
+        read_later(f, FLEET_AGAIN_MS);
+        return;
+    }
+    for (struct item *i = f->items; i && r->there; i = i->next)
+        i->wanted = i->seen;
+    if (r->whole) {
+        forget_unseen(f);
+        f->revision = r->revision;
+        f->known = true;
+        follow(f);
+    }
+    r->on = r->whole = false;
+    owners_kick(f, 0);
+}
+
+static void got_page(void *ctx, const struct etcd_answer *a)
+{
+    struct fleet *f = ctx;
+    struct reading *r = &f->read;
+    if (f->ending)
+        return;
+    if (r->again) { // something has changed that it had read already
+        r->on = false;
+        begin_reading(f, r->whole);
+        return;
+    }
+    if (a->error) {
+        LOGF(CFG, 1, "fleet: reading: %s", a->text);
+        read_later(f, FLEET_AGAIN_MS);
+        return;
+    }
+    r->revision = r->revision ? r->revision : a->revision;
+    for (size_t i = 0; i < a->count; i++)
+        take(f, &a->kv[i]);
+    if (a->more && a->count) {
+        snprintf(r->after, sizeof(r->after), "%s", a->kv[a->count - 1].key);
+    } else {
+        r->part++;
+        r->after[0] = 0;
+    }
+    next_page(f);
+}
+
+static void next_page(struct fleet *f)
+{
+    struct reading *r = &f->read;
+    char name[80];
+    if (r->part == PARTS || (r->part == CONNS && !r->there)) {
+        read_all(f);
+        return;
+    }
+    if (r->part == CONNS)
+        snprintf(name, sizeof(name), "%s/", r->generation);
+    fleet_key(f, r->key, r->part == CONNS ? "conns/" : part_key[r->part], r->part == CONNS ? name : "");
+    struct etcd_question q = {.kind = ETCD_RANGE,
+                              .key = r->key,
+                              .after = r->after[0] ? r->after : NULL,
+                              .revision = r->revision,
+                              .most = PAGE};
+    if (etcd_ask(f->etcd, &q, got_page, f) < 0)
+        read_later(f, FLEET_AGAIN_MS);
+}
+
+// ---- following
+
+static const char *behind(const char *key, const char *part)
+{
+    size_t n = strlen(part);
+    return strncmp(key, part, n) == 0 && key[n] ? key + n : NULL;
+}
+
+static void on_event(struct fleet *f, const struct etcd_event *e)
+{
+    const char *key = e->kv.key + strlen(f->cfg.prefix), *name;
+    struct peer *p;
+    struct item *i;
+    if ((name = behind(key, "nodes/")) != NULL) {
+        if ((p = state_peer(f, name, !e->deleted)) != NULL)
+            p->present = !e->deleted;
+    } else if ((name = behind(key, "drain/")) != NULL) {
+        if ((p = state_peer(f, name, !e->deleted)) != NULL)
+            p->draining = !e->deleted;
+    } else if ((name = behind(key, "owners/")) != NULL) {
+        if (!e->deleted)
+            take_owner(f, name, &e->kv);
+        else if ((i = state_item(f, name, false)) != NULL && e->kv.changed >= i->owner_revision)
+            no_owner(f, i);
+    } else if (strcmp(key, "current") == 0 && !e->deleted) {
+        begin_reading(f, false);
+    }
+}
+
+static void on_news(void *ctx, const struct etcd_news *n)
+{
+    struct fleet *f = ctx;
+    if (f->ending)
+        return;
+    if (n->error) {
+        f->watching = false;
+        LOGF(CFG, 1, "fleet: %s", n->text);
+        if (n->error == -ESTALE || n->error == -EBADMSG) {
+            f->read.whole = true; // what happened meanwhile is not to be had one by one
+            timer_set(f->loop, &f->read_again, loop_now(f->loop) + fleet_jitter(f, f->cfg.jitter_ms));
+        } else {
+            timer_set(f->loop, &f->watch_again,
+                      loop_now(f->loop) + FLEET_AGAIN_MS / 2 + fleet_jitter(f, f->cfg.jitter_ms));
+        }
+        return;
+    }
+    for (size_t i = 0; i < n->count; i++) {
+        if (strncmp(n->event[i].kv.key, f->cfg.prefix, strlen(f->cfg.prefix)) == 0)
+            on_event(f, &n->event[i]);
+        if (n->event[i].kv.changed > f->revision)
+            f->revision = n->event[i].kv.changed;
+    }
+    owners_kick(f, 0);
+}
+
+void state_init(struct fleet *f)
+{
+    f->read_again = (struct timer){.fire = read_due, .ctx = f};
+    f->watch_again = (struct timer){.fire = watch_due, .ctx = f};
+}
+
+void state_free(struct fleet *f)
+{
+    timer_stop(f->loop, &f->read_again);
+    timer_stop(f->loop, &f->watch_again);
+    while (f->items)
+        state_forget(f, f->items);
+    hash_free(&f->names);
+    for (struct peer *p = f->peers, *next; p; p = next) {
+        next = p->next;
+        free(p);
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// etcd's semantics (https://etcd.io/docs/v3.4/learning/api/) in one process, for any number of clients in one
+// loop, by its clock: revisions, transactions, leases that end by time, watches that begin in the past, and
+// compaction. What etcd refuses this refuses with the same error.
+#ifndef TESTS_UNIT_ETCD_MODEL_H
+#define TESTS_UNIT_ETCD_MODEL_H
+
+#include "ctrl/fleet/etcd.h"
+#include "ctrl/lib/loop.h"
+
+struct etcd_model;
+struct etcd_model *model_new(struct loop *l);
+void model_free(struct etcd_model *m); // after its clients
+
+// A client. Each is away by itself: what it asks is not heard, and it hears nothing.
+struct etcd *model_client(struct etcd_model *m);
+void model_client_away(struct etcd *e, bool away);
+void model_away(struct etcd_model *m, bool away); // from everybody; leases go on, as with a leader that stays
+void model_compact(struct etcd_model *m);         // nothing of the past is kept
+// By somebody with etcdctl.
+void model_put(struct etcd_model *m, const char *key, const char *value);
+void model_delete(struct etcd_model *m, const char *key);
+const char *model_get(const struct etcd_model *m, const char *key); // NULL: there is none
+uint64_t model_revision(const struct etcd_model *m);
+
+#endif

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// What etcd's gateway is asked and answers, octet by octet (answers as etcd 3.4.23 gave them to curl), and
+// what is wrong with those that are not; the files of TLS.
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ctrl/fleet/etcd_http.h"
+#include "ctrl/fleet/etcd_json.h"
+#include "ctrl/fleet/tls_file.h"
+
+static void asks(const struct etcd_question *q, const char *path, const char *body)
+{
+    const char *at = NULL;
+    char *text = etcd_json_question(q, &at);
+    assert_string_equal(at, path);
+    assert_string_equal(text, body);
+    free(text);
+}
+
+static void test_questions_are_etcds(void **state)
+{
+    (void)state;
+    asks(&(struct etcd_question){.kind = ETCD_RANGE, .key = "a/"}, "/v3/kv/range",
+         "{\"key\":\"YS8=\",\"range_end\":\"YTA=\"}");
+    asks(
+        &(struct etcd_question){
+            .kind = ETCD_RANGE, .key = "a/", .after = "a/b", .revision = 7, .most = 2, .keys_only = true},
+        "/v3/kv/range",
+        "{\"key\":\"YS9iAA==\",\"range_end\":\"YTA=\",\"revision\":\"7\",\"limit\":\"2\",\"keys_only\":"
+        "true}");
+    asks(&(struct etcd_question){.kind = ETCD_GRANT, .ttl = 10}, "/v3/lease/grant", "{\"TTL\":\"10\"}");
+    asks(&(struct etcd_question){.kind = ETCD_KEEPALIVE, .lease = 18446744073709551615u},
+         "/v3/lease/keepalive", "{\"ID\":\"18446744073709551615\"}");
+    const struct etcd_compare c = {.key = "k", .creation = true};
+    const struct etcd_op op[] = {{.change = ETCD_PUT, .key = "k", .value = "\0v", .len = 2, .lease = 5},
+                                 {.change = ETCD_DELETE_PREFIX, .key = "d/"}};
+    asks(&(struct etcd_question){.kind = ETCD_TXN, .compare = &c, .compares = 1, .op = op, .ops = 2},
+         "/v3/kv/txn",
+         "{\"compare\":[{\"result\":\"EQUAL\",\"target\":\"CREATE\",\"key\":\"aw==\",\"create_revision\":"
+         "\"0\"}],"
+         "\"success\":[{\"request_put\":{\"key\":\"aw==\",\"value\":\"AHY=\",\"lease\":\"5\"}},"
+         "{\"request_delete_range\":{\"key\":\"ZC8=\",\"range_end\":\"ZDA=\"}}]}");
+    char *w = etcd_json_watch("p", 3);
+    assert_string_equal(
+        w, "{\"create_request\":{\"key\":\"cA==\",\"range_end\":\"cQ==\",\"start_revision\":\"3\"}}");
+    free(w);
+}
+
+static struct etcd_answer a;
+
+static void answers(enum etcd_kind kind, long status, const char *body)
+{
+    etcd_answer_free(&a);
+    etcd_json_answer(kind, status, body, strlen(body), &a);
+}
+
+#define HEAD "\"header\":{\"cluster_id\":\"1\",\"member_id\":\"2\",\"revision\":\"9\",\"raft_term\":\"2\"}"
+
+static void test_answers_are_read(void **state)
+{
+    (void)state;
+    answers(ETCD_RANGE, 200,
+            "{" HEAD ",\"kvs\":[{\"key\":\"YS9i\",\"create_revision\":\"4\",\"mod_revision\":\"6\","
+            "\"version\":\"2\",\"value\":\"AHY=\",\"lease\":\"77\"},{\"key\":\"Yw==\"}],\"more\":true,"
+            "\"count\":\"3\"}");
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.revision, 9);
+    assert_int_equal(a.count, 2);
+    assert_true(a.more);
+    assert_string_equal(a.kv[0].key, "a/b");
+    assert_int_equal(a.kv[0].len, 2);
+    assert_memory_equal(a.kv[0].value, "\0v", 2);
+    assert_int_equal(a.kv[0].created, 4);
+    assert_int_equal(a.kv[0].changed, 6);
+    assert_int_equal(a.kv[0].lease, 77);
+    assert_int_equal(a.kv[1].len, 0);
+    answers(ETCD_TXN, 200, "{" HEAD ",\"succeeded\":true,\"responses\":[{\"response_put\":{}}]}");
+    assert_true(a.succeeded && !a.error);
+    answers(ETCD_TXN, 200, "{" HEAD "}");
+    assert_false(a.succeeded);
+    answers(ETCD_GRANT, 200, "{" HEAD ",\"ID\":\"7587848390000000001\",\"TTL\":\"3\"}");
+    assert_int_equal(a.lease, 7587848390000000001u);
+    assert_int_equal(a.ttl, 3);
+    answers(ETCD_KEEPALIVE, 200, "{\"result\":{" HEAD ",\"ID\":\"5\",\"TTL\":\"3\"}}");
+    assert_int_equal(a.ttl, 3);
+    answers(ETCD_KEEPALIVE, 200, "{\"result\":{" HEAD ",\"ID\":\"5\"}}"); // it has ended
+    assert_int_equal(a.error, 0);
+    assert_int_equal(a.ttl, 0);
+    etcd_answer_free(&a);
+}
+
+static void test_refusals_have_names(void **state)
+{
+    (void)state;
+    answers(ETCD_REVOKE, 404,
+            "{\"error\":\"etcdserver: requested lease not found\",\"message\":\"x\",\"code\":5}");
+    assert_int_equal(a.error, -ENOENT);
+    assert_non_null(strstr(a.text, "requested lease not found"));
+    answers(ETCD_RANGE, 400,
+            "{\"error\":\"etcdserver: mvcc: required revision has been compacted\",\"code\":11}");
+    assert_int_equal(a.error, -ESTALE);
+    answers(ETCD_RANGE, 403, "{\"error\":\"etcdserver: permission denied\",\"code\":7}");
+    assert_int_equal(a.error, -EACCES);
+    answers(ETCD_RANGE, 503, "{\"error\":\"etcdserver: no leader\",\"code\":14}");
+    assert_int_equal(a.error, -EIO);
+    answers(ETCD_RANGE, 404, "404 page not found\n");
+    assert_int_equal(a.error, -EIO);
+    assert_non_null(strstr(a.text, "HTTP status 404"));
+}
+
+static void test_nonsense_is_refused(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "[]",
+                                      "{\"header\":{\"revision\":\"x\"}}",
+                                      "{" HEAD ",\"kvs\":[{}]}",
+                                      "{" HEAD ",\"kvs\":[{\"key\":\"YQ\"}]}",
+                                      "{" HEAD ",\"kvs\":[{\"key\":\"!!!!\"}]}",
+                                      "{" HEAD ",\"kvs\":[{\"key\":\"YQBi\"}]}", // a NUL in it
+                                      "{" HEAD ",\"kvs\":[{\"key\":\"YQ==\",\"value\":7}]}",
+                                      "{" HEAD ",\"kvs\":[{\"key\":\"YQ==\",\"lease\":\"-1\"}]}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        answers(ETCD_RANGE, 200, bad[i]);
+        if (a.error != -EBADMSG)
+            fail_msg("%s is taken", bad[i]);
+    }
+    answers(ETCD_GRANT, 200, "{" HEAD "}");
+    assert_int_equal(a.error, -EBADMSG);
+    etcd_answer_free(&a);
+}
+
+static void test_news_are_read(void **state)
+{
+    struct etcd_news n;
+    static const char *const lines[] = {
+        "{\"result\":{" HEAD ",\"created\":true}}",
+        "{\"result\":{" HEAD
+        ",\"events\":[{\"kv\":{\"key\":\"YQ==\",\"mod_revision\":\"9\",\"value\":\"dg==\"}},"
+        "{\"type\":\"DELETE\",\"kv\":{\"key\":\"Yg==\",\"mod_revision\":\"9\"}}]}}",
+        "{\"result\":{" HEAD ",\"canceled\":true,\"compact_revision\":\"5\"}}",
+        "{\"result\":{" HEAD ",\"canceled\":true,\"cancel_reason\":\"no\"}}",
+        "{\"error\":{\"grpc_code\":14,\"message\":\"no leader\"}}",
+        "hello"};
+    static const int errors[] = {0, 0, -ESTALE, -EIO, -EIO, -EBADMSG};
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        etcd_json_news(lines[i], strlen(lines[i]), &n);
+        assert_int_equal(n.error, errors[i]);
+        assert_int_equal(n.count, i == 1 ? 2 : 0);
+        if (i == 1)
+            assert_true(!n.event[0].deleted && n.event[1].deleted && strcmp(n.event[1].kv.key, "b") == 0);
+        etcd_news_free(&n);
+    }
+}
+
+static void test_endpoints_are_urls(void **state)
+{
+    struct esp_error err = {0};
+    (void)state;
+    assert_int_equal(etcd_endpoints_check("https://a:2379", &err), 0);
+    assert_int_equal(etcd_endpoints_check(" https://a:2379/, http://[::1]:2379,https://c ", &err), 0);
+    assert_int_equal(etcd_endpoints_check("", &err), -EINVAL);
+    assert_int_equal(etcd_endpoints_check("a:2379", &err), -EINVAL);
+    assert_non_null(strstr(err.text, "'a:2379': expected https://"));
+    assert_int_equal(etcd_endpoints_check("https://a, file:///etc/passwd", &err), -EINVAL);
+    assert_int_equal(
+        etcd_endpoints_check(
+            "http://1,http://2,http://3,http://4,http://5,http://6,http://7,http://8,http://9", &err),
+        -EINVAL);
+}
+
+// ---- nobody there
+
+static void kept(void *ctx, const struct etcd_answer *answer)
+{
+    struct etcd_answer *to = ctx;
+    *to = *answer;
+    to->kv = NULL;
+    to->count = 0;
+    to->revision = 1;
+}
+
+static void test_who_is_not_there_is_named(void **state)
+{
+    struct loop *l = loop_new();
+    struct esp_error err = {0};
+    struct etcd_answer got = {0};
+    const struct etcd_http_config c = {.endpoints = "http://127.0.0.1:1,http://127.0.0.1:2",
+                                       .timeout_ms = 500};
+    (void)state;
+    struct etcd *e = etcd_http_new(l, &c, &err);
+    assert_non_null(e);
+    assert_int_equal(etcd_ask(e, &(struct etcd_question){.kind = ETCD_GRANT, .ttl = 5}, kept, &got), 0);
+    assert_int_equal(got.revision, 0); // not before the call has returned
+    while (!got.revision)
+        loop_once(l, 10);
+    assert_int_equal(got.error, -EHOSTUNREACH);
+    assert_non_null(strstr(got.text, "http://127.0.0.1:")); // both were asked
+    etcd_free(e);
+    loop_free(l);
+}
+
+// ---- files
+
+static void test_tls_files_go_through_a_memory_file(void **state)
+{
+    struct settings s;
+    struct tls_files t, u;
+    struct esp_error err = {0};
+    char path[] = "/tmp/espalier-tls-XXXXXX";
+    int fd = mkstemp(path);
+    (void)state;
+    settings_default(&s);
+    assert_int_equal(write(fd, "a certificate\n", 14), 14);
+    snprintf(s.fleet_cert, sizeof(s.fleet_cert), "%s", path);
+    assert_int_equal(tls_files_read(&t, &s, &err), 0);
+    int memory = tls_files_put(&t);
+    assert_true(memory >= 0);
+    assert_int_equal(tls_files_take(&u, memory), 0);
+    assert_int_equal(u.ca.len, 0);
+    assert_int_equal(u.key.len, 0);
+    assert_int_equal(u.cert.len, 14);
+    assert_memory_equal(u.cert.p, "a certificate\n", 14);
+    assert_int_equal(write(memory, "x", 1), -1); // sealed
+    tls_files_free(&t);
+    tls_files_free(&u);
+    close(memory);
+    close(fd);
+    unlink(path);
+    assert_int_equal(tls_files_read(&t, &s, &err), -ENOENT);
+    assert_string_equal(err.field, "fleet.cert");
+    assert_non_null(strstr(err.text, path));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_questions_are_etcds),
+        cmocka_unit_test(test_answers_are_read),
+        cmocka_unit_test(test_refusals_have_names),
+        cmocka_unit_test(test_nonsense_is_refused),
+        cmocka_unit_test(test_news_are_read),
+        cmocka_unit_test(test_endpoints_are_urls),
+        cmocka_unit_test(test_who_is_not_there_is_named),
+        cmocka_unit_test(test_tls_files_go_through_a_memory_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
