@@ -3,7 +3,7 @@
 # Installs the Debian packages that building, testing and the demo need; does nothing where they are all there. It adds
 # packages and nothing else: none is removed, none of a machine's own strongSwan or libreswan is changed, no unit that
 # was there before is stopped or disabled. Without root or sudo it prints the one line to run and exits 3.
-# usage: deps.sh [demo|all|roots|software|newest|qemu|deb|lintian]
+# usage: deps.sh [demo|all|fleet|roots|software|newest|qemu|deb|lintian]
 set -eu
 build="gcc g++ make ccache verilator zlib1g-dev pkg-config libssl-dev libpci-dev libpcap-dev libcmocka-dev libjansson-dev libmnl-dev libcurl4-openssl-dev libmicrohttpd-dev libseccomp-dev libcap-ng-dev"
 # only there for this processor, and only faster: the software engine does without it
@@ -21,6 +21,7 @@ lint="clang libclang-rt-dev llvm clang-format clang-tidy shellcheck yosys iveril
 case "${1:-all}" in
 demo) want="$build $tools $client" ;;
 all) want="$build $tools $client $lint" ;;
+fleet) want="$build $tools $client etcd-server" ;;
 roots) want="debootstrap git" peers= ;; # for roots of other Debians (debian.sh)
 newest) want="$software libcmocka-dev $tools_lab $client $pluto" ;; # the daemon, its laboratory without the card, and what libreswan 5 needs
 qemu) want="$build $tools $client xz-utils" ;;
@@ -28,7 +29,7 @@ deb) want="$build build-essential debhelper fakeroot" peers= ;; # for making pac
 lintian) want="lintian" peers= ;;
 software) want=$software peers= ;;
 *)
-    echo "usage: deps.sh [demo|all|roots|software|newest|qemu|deb|lintian]" >&2
+    echo "usage: deps.sh [demo|all|fleet|roots|software|newest|qemu|deb|lintian]" >&2
     exit 2
     ;;
 esac

@@ -38,6 +38,8 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MISSING = 3 };
     X(PCI_SYSFS, "--pci-sysfs", "DIR", "where PCI devices are looked for (/sys/bus/pci), as of espalierd")       \
     X(PURGE, "--purge", "", "remove what runs of espalierd have left in the kernel; none may be running")          \
     X(RUN_DIR, "--run-dir", "DIR", "whose, as of espalierd (/run/espalier)")                                   \
+    X(CONFIG, "--config", "FILE", "espalierd's settings, which name etcd (/etc/espalier/espalierd.conf)")                                                             \
+    X(UNDO, "--undo", "", "of fleet drain: the node takes connections again")                                  \
     X(HELP, "--help", "", "this text")                                                                         \
     X(VERSION, "--version", "", "the version")
 // clang-format on
@@ -52,7 +54,8 @@ struct cli_option_def {
 };
 extern const struct cli_option_def cli_options[CLI_OPTION_COUNT];
 
-#define CLI_DEFAULT_URI "unix:///var/run/charon.vici"
+#define CLI_DEFAULT_CONFIG "/etc/espalier/espalierd.conf"
+#define CLI_DEFAULT_URI    "unix:///var/run/charon.vici"
 enum { CLI_OPERANDS = 64, CLI_EVENTS = 8 };
 
 struct cli {
@@ -132,6 +135,7 @@ int cmd_load(struct cli *cli);
 int cmd_check(struct cli *cli);
 int cmd_card(struct cli *cli);
 int cmd_doctor(struct cli *cli);
+int cmd_fleet(struct cli *cli);
 int cmd_log(struct cli *cli);
 int cmd_events(struct cli *cli);
 int cmd_completion(struct cli *cli);

@@ -85,6 +85,13 @@ const struct cli_command cli_commands[] = {
      "it is brought up, and a "
      "refusal of the peer explained. Exit status 1 where something is wrong.",
      ASKS | O(TIMEOUT) | O(PCI_SYSFS), 0, CLI_OPERANDS, cmd_doctor},
+    {"fleet", "ACTION [FILE|NODE]", "connections that several gateways share by etcd",
+     "ACTION: `load FILE`, the connections of a swanctl.conf become the fleet's, all at once or not at all; "
+     "its "
+     "secrets, keys, certificates and pools are each node's own and are not sent; `status`, whose each "
+     "connection is; `nodes` that have a lease; `drain NODE`, it gives what it has to the others and takes "
+     "nothing until --undo. It asks etcd itself, by espalierd.fleet of the settings that --config names.",
+     O(JSON) | O(CONFIG) | O(UNDO), 1, 2, cmd_fleet},
     {"completion", "SHELL", "the completion of this command for bash, zsh or fish",
      "source <(espalier completion bash), the same for zsh behind its compinit; espalier completion fish | "
      "source",

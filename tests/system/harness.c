@@ -209,6 +209,13 @@ static bool site_up(struct site *s)
               s->inner) == 0;
 }
 
+bool site_more(struct lab *l, struct site *s, const char *name, int n)
+{
+    memset(s, 0, sizeof(*s));
+    site_init(l, s, name, n);
+    return site_up(s) || complain("cannot make %s's network namespace", name);
+}
+
 static bool lab_make(struct lab *l, const char *prefix)
 {
     const char *tmp = getenv("TMPDIR"),
@@ -506,7 +513,7 @@ bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, con
     snprintf(run_dir, sizeof(run_dir), "%s/run", s->dir);
     snprintf(log, sizeof(log), "%s/daemon.log", s->dir);
     snprintf(client, sizeof(client), "%s/client.conf", s->dir);
-    if (!write_swanctl(s, peer, o) || !write_file(client, "swanctl { }\n"))
+    if ((o && !write_swanctl(s, peer, o)) || !write_file(client, "swanctl { }\n"))
         return false;
     if (getenv("ESPALIER_WORKERS")) {
         snprintf(workers, sizeof(workers), "workers=%.20s", getenv("ESPALIER_WORKERS"));

@@ -58,6 +58,8 @@ void lab_down(struct lab *l);
 // A host behind a site: 10.n.9.5 and fd0n::9:5 in a namespace of its own, which it is routed by. Ends with
 // its keeper.
 bool host_up(struct site *gateway, struct site *host, int n);
+// Another site, of that number, with a folder and a namespace of its own and no link; the caller's to stop.
+bool site_more(struct lab *l, struct site *s, const char *name, int n);
 // The link between them and the routes over it speak IPv6 too: fd10::1 and fd10::2.
 bool lab_ipv6(struct lab *l);
 const char *bin_dir(void); // build/bin beside the test program
@@ -87,6 +89,7 @@ struct tunnel_options {
     const char *charon_settings;      // further lines of charon's section
     const char *charon_root;          // a folder with another Debian, whose charon is run; NULL: this one's
 };
+// o NULL: the site's swanctl.conf is there already.
 bool espalierd_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o,
                      char *const extra[]);
 bool charon_start(struct lab *l, struct site *s, const struct site *peer, const struct tunnel_options *o);
