@@ -402,6 +402,25 @@ static void test_a_node_that_is_killed_is_replaced(void **state)
     node_up(&node[gone]);
 }
 
+// The lease lives on: whoever comes again goes on with it, and nothing else moves.
+static void test_a_room_that_dies_changes_nothing(void **state)
+{
+    static const char *const rooms[] = {"fleet", "ctl"};
+    (void)state;
+    needs_etcd();
+    int i = owner_of(1);
+    assert_true(i >= 0);
+    for (size_t r = 0; r < sizeof(rooms) / sizeof(rooms[0]); r++) {
+        pid_t pid = room_pid(&node[i], rooms[r]);
+        assert_true(pid > 0);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+    }
+    sleep(TTL + 1); // nothing is to happen
+    assert_true(all_answer(NULL));
+    assert_int_equal(owner_of(1), i);
+    assert_true(logged(&node[i], "goes on with session"));
+}
+
 static void test_a_drained_node_gives_its_connections_away(void **state)
 {
     char out[1024], command[64];
@@ -509,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_tls_of_others_is_refused_by_name),
         cmocka_unit_test(test_a_client_leaves_the_fleets_alone),
         cmocka_unit_test(test_a_node_that_is_killed_is_replaced),
+        cmocka_unit_test(test_a_room_that_dies_changes_nothing),
         cmocka_unit_test(test_a_drained_node_gives_its_connections_away),
         cmocka_unit_test(test_etcd_away_within_the_lease_changes_nothing),
         cmocka_unit_test(test_etcd_away_for_longer_closes_everything),
