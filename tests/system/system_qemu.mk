@@ -16,13 +16,17 @@ GUEST_DAEMON := $(addprefix --module ,virtio_net xfrm_user tun crc32c_generic nf
     --program $(abspath $(BUILD))/tests/vfio_guest
 GUEST_STRONGSWAN := --program /usr/lib/ipsec/charon --program swanctl --folder /usr/lib/ipsec/plugins
 
-$(BUILD)/tests/card_guest $(BUILD)/tests/vfio_guest: $(BUILD)/tests/%: $(BUILD)/obj/tests/system/%.o $(LIBESPALIER)
+$(BUILD)/tests/card_guest $(BUILD)/tests/vfio_guest $(BUILD)/tests/kernel_guest: $(BUILD)/tests/%: $(BUILD)/obj/tests/system/%.o $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS)
 $(BUILD)/tests/guest_encap: $(BUILD)/obj/tests/system/guest_encap.o
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^
+$(BUILD)/tests/guest_kernel: $(BUILD)/obj/tests/system/guest_kernel.o $(GUEST_OBJS) $(HARNESS) $(LIBESPALIER)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS)
 $(BUILD)/tests/guest_esp: $(BUILD)/obj/tests/system/guest_esp.o $(BUILD)/obj/tests/system/guest_xfrm.o $(GUEST_OBJS) $(HARNESS) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
@@ -37,15 +41,15 @@ GUEST_ENV = ESPALIER_GUEST=$(GUEST) ESPALIER_REPORT=$(abspath $(BUILD))/report E
 GUEST_IMAGE = tests/system/guest/image.sh $(GUEST) $(GUEST)/$(1).img tests/system/guest/init.sh --program ip --program ping $(2)
 
 .PHONY: check-qemu
-check-qemu: $(BUILD)/bin/espalier-card $(BUILD)/tests/card_guest $(BUILD)/tests/vfio_guest $(BUILD)/tests/guest_encap $(BUILD)/tests/guest_esp $(BUILD)/tests/system_guest_ike $(BUILD)/tests/system_guest_card programs ## a guest's kernel as the peer (ESP, AH, with strongSwan), the card in stock QEMU; fetches QEMU 11.1 and a kernel (300 MB)
+check-qemu: $(BUILD)/bin/espalier-card $(BUILD)/tests/card_guest $(BUILD)/tests/vfio_guest $(BUILD)/tests/guest_encap $(BUILD)/tests/guest_esp $(BUILD)/tests/kernel_guest $(BUILD)/tests/guest_kernel $(BUILD)/tests/system_guest_ike $(BUILD)/tests/system_guest_card programs ## a guest's kernel as the peer (ESP, AH, with strongSwan), the card in stock QEMU; fetches QEMU 11.1 and a kernel (300 MB)
 	@tests/deps.sh qemu
 	@tests/need.sh lab
 	@mkdir -p $(BUILD)/report
 	@tests/system/guest/get.sh $(GUEST)
-	@$(call GUEST_IMAGE,kernel,$(GUEST_MODULES) --program $(abspath $(BUILD)/tests/guest_encap))
+	@$(call GUEST_IMAGE,kernel,$(GUEST_MODULES) --program $(abspath $(BUILD)/tests/guest_encap) --program $(abspath $(BUILD)/tests/kernel_guest))
 	@$(call GUEST_IMAGE,card,$(GUEST_DAEMON))
 	@$(call GUEST_IMAGE,strongswan,$(GUEST_MODULES) $(GUEST_STRONGSWAN))
-	@BUILD=$(BUILD) tests/run.sh "$(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_esp" \
+	@BUILD=$(BUILD) tests/run.sh "$(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_kernel" "$(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_esp" \
 	    "ESPALIER_ENGINE=card $(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_esp" \
 	    "$(GUEST_ENV)/strongswan.img tests/as_root.sh $(BUILD)/tests/system_guest_ike" \
 	    "$(GUEST_ENV)/card.img tests/as_root.sh $(BUILD)/tests/system_guest_card" \
