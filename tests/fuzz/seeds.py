@@ -365,7 +365,7 @@ COMMANDS = {"version": {}, "stats": {}, "reload-settings": {}, "get-algorithms":
             "load-conn": CONNECTION, "unload-conn": {"name": "t"}, "list-conns": {}, "list-sas": {"noblock": "yes"},
             "list-policies": {"trap": "yes"}, "list-certs": {"type": "X509"}, "list-authorities": {"name": "x"},
             "initiate": {"child": "c", "timeout": "1000", "loglevel": "1"}, "terminate": {"ike": "t", "force": "yes"},
-            "rekey": {"child": "c"}, "load-shared": {"id": "x", "type": "IKE", "data": "secret", "owners": ["a.test"]},
+            "rekey": {"child": "c"}, "install": {"child": "c", "ike": "t"}, "uninstall": {"child": "c"}, "load-shared": {"id": "x", "type": "IKE", "data": "secret", "owners": ["a.test"]},
             "unload-shared": {"id": "x"}, "load-key": {"type": "any", "data": "0" * 40}, "unload-key": {"id": "00" * 20},
             "load-cert": {"type": "X509", "flag": "NONE", "data": PEM}, "flush-certs": {"type": "X509"}, "load-token": {"handle": "00"},
             "load-authority": {"x": {"cacert": PEM, "crl_uris": ["http://crl.test/x"], "ocsp_uris": ["http://ocsp.test/"]}},
