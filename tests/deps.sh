@@ -17,11 +17,12 @@ client="strongswan-swanctl"
 # strongSwan itself is a peer: without it two espalierd face each other, and the tests that need it say that they skip
 peers="strongswan-charon libcharon-extra-plugins libcharon-extauth-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins"
 daemons="strongswan-charon charon-systemd strongswan-starter libreswan"
+etcd="etcd-server" # three gateways share it (check-fleet)
 lint="clang libclang-rt-dev llvm clang-format clang-tidy shellcheck yosys iverilog"
 case "${1:-all}" in
 demo) want="$build $tools $client" ;;
-all) want="$build $tools $client $lint" ;;
-fleet) want="$build $tools $client etcd-server" ;;
+all) want="$build $tools $client $lint $etcd" ;;
+fleet) want="$build $tools $client $etcd" ;;
 roots) want="debootstrap git" peers= ;; # for roots of other Debians (debian.sh)
 newest) want="$software libcmocka-dev $tools_lab $client $pluto" ;; # the daemon, its laboratory without the card, and what libreswan 5 needs
 qemu) want="$build $tools $client xz-utils" ;;
@@ -86,17 +87,17 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# names of the strongSwan units that are there now
-ike_units() {
+# names of the units of strongSwan and etcd that are there now
+daemon_units() {
     for d in $units; do
-        for f in "$d"/strongswan*.service "$d"/ipsec*.service; do
+        for f in "$d"/strongswan*.service "$d"/ipsec*.service "$d"/etcd*.service; do
             [ ! -e "$f" ] || basename "$f" .service
         done
     done | sort -u
 }
-units_before=$(ike_units)
+units_before=$(daemon_units)
 
-# policy-rc.d is Debian's way to say: do not start this service now. Ours speaks only of strongSwan's units that this run
+# policy-rc.d is Debian's way to say: do not start this service now. Ours speaks only of those units that this run
 # brings, and only while this shell lives, so that even one left behind by kill -9 says nothing.
 forbid_start() {
     [ ! -e "$policy" ] || return 0
@@ -111,7 +112,7 @@ forbid_start() {
         # shellcheck disable=SC2016
         [ -z "$known" ] || echo 'case "$u" in '"$known) exit 0 ;; esac"
         # shellcheck disable=SC2016
-        echo 'case "$u" in strongswan* | ipsec*) exit 101 ;; esac'
+        echo 'case "$u" in strongswan* | ipsec* | etcd*) exit 101 ;; esac'
         echo 'exit 0'
     } | $as_root tee "$policy" >/dev/null
     $as_root chmod 755 "$policy"
@@ -174,9 +175,9 @@ if [ "$status" != 0 ]; then
     echo "deps: apt-get failed (above: its last lines; the whole output is in $log)" >&2
     exit 1
 fi
-# A strongSwan service that came just now would take ports 500 and 4500 at the next boot; the tests start their own.
+# A service that came just now would take its ports (500, 4500, 2379) at the next boot; the tests start their own.
 if [ -d /run/systemd/system ] || [ -n "${ESPALIER_UNITS:-}" ]; then
-    for u in $(ike_units); do
+    for u in $(daemon_units); do
         ! printf '%s\n' "$units_before" | grep -qx "$u" || continue
         for d in $units; do
             if [ -f "$d/$u.service" ] && [ ! -L "$d/$u.service" ]; then # a link is an alias that systemctl made

@@ -38,12 +38,13 @@ static const char apt_stub[] =
     "echo \"$*\" >>$S/apt\n"
     "case \"$*\" in *\" install \"*) ;; *) exit 0 ;; esac\n"
     "echo 'pmstatus:gcc:50.0:Unpacking gcc' >&3\n"
-    "for u in strongswan-starter.service ssh.service; do\n"
+    "for u in strongswan-starter.service etcd.service ssh.service; do\n"
     "  $S/policy $u start; echo \"$u $?\" >>$S/asked\n"
     "done\n"
     "[ ! -e $S/terminate ] || kill -TERM $(cat $S/terminate)\n"
     "[ ! -e $S/broken ] || { echo 'E: no such disk'; exit 100; }\n"
-    "case \"$*\" in *strongswan-charon*) : >$S/units/strongswan-starter.service ;; esac\n";
+    "case \"$*\" in *strongswan-charon*) : >$S/units/strongswan-starter.service ;; esac\n"
+    "[ ! -e $S/with_etcd ] || : >$S/units/etcd.service\n";
 
 static int setup(void **state)
 {
@@ -129,6 +130,17 @@ static void test_deps_new_strongswan_is_kept_from_starting_and_disabled(void **s
     assert_string_equal(get("systemctl"), "disable --now strongswan-starter.service\n");
     assert_non_null(strstr(output, "disabling strongswan-starter.service"));
     assert_false(exists("policy"));
+}
+
+static void test_deps_new_etcd_is_kept_from_starting_and_disabled(void **state)
+{
+    (void)state;
+    what = "fleet";
+    put("with_etcd", "");
+    assert_int_equal(deps(""), 0);
+    assert_non_null(strstr(get("apt"), " etcd-server"));
+    assert_non_null(strstr(get("asked"), "etcd.service 101\n"));
+    assert_non_null(strstr(get("systemctl"), "disable --now etcd.service\n"));
 }
 
 static void test_deps_strongswan_in_use_is_left_alone(void **state)
@@ -228,6 +240,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deps_with_sudo_installs_as_root_does, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_of_software_alone_are_eleven_packages, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_new_strongswan_is_kept_from_starting_and_disabled, setup,
+                                        dir_remove),
+        cmocka_unit_test_setup_teardown(test_deps_new_etcd_is_kept_from_starting_and_disabled, setup,
                                         dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_strongswan_in_use_is_left_alone, setup, dir_remove),
         cmocka_unit_test_setup_teardown(test_deps_unit_without_package_is_not_disabled, setup, dir_remove),
