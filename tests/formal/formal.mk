@@ -11,7 +11,7 @@ $(FORMAL_VENV)/.done:
 	@touch $@
 
 .PHONY: formal formal-mutants
-formal: $(FORMAL_VENV)/.done ## prove queues, the replay window, its RAM, sequence numbers and what leaves for histories of any length: about a minute
+formal: $(FORMAL_VENV)/.done ## prove queues, the replay window, its RAM, sequence numbers, leases and what leaves for histories of any length: two minutes
 	@PATH="$(abspath $(FORMAL_VENV))/bin:$$PATH" tests/formal/formal.sh $(FORMAL)
 formal-mutants: $(FORMAL_VENV)/.done ## each planted bug of tests/formal/mutants is found by the property that it breaks
 	@PATH="$(abspath $(FORMAL_VENV))/bin:$$PATH" tests/formal/formal.sh $(FORMAL) mutants

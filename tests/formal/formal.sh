@@ -19,7 +19,8 @@ window_f 4 3 8
 esn_f 9 1 12
 egress_f 8 2 12
 cut_f 8 1 8
-build_f 10 1 10"
+build_f 10 1 10
+tx_sa_f 3 1 10"
 
 rtl() { # FOLDER PROOF: the sources
     case $2 in
@@ -32,6 +33,7 @@ rtl() { # FOLDER PROOF: the sources
     egress_f) echo "$1/rtl/esp/esp_rx_egress.v" ;;
     cut_f) echo "$1/rtl/esp/esp_tx_cut.v" ;;
     build_f) echo "$1/rtl/esp/esp_tx_build.v" ;;
+    tx_sa_f) echo "$1/rtl/esp/esp_tx_sa.v $here/ram_sdp_any.v" ;;
     esac
 }
 
