@@ -10,6 +10,7 @@
 
 #include "ctrl/config/conn_load.h"
 #include "ctrl/ctl/names.h"
+#include "ctrl/ctl/replay.h"
 #include "ctrl/crypto/signature.h"
 #include "ctrl/lib/fence.h"
 #include "ctrl/lib/log.h"
@@ -238,6 +239,7 @@ static void loaded(struct pending *p, bool ok, const char *text)
     names_keep(c->names, conn_entry_name(e)); // an unload that came before has been answered since
     keep(c, e);
     ctl_sweep_taken(c, conn_entry_name(e));
+    replay_settled(c);
     ctl_done_simple(p, true, "");
     if (p->fleet_req)
         ctl_fleet_loaded(c, p->fleet_req, e, true, "");
@@ -436,6 +438,7 @@ static void unloaded(struct pending *p, bool ok, const char *text)
     if (ok && e) {
         forget(c, e);
         LOGF(CFG, 1, "removed connection: %s", name);
+        replay_settled(c);
     }
     ctl_done_simple(p, ok, text);
     if (p->fleet_req)

@@ -142,7 +142,12 @@ static bool note_changes(struct pending *p, enum msg_type t, const void *m)
 
 static bool has_died(const struct ctl *c, enum room room)
 {
-    return room == ROOM_IKE ? c->ike_died : room == ROOM_KEYS && c->keys_died;
+    return c->died[room];
+}
+
+static const char *died_text(enum room room)
+{
+    return room == ROOM_IKE ? IKE_DIED : room == ROOM_KEYS ? KEYS_DIED : PATH_DIED;
 }
 
 // Or may have: nobody has told yet.
@@ -169,7 +174,7 @@ void ctl_send(struct pending *p, enum room room, enum msg_type t, const void *m)
     else if (r && p->ask_again && c->chan[room])
         p->held = c->deaf[room] = true;
     else if (r && has_died(c, room))
-        finish(p, false, room == ROOM_IKE ? IKE_DIED : KEYS_DIED);
+        finish(p, false, died_text(room));
     else if (r)
         finish(p, false, "the daemon is ending");
 }
@@ -201,7 +206,7 @@ static void is_gone(struct ctl *c, enum room room)
         p->held |= p->room == room && waits;
         struct pending *next = p->next;
         if (fails) {
-            finish(p, false, room == ROOM_IKE ? IKE_DIED : KEYS_DIED);
+            finish(p, false, died_text(room));
             next = c->pending; // others may have gone or come with it
         }
         p = next;
@@ -282,6 +287,7 @@ static void serve(struct ctl *c, const char *fault)
     }
     c->serving = true;
     LOGF(CFG, 1, "serving VICI at %s", c->settings.vici_uri);
+    ctl_sweep_again(c);
     ipc_send(c->chan[ROOM_SUPER], MSG_SERVING, &(struct msg_SERVING){0});
 }
 
@@ -311,7 +317,7 @@ static void no_loss(struct ctl *c, enum room room)
 // The supervisor makes another one: it is no loss of ours.
 static void died(struct ctl *c, enum room room)
 {
-    *(room == ROOM_IKE ? &c->ike_died : &c->keys_died) = true;
+    c->died[room] = true;
     if (room == ROOM_IKE)
         replay_end(c); // what still comes by its channel makes it whole no more
     no_loss(c, room);
@@ -326,14 +332,14 @@ static void connect_again(struct ctl *c, enum room room, int fd)
         close(fd);
         return;
     }
-    if ((room == ROOM_IKE || room == ROOM_KEYS) && c->chan[room])
+    if (channels[room] && c->chan[room])
         on_closed(c, c->chan[room]);
     else
         ipc_close(c->chan[room]);
     if (ctl_connect(c, room, fd) == 0)
         return;
     close(fd);
-    if (room == ROOM_KEYS) // which is not told
+    if (room == ROOM_KEYS || room == ROOM_PATH) // which are not told
         lose(c, channels[room]);
 }
 
@@ -343,13 +349,15 @@ static void take_pid(struct ctl *c, const struct msg_ROOM_PID *m)
     if (m->room >= ROOM_COUNT)
         return;
     c->pid[m->room] = (pid_t)m->pid;
-    if (m->room != ROOM_IKE && m->room != ROOM_KEYS)
+    if (!channels[m->room])
         return;
     if (!m->pid) {
         died(c, (enum room)m->room);
-    } else if (m->room == ROOM_KEYS) {
-        c->keys_died = false;
-        ctl_ask_held(c, ROOM_KEYS);
+    } else if (m->room != ROOM_IKE) {
+        c->died[m->room] = false;
+        ctl_ask_held(c, (enum room)m->room);
+        if (m->room == ROOM_PATH)
+            ctl_sweep_again(c);
     } else if (c->chan[ROOM_IKE]) {
         replay_begin(c, m->pid);
     }

@@ -105,6 +105,7 @@ struct replay {                    // replay.h
     uint64_t record;               // of configured.h: up to which it has been told,
     bool records_told;             // ... all of them,
     const struct conn_entry *told; // and this connection, with those before it; NULL: none
+    bool told_missing;             // ike has been told that it lacks some connections
     struct timer again;
 };
 struct recover { // recover.h
@@ -149,7 +150,7 @@ struct ctl {
     struct msg_LISTEN listen; // as the other rooms have been told
     int status;
     bool stopping;
-    bool ike_died, keys_died;         // and another one comes
+    bool died[ROOM_COUNT];            // of ike, keys and path: and another one comes
     bool deaf[ROOM_COUNT];            // its channel takes nothing more, and has not told of its end yet
     const char *lost;                 // what it cannot have back; NULL: nothing
     struct timer alone;               // since then
@@ -279,6 +280,8 @@ void ctl_sweep_unloaded(struct ctl *c, const char *name);
 bool ctl_sweep_given_up(struct ctl *c, const char *name); // unloaded, and never loaded: was it awaited?
 void ctl_sweep_names(const struct ctl *c, void (*each)(void *ctx, const char *name), void *ctx);
 void ctl_sweep_cut(void *ctl); // a client that loaded was disconnected
+// Path may be another one, that has not been told: it sweeps too, where the one before was to.
+void ctl_sweep_again(struct ctl *c);
 void ctl_sweep_free(struct ctl *c);
 // ---- cmd_control.c
 void ctl_start_child(struct ctl *c, const char *conn, const char *child); // start_action = start

@@ -78,7 +78,7 @@ static void record_taken(struct pending *p, bool ok, const char *text)
 void replay_pool(struct ctl *c, const char *pool, const char *why)
 {
     uint64_t number = c->configured ? configured_pool(c->configured, pool) : 0;
-    if (!number || c->ike_died)
+    if (!number || c->died[ROOM_IKE])
         return;
     LOGF(CFG, 0, "pool %s: not all of its leases are there again: %s", pool, why);
     configured_is_missing(c->configured, number, true);
@@ -302,6 +302,19 @@ static void give_up(struct ctl *c)
                  conn_entry_name(e), c->replay.passes);
 }
 
+static void tell_whole(struct ctl *c, enum room to)
+{
+    struct msg_WHOLE m = {.pid = c->replay.pid, .missing = missing_conns(c) > 0};
+    c->replay.told_missing = m.missing;
+    ipc_send(c->chan[to], MSG_WHOLE, &m);
+}
+
+void replay_settled(struct ctl *c)
+{
+    if (!c->replay.active && c->replay.told_missing && !missing_conns(c))
+        tell_whole(c, ROOM_IKE);
+}
+
 static void whole(struct ctl *c, bool more)
 {
     unsigned missing = missing_conns(c);
@@ -309,8 +322,8 @@ static void whole(struct ctl *c, bool more)
          more ? ", but for what it has refused, which is tried again" : "");
     c->replay.active = false;
     ctl_ask_held(c, ROOM_IKE);
-    ipc_send(c->chan[ROOM_IKE], MSG_WHOLE, &(struct msg_WHOLE){.pid = c->replay.pid});
-    ipc_send(c->chan[ROOM_SUPER], MSG_WHOLE, &(struct msg_WHOLE){.pid = c->replay.pid});
+    tell_whole(c, ROOM_IKE);
+    tell_whole(c, ROOM_SUPER);
 }
 
 // What memory was short for a moment for is there before anybody is served; what it is short for longer
@@ -328,6 +341,7 @@ static void pass_over(struct ctl *c)
         set_pass(c);
     if (!r->active && !more)
         LOGF(CFG, 1, "ike has all that it had");
+    replay_settled(c);
     if (r->active && (!more || r->passes > REPLAY_BEFORE))
         whole(c, more);
 }
@@ -402,7 +416,7 @@ void replay_begin(struct ctl *c, uint32_t pid)
             p->done = outdated;
     nothing_is_missing(c);
     c->replay = (struct replay){.active = true, .pid = pid};
-    c->ike_died = false;
+    c->died[ROOM_IKE] = false;
     ask_keys(c);
 }
 

@@ -13,6 +13,7 @@
 
 #define IKE_DIED  "ike has died, and is being started again"
 #define KEYS_DIED "keys has died, and is being started again"
+#define PATH_DIED "path has died, and is being started again"
 enum {
     REPLAY_WINDOW = 32, // that it has not answered
     REPLAY_AGAIN_MS = 20,
@@ -30,6 +31,7 @@ bool replay_leases(struct ctl *c, const char *pool);
 void replay_untold(struct ctl *c, uint32_t req); // likewise, of that question, which is still to be answered
 void replay_pool(struct ctl *c, const char *pool, const char *why); // again, as not all of them are there
 void replay_later(struct ctl *c);                                   // something is missing there
-void replay_end(struct ctl *c);                                     // it has died as well
+void replay_settled(struct ctl *c); // what was missing may be there: ike hears so once all of it is
+void replay_end(struct ctl *c);     // it has died as well
 
 #endif

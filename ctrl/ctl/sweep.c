@@ -65,6 +65,12 @@ static void quiet(struct timer *t)
         c->kept->swept = !m.held[0];
 }
 
+void ctl_sweep_again(struct ctl *c)
+{
+    if (c->kept->swept)
+        ipc_send(c->chan[ROOM_PATH], MSG_SWEEP, &(struct msg_SWEEP){.awaited = 0});
+}
+
 static void settle(struct ctl *c)
 {
     struct sweep *s = &c->sweep;

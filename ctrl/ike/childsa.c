@@ -197,7 +197,7 @@ static uint32_t policy_of(const struct child_sa *c, const struct child_sa *old)
 {
     struct ike *ike = c->sa->ike;
     uint32_t now = conn_numbers(ike, c->conn, c->cfg)->policy_id;
-    if (!old || !old->policy_id)
+    if (!old || !old->policy_id || old->lost) // what path kept for its sake is gone
         return now;
     const struct conn *live = conn_find(ike, c->sa->conn->cfg.name);
     const struct child_config *k = live ? conn_child(live, c->cfg->name) : NULL;
@@ -261,6 +261,7 @@ void child_install(struct child_sa *c, struct task *t, bool initiator, struct ke
     c->policy_id = m.policy_id;
     msg_write(&w, MSG_CHILD, &m);
     c->state = CHILD_INSTALLING;
+    c->path_life = ike->again.lives;
     struct msg_CHILD_DERIVE q = {.req = ask_new_child(t, c->id, fn),
                                  .ike_id = c->sa->id,
                                  .ke_id = with_ke ? k->first.ke_id : 0,
@@ -326,10 +327,16 @@ void child_installed(struct child_sa *c, uint32_t old)
     LOGF(IKE, 0, "CHILD_SA %s{%u} established with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
          c->spi_in, c->spi_out, selectors_print(c->local_ts, lts, sizeof(lts)),
          selectors_print(c->remote_ts, rts, sizeof(rts)));
+    c->lost = c->path_life != c->sa->ike->again.lives; // path said so, and died
     counts_child_up(c, true);
     counts_child_installed(c);
     c->sa->alone = false;
     lifetime_child(c);
+    if (c->lost) {
+        counts_child_lost(c);
+        c->rekey_at = c->installed_at;
+        lifetime_child_arm(c);
+    }
     if (c->moved)
         child_moved(c);
     c->sa->ike->events->child_up(c, before && before->announced ? before : NULL);
@@ -337,7 +344,7 @@ void child_installed(struct child_sa *c, uint32_t old)
 
 // --- rekeying ---
 
-enum { DELETE_WAIT_MS = 60000, LOSER_WAIT_MS = 10000, RETRY_MS = 2000 };
+enum { DELETE_WAIT_MS = 60000, LOSER_WAIT_MS = 10000, RETRY_MS = 2000, RETRY_LOST_MS = 250, LOST_TRIES = 8 };
 
 // after: 0, it sends from now on.
 static void let_send(struct child_sa *c, uint32_t after)
@@ -462,10 +469,13 @@ void child_retry_rekey(struct child_sa *old)
     struct loop *l = old->sa->ike->loop;
     uint32_t r = 0;
     cr_random(&r, sizeof(r));
+    uint64_t base = old->lost ? RETRY_LOST_MS : RETRY_MS; // nothing goes by that one meanwhile
     if (old->state == CHILD_REKEYING)
         old->state = CHILD_INSTALLED;
-    old->rekey_at = loop_now(l) + RETRY_MS + r % (2 * RETRY_MS); // apart from the peer, which may be as busy
+    old->rekey_at = loop_now(l) + base + r % (2 * base); // apart from the peer, which may be as busy
     lifetime_child_arm(old);
+    if (old->lost && ++old->refusals == LOST_TRIES)
+        path_again_refused(old);
 }
 
 // What let c go on sending does so itself. Another successor's peer may still be on its way to it.

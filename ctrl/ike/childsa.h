@@ -53,6 +53,9 @@ struct child_sa {
     bool refused;       // on the IKE SA that is to replace this one's: it has no successor there
     bool undeleted;     // it is to be deleted, and there was no memory to ask for that yet
     bool unwanted;      // it is to go for good, whatever comes in its place too
+    bool lost;          // path has died, and with it its keys: it is made anew (path_again.h)
+    uint8_t refusals;   // of that
+    uint8_t path_life;  // of ike.again: which path it was given to
     uint32_t successor; // what replaced it, 0: nothing
     uint32_t loser;     // it is deleted behind that one, which the peer made in its place too; 0: none
     uint32_t out_after; // the peer takes it up first: our packets go on in that one for now; 0: they do not

@@ -44,6 +44,7 @@ struct conn { // a loaded connection; SAs keep theirs when it is replaced or unl
     bool stale;           // the addresses have changed since it was asked
     bool leaving;         // path has been asked to take its policies away
     bool unrenewed;       // its policies are to be written out anew: it could not be done
+    bool unapplied;       // another path has not taken them yet
     uint8_t renewals;     // that failed, in a row
     bool resumes_alone;   // its gateway takes AUTH of resumption as libreswan makes it (resume.h)
     struct conn_config cfg;

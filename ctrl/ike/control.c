@@ -558,6 +558,7 @@ void control_shutdown(struct ike *ike)
     if (ike->keyless)
         ask_fail_all(ike, KEYS_GONE);
     ike->keyless = false;
+    path_again_end(ike);
     ike->shutdown.fire = shutdown_done;
     ike->shutdown.ctx = ike;
     timer_set(ike->loop, &ike->shutdown, loop_now(ike->loop) + (ike->sas ? SHUTDOWN_MS : 0));
@@ -592,7 +593,10 @@ void control_message(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_POOL_LEASES:
     case MSG_POOL_LIST: pools_message(ike, t, m); break;
     case MSG_COUNTS_LIST: counts_list(ike, &m->COUNTS_LIST); break;
-    case MSG_WHOLE: ike->partial = false; break;
+    case MSG_WHOLE:
+        ike->partial = false;
+        path_again_told(ike, m->WHOLE.missing != 0);
+        break;
     case MSG_IKE_STATS: report_stats(ike, m->IKE_STATS.req); break;
     default: LOGF(DMN, 1, "message %s from ctl is not for ike, ignored", msg_name(t)); break;
     }

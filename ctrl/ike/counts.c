@@ -201,14 +201,24 @@ void counts_attempt_failed(const struct ike_sa *sa)
         sa->conn->counts->failed[sa->failure]++;
 }
 
-void counts_child_up(struct child_sa *c, bool up)
+static void counted(struct child_counts *k, struct child_sa *c, bool up)
 {
-    struct child_counts *k = child_of(c->sa->conn->counts, c->cfg->name);
-    c->announced = up;
     if (!k || c->counted == up)
         return;
     c->counted = up;
     k->up += up ? 1 : -1;
+}
+
+void counts_child_up(struct child_sa *c, bool up)
+{
+    struct child_counts *k = child_of(c->sa->conn->counts, c->cfg->name);
+    c->announced = up;
+    counted(k, c, up);
+}
+
+void counts_child_lost(struct child_sa *c)
+{
+    counted(child_of(c->sa->conn->counts, c->cfg->name), c, false);
 }
 
 // The connection that it is of now may not have a child of that name: it is counted by that all the same.
@@ -220,7 +230,7 @@ void counts_children_follow(const struct ike_sa *sa, struct conn_counts *from)
         if (old && c->counted)
             old->up--;
         c->counted = false;
-        if (to && c->announced && add_child(to, c->cfg->name)) // without memory it is not counted
+        if (to && c->announced && !c->lost && add_child(to, c->cfg->name)) // without memory it is not counted
             counts_child_up(c, true);
     }
 }

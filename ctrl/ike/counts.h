@@ -46,6 +46,7 @@ void counts_sa_failed(struct ike_sa *sa);            // for sa->failure; once
 void counts_attempt_failed(const struct ike_sa *sa); // and it tries again
 // Its connection is of another name now: its CHILD SAs are counted there.
 void counts_children_follow(const struct ike_sa *sa, struct conn_counts *from);
+void counts_child_lost(struct child_sa *c); // it is up no more, and ctl is not told so
 void counts_child_up(struct child_sa *c, bool up);
 void counts_child_installed(const struct child_sa *c);
 void counts_child_rekeyed(const struct child_sa *c);

@@ -647,7 +647,9 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         sa_alert(sa, ALERT_INSTALL);
         LOGF(IKE, 1, "installing the CHILD_SA failed: %s",
              c ? answer_text(type, m) : "it was closed meanwhile");
-        not_made(t, c, N_NO_PROPOSAL_CHOSEN, "no CHILD_SA was made", answer_text(type, m));
+        bool soon = answer_is_path_gone(type, m); // it is asked again, as by a peer that is busy
+        not_made(t, c, soon ? N_TEMPORARY_FAILURE : N_NO_PROPOSAL_CHOSEN, "no CHILD_SA was made",
+                 answer_text(type, m));
         return;
     }
     const char *why = busy(sa, old);

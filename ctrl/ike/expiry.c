@@ -38,6 +38,8 @@ void expiry_close(struct child_sa *c)
     exchange_queue(c->sa, TASK_DELETE_CHILD, c->id);
 }
 
+enum { LOST_AGAIN_MS = 1000 };
+
 void expiry_rekey(struct child_sa *c)
 {
     struct ike_sa *sa = c->sa;
@@ -51,6 +53,8 @@ void expiry_rekey(struct child_sa *c)
     if (c->state == CHILD_INSTALLED && !c->replaced && sa->state == SA_ESTABLISHED &&
         !task_is_asked(sa, TASK_REKEY_CHILD, c->id))
         exchange_queue(sa, TASK_REKEY_CHILD, c->id);
+    else if (c->lost && child_is_up(c)) // it is at work, or its IKE SA is: it must come to it
+        c->rekey_at = loop_now(sa->ike->loop) + LOST_AGAIN_MS;
 }
 
 // In transport mode the selectors are the addresses of the ends, as the NAT shows them (RFC 3948

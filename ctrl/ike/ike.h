@@ -8,6 +8,7 @@
 
 #include "ctrl/ike/events.h"
 #include "ctrl/ike/fragments.h"
+#include "ctrl/ike/path_again.h"
 #include "ctrl/ike/room.h"
 #include "ctrl/ipc/messages.h"
 #include "ctrl/lib/log.h"
@@ -137,6 +138,7 @@ struct ike {
     bool follows;               // in the place of one that died
     bool partial;               // in the place of one that died, and without all that this had
     bool keyless;               // keys has died (pending.h)
+    struct path_again again;    // since path has died
     struct log_limit log_limit; // what strangers may write
     struct {
         uint64_t since;

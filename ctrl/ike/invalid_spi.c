@@ -58,9 +58,10 @@ void invalid_spi_seen(struct ike *ike, const struct msg_UNKNOWN_SPI *m)
     path.remote_port = m->udp ? m->remote_port : IKE_PORT;
     COUNT(ike, unknown_spi);
     log_limit_begin(&ike->log_limit, &m->remote);
-    // What is for another IPsec of this machine is not ours to complain of.
-    if (may_have_outlived_us(ike, &m->remote) && conn_for_offers(ike, &path, any, NULL) &&
-        may_say(ike, &m->remote))
+    // What is for another IPsec of this machine is not ours to complain of; that path has lost one its peer
+    // hears by what comes in its place.
+    if (!table_get(&ike->spis, m->spi) && may_have_outlived_us(ike, &m->remote) &&
+        conn_for_offers(ike, &path, any, NULL) && may_say(ike, &m->remote))
         say(ike, &path, (struct ike_header){.exchange = EX_INFORMATIONAL, .flags = FLAG_INITIATOR},
             N_INVALID_SPI, slice_of(spi, sizeof(spi)));
     log_limit_end(&ike->log_limit);

@@ -15,6 +15,8 @@ struct job { // a request of ctl that takes time
     enum job_kind kind;
     uint32_t id, req, sa_id, remaining, matched;
     bool failed, anew; // anew: it has begun once more
+    bool unasked;      // JOB_LOAD: path has died and is to be asked once more;
+    bool again;        // ... it has been, or is given what the last one had
     struct conn *conn; // JOB_LOAD: what takes its place when path has said yes; counted
     char child[NAME_MAX_LEN], why[200];
     struct timer timer;

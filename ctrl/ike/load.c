@@ -389,6 +389,18 @@ static uint32_t ask_path(struct ike *ike, const struct job *job, room_fn fn)
     return req;
 }
 
+// --- to another path, that has nothing yet ---
+
+enum { APPLY_WINDOW = 64 };
+
+// The job has its answer, or is about to end; before that.
+static void has_answer(struct ike *ike, struct job *job)
+{
+    if (job->again)
+        ike->again.asked--;
+    job->again = false;
+}
+
 // --- load ---
 
 static struct conn *newest(struct ike *ike, const char *name)
@@ -434,6 +446,7 @@ static void applied(struct ike *ike, uint32_t id, enum msg_type t, const union m
     snprintf(why, sizeof(why), "%.199s", answer_text(t, m));
     if (!job)
         return;
+    has_answer(ike, job);
     struct conn *c = job->conn;
     job->conn = NULL;
     if (ok && put_in_place(ike, c) != 0) {
@@ -447,6 +460,7 @@ static void applied(struct ike *ike, uint32_t id, enum msg_type t, const union m
         conn_renew(ike, live);
     conn_unref(c);
     job_step(ike, id, ok, why);
+    conn_apply_on(ike);
 }
 
 void conn_load(struct ike *ike, const struct msg_CONN_LOAD *m)
@@ -488,6 +502,8 @@ static void cleared(struct ike *ike, uint32_t id, enum msg_type t, const union m
 {
     struct job *job = job_find(ike, id);
     struct conn *c = job ? conn_find(ike, job->child) : NULL;
+    if (job)
+        has_answer(ike, job);
     if (c && answer_ok(t, m)) {
         LOGF(CFG, 1, "removed connection '%s'", c->cfg.name);
         conn_remove(ike, c);
@@ -495,10 +511,19 @@ static void cleared(struct ike *ike, uint32_t id, enum msg_type t, const union m
         conn_unref(c);
     } else if (c && !another_unload(ike, job)) {
         c->leaving = false;
-        if (c->stale)
+        if (c->stale || c->unapplied)
             conn_renew(ike, c);
     }
     job_step(ike, id, answer_ok(t, m), answer_text(t, m));
+    conn_apply_on(ike);
+}
+
+static void ask_clear(struct ike *ike, struct job *job)
+{
+    struct msg_POLICY_CLEAR q = {.req = ask_path(ike, job, cleared)};
+    snprintf(q.conn, sizeof(q.conn), "%s", job->child);
+    if (q.req)
+        ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
 }
 
 // Path may have policies of one that is not here: of the ike before, which this one had no memory for.
@@ -511,16 +536,12 @@ void conn_unload(struct ike *ike, const struct msg_CONN_UNLOAD *m)
         return;
     }
     snprintf(job->child, sizeof(job->child), "%s", m->conn);
-    struct msg_POLICY_CLEAR q = {.req = ask_path(ike, job, cleared)};
-    snprintf(q.conn, sizeof(q.conn), "%s", m->conn);
-    if (!q.req)
-        return;
     struct conn *live = conn_find(ike, m->conn);
     if (c)
         c->leaving = true;
     if (live)
         live->leaving = true;
-    ask(ike, ROOM_PATH, q.req, MSG_POLICY_CLEAR, &q);
+    ask_clear(ike, job);
 }
 
 // --- listing ---
@@ -660,9 +681,12 @@ static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union m
     struct conn *c = job ? job->conn : NULL;
     if (!c)
         return;
+    has_answer(ike, job);
     job->conn = NULL;
-    if (answer_ok(t, m))
+    if (answer_ok(t, m)) {
         c->renewals = 0;
+        c->unapplied = false;
+    }
     if (answer_ok(t, m) && c->pending)
         take_policies(c);
     else if (!answer_ok(t, m))
@@ -672,6 +696,7 @@ static void renewed(struct ike *ike, uint32_t id, enum msg_type t, const union m
     if (c->stale)
         conn_renew(ike, c);
     conn_unref(c);
+    conn_apply_on(ike);
 }
 
 void conn_renew(struct ike *ike, struct conn *c)
@@ -690,7 +715,8 @@ void conn_renew(struct ike *ike, struct conn *c)
         not_renewed(ike, c, err.code == -ENOMEM, err.text);
         return;
     }
-    if (slice_eq(slice_of(c->pending, c->pending_len), slice_of(c->policies, c->policies_len))) {
+    if (!c->unapplied &&
+        slice_eq(slice_of(c->pending, c->pending_len), slice_of(c->policies, c->policies_len))) {
         drop_pending(c);
         return;
     }
@@ -701,10 +727,96 @@ void conn_renew(struct ike *ike, struct conn *c)
         return;
     }
     job->conn = c;
+    job->again = ike->again.busy;
+    ike->again.asked += job->again;
     c->refs++;
     uint32_t req = ask_path(ike, job, renewed);
     if (req)
         send_policies(ike, c, req);
+}
+
+bool conn_asks_again(struct ike *ike, uint32_t id)
+{
+    struct job *job = job_find(ike, id);
+    if (!job || job->kind != JOB_LOAD)
+        return false;
+    job->unasked = true;
+    job->again = false;
+    return true;
+}
+
+bool conn_all_applied(const struct ike *ike)
+{
+    for (const struct conn *c = ike->conns; c; c = c->next)
+        if (c->unapplied && !c->leaving)
+            return false;
+    return true;
+}
+
+static struct job *oldest_unasked(const struct ike *ike)
+{
+    struct job *oldest = NULL;
+    for (struct job *j = ike->jobs; j; j = j->next) // the newest stands first
+        oldest = j->unasked ? j : oldest;
+    return oldest;
+}
+
+static void ask_once_more(struct ike *ike, struct job *job)
+{
+    struct conn *c = job->conn;
+    job->unasked = false;
+    job->again = true;
+    ike->again.asked++;
+    if (!c) {
+        ask_clear(ike, job);
+        return;
+    }
+    uint32_t req = ask_path(ike, job, job->req ? applied : renewed);
+    if (req)
+        send_policies(ike, c, req);
+}
+
+// What is being replaced, renewed or unloaded is asked for behind the others.
+static void apply_some(struct ike *ike)
+{
+    struct path_again *a = &ike->again;
+    while (a->next && a->asked < APPLY_WINDOW) {
+        struct conn *c = a->next;
+        a->next = c->next;
+        if (c->unapplied && !c->pending && !c->leaving && newest(ike, c->cfg.name) == c)
+            conn_renew(ike, c);
+    }
+    for (struct job *j; !a->next && a->asked < APPLY_WINDOW && (j = oldest_unasked(ike)) != NULL;)
+        ask_once_more(ike, j);
+}
+
+void conn_apply_on(struct ike *ike)
+{
+    struct path_again *a = &ike->again;
+    if (a->busy) // what could not be sent is answered at once
+        return;
+    if (!a->sending) {
+        path_again_whole(ike);
+        return;
+    }
+    a->busy = true;
+    apply_some(ike);
+    a->busy = false;
+    if (a->asked || a->next)
+        return;
+    a->sending = false;
+    path_again_applied(ike);
+}
+
+void conn_apply_all(struct ike *ike)
+{
+    struct path_again *a = &ike->again;
+    for (struct conn *c = ike->conns; c; c = c->next)
+        c->unapplied = true;
+    a->asked = 0;
+    a->next = ike->conns;
+    a->sending = true;
+    conn_apply_on(ike);
 }
 
 void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child)

@@ -18,7 +18,15 @@ bool conn_holds(const struct conn *c, const struct addr *address);
 // Whether this child of it has the selectors of the one that the CHILD SA is of, and its policy, as path has
 // it, takes the CHILD SA's own.
 bool conn_takes(const struct conn *c, const struct child_config *child, const struct child_sa *sa);
-void conn_renew(struct ike *ike, struct conn *c); // its policies, where addresses or traps have changed
+// Another path has nothing yet: all policies are put in force there, in their order, then what was being
+// loaded or unloaded is asked for again. In windows; when all of it is answered path_again_applied is called,
+// and once more when what was refused for want of memory has been taken. True of the second: nothing is
+// missing.
+void conn_apply_all(struct ike *ike);
+void conn_apply_on(struct ike *ike); // some of it has been answered
+bool conn_all_applied(const struct ike *ike);
+bool conn_asks_again(struct ike *ike, uint32_t job); // whether it is one of those that are asked for again
+void conn_renew(struct ike *ike, struct conn *c);    // its policies, where addresses or traps have changed
 void conn_trap(struct ike *ike, struct conn *c, const struct child_config *child);
 void conn_addrs_changed(struct ike *ike);
 // Of those that path has not answered about and that nothing of that name precedes: they are renewed then.

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ctrl/ike/ike.h"
+#include "ctrl/ike/load.h"
 #include "ctrl/ike/sa.h"
 #include "ctrl/ike/task.h"
 #include "ctrl/ipc/ipc.h"
@@ -18,6 +19,7 @@ struct question {
     struct table_node node;  // key: req
     uint32_t req, task, arg; // task 0: of the room itself, with arg
     uint32_t child_id;       // the CHILD SA that is being installed, or 0
+    bool of_path, held;      // path was asked, or will be when it is there again
     reply_fn fn;
     room_fn room;
 };
@@ -108,14 +110,40 @@ static bool keys_died(const struct ike *ike, int rc)
     return ike->keyless || (broken && ike->chan[ROOM_KEYS] && !ike->stopping);
 }
 
+static bool path_died(const struct ike *ike, int rc)
+{
+    bool broken = rc == -EPIPE || rc == -ECONNRESET;
+    return !ike->stopping && broken && ike->chan[ROOM_PATH];
+}
+
+// What keys is asked to install waits for it, too. False: it does not wait.
+static bool waits_for_path(struct ike *ike, enum room to, struct question *q, enum msg_type t, const void *m)
+{
+    bool meant = to == ROOM_PATH || t == MSG_CHILD_DERIVE;
+    if (!q || !meant || !ike->again.away || ike->again.busy || ike->stopping ||
+        path_again_hold(ike, to, t, m) != 0)
+        return false;
+    q->held = true;
+    return true;
+}
+
 void ask(struct ike *ike, enum room to, uint32_t req, enum msg_type t, const void *m)
 {
+    struct question *asked = req ? (struct question *)(void *)table_find(&ike->pending, req) : NULL;
+    if (asked)
+        asked->of_path = to == ROOM_PATH;
+    if (waits_for_path(ike, to, asked, t, m))
+        return;
     int rc = req ? ipc_send(ike->chan[to], t, m) : -ENOMEM;
+    if (rc && asked && to == ROOM_PATH && path_died(ike, rc) && path_again_hold(ike, to, t, m) == 0) {
+        asked->held = true; // the channel has not told it yet
+        return;
+    }
     if (rc && req && to == ROOM_KEYS && keys_died(ike, rc))
         return;
     struct question *q = rc ? take(ike, req) : NULL;
     if (q)
-        fail(ike, q, to == ROOM_KEYS ? KEYS_GONE : "the path process is gone");
+        fail(ike, q, to == ROOM_KEYS ? KEYS_GONE : PATH_GONE);
     else if (rc)
         LOGF(DMN, 0, "no memory to ask for %s", msg_name(t));
 }
@@ -132,6 +160,38 @@ void ask_fail_all(struct ike *ike, const char *why)
     struct table_node *n;
     while ((n = table_pop(&ike->pending)) != NULL)
         fail(ike, (struct question *)(void *)n, why);
+}
+
+static struct question *next_of_path(struct ike *ike)
+{
+    for (struct hash_node *n = NULL; (n = hash_each(&ike->pending.hash, n)) != NULL;) {
+        struct question *q = (struct question *)(void *)table_node_of(n);
+        if (q->of_path && !q->held)
+            return q;
+    }
+    return NULL;
+}
+
+void ask_fail_path(struct ike *ike)
+{
+    for (struct question *q; (q = next_of_path(ike)) != NULL;) {
+        table_del(&ike->pending, &q->node);
+        if (q->room && conn_asks_again(ike, q->arg))
+            free(q);
+        else
+            fail(ike, q, PATH_GONE);
+    }
+}
+
+void ask_held_sent(struct ike *ike)
+{
+    for (struct hash_node *n = NULL; (n = hash_each(&ike->pending.hash, n)) != NULL;)
+        ((struct question *)(void *)table_node_of(n))->held = false;
+}
+
+bool answer_is_path_gone(enum msg_type t, const union msg *m)
+{
+    return t == MSG_RESULT && !m->RESULT.ok && strcmp(m->RESULT.text, PATH_GONE) == 0;
 }
 
 bool answer_ok(enum msg_type t, const union msg *m)

@@ -24,5 +24,10 @@ void ask_answer(struct ike *ike, uint32_t req, enum msg_type t, const union msg 
 void ask_fail_all(struct ike *ike, const char *why);
 const char *answer_text(enum msg_type t, const union msg *m);
 bool answer_ok(enum msg_type t, const union msg *m); // a RESULT that says so
+bool answer_is_path_gone(enum msg_type t, const union msg *m);
+// Path has died: what it was asked fails, but for what it will be asked once more: by this, and what of its
+// own is to be loaded (conn_ask_again).
+void ask_fail_path(struct ike *ike);
+void ask_held_sent(struct ike *ike); // what was held is on its way
 
 #endif

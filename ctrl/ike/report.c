@@ -20,11 +20,11 @@ static const char *sa_state_name(enum sa_state s)
     return names[s];
 }
 
-static const char *child_state_name(enum child_state s)
+static const char *child_state_name(const struct child_sa *c)
 {
     static const char *const names[] = {"CREATED", "INSTALLING", "INSTALLED", "REKEYING",
                                         "REKEYED", "DELETING",   "DELETED"};
-    return names[s];
+    return c->lost && c->state != CHILD_DELETED ? "LOST" : names[c->state];
 }
 
 // Seconds until then.
@@ -92,7 +92,7 @@ static void send_child(const struct child_sa *c, uint32_t req)
     ts_list_copy(&m.local_ts, c->local_ts);
     ts_list_copy(&m.remote_ts, c->remote_ts);
     snprintf(m.name, sizeof(m.name), "%s", c->cfg->name);
-    snprintf(m.state, sizeof(m.state), "%s", child_state_name(c->state));
+    snprintf(m.state, sizeof(m.state), "%s", child_state_name(c));
     ipc_send(c->sa->ike->chan[ROOM_CTL], MSG_CHILD_INFO, &m);
 }
 

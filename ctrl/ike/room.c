@@ -141,6 +141,7 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
 }
 
 static void closed(void *ctx, struct ipc_chan *c);
+static void end_wait(struct ike *ike);
 
 // A room that died is there again; what was asked of it before has no answer.
 static void attach_again(struct ike *ike, enum room room, int fd)
@@ -151,10 +152,24 @@ static void attach_again(struct ike *ike, enum room room, int fd)
     }
     if (ike->chan[room])
         closed(ike, ike->chan[room]);
-    if (ike_attach(ike, room, fd) < 0)
+    if (ike_attach(ike, room, fd) < 0) {
         close(fd);
-    else
-        LOGF(DMN, 1, "the %s process is there again", ipc_peer(ike->chan[room]));
+        return;
+    }
+    LOGF(DMN, 1, "the %s process is there again", ipc_peer(ike->chan[room]));
+    if (room == ROOM_PATH) {
+        end_wait(ike);
+        path_again_here(ike);
+    }
+}
+
+// Another one comes: its channel is no loss of ours.
+static void died(struct ike *ike, const struct msg_ROOM_PID *m)
+{
+    if (m->room != ROOM_PATH || m->pid)
+        return;
+    ike->again.died = true;
+    end_wait(ike);
 }
 
 static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
@@ -170,6 +185,8 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
         control_message(ike, t, m);
     else if (t == MSG_CHANNEL)
         attach_again(ike, (enum room)m->CHANNEL.room, ipc_take_fd(c));
+    else if (t == MSG_ROOM_PID)
+        died(ike, &m->ROOM_PID);
     else if (t == MSG_SHUTDOWN)
         control_shutdown(ike);
     else if (t == MSG_SETTINGS && m->SETTINGS.settings.len == sizeof(ike->set))
@@ -198,6 +215,13 @@ static void lose(struct ike *ike)
     timer_set(ike->loop, &ike->shutdown, loop_now(ike->loop) + ALONE_MS);
 }
 
+// That of path is found again; while that of keys is lost, too, it goes on.
+static void end_wait(struct ike *ike)
+{
+    if (!ike->stopping && ike->shutdown.fire == no_end_came && ike->chan[ROOM_KEYS])
+        timer_stop(ike->loop, &ike->shutdown);
+}
+
 static void closed(void *ctx, struct ipc_chan *c)
 {
     struct ike *ike = ctx;
@@ -205,12 +229,14 @@ static void closed(void *ctx, struct ipc_chan *c)
         if (ike->chan[room] != c)
             continue;
         ike->chan[room] = NULL;
-        if (room == ROOM_KEYS || room == ROOM_PATH)
+        if (room == ROOM_KEYS || (room == ROOM_PATH && !ike->again.died))
             lose(ike);
         if (room == ROOM_KEYS)
             ike->keyless = !ike->stopping;
-        if ((room == ROOM_KEYS && ike->stopping) || room == ROOM_PATH)
-            ask_fail_all(ike, room == ROOM_KEYS ? KEYS_GONE : "the path process is gone");
+        if ((room == ROOM_KEYS || room == ROOM_PATH) && ike->stopping)
+            ask_fail_all(ike, room == ROOM_KEYS ? KEYS_GONE : PATH_GONE);
+        else if (room == ROOM_PATH)
+            path_again_lost(ike);
         else if (room == ROOM_FETCH)
             fetch_fail_all(ike, "the fetch process is gone");
         // One in the place of another that a neighbour had no memory to take comes again.
@@ -280,7 +306,8 @@ struct ipc_chan *ike_channel(struct ike *ike, enum room peer)
 
 void ike_receive(struct ike *ike, const struct net_path *path, struct slice datagram)
 {
-    exchange_datagram(ike, path, datagram);
+    if (!path_again_hold_datagram(ike, path, datagram))
+        exchange_datagram(ike, path, datagram);
     log_set_context("", 0);
 }
 
@@ -319,6 +346,7 @@ void ike_free(struct ike *ike)
     timer_stop(ike->loop, &ike->renewal);
     timer_stop(ike->loop, &ike->shutdown);
     log_limit_free(&ike->log_limit);
+    path_again_end(ike);
     job_free_all(ike);
     revive_free(ike);
     standing_free(ike);

@@ -78,7 +78,8 @@ struct handshake { // until the SA is established
 struct vip { // a virtual address
     struct addr a;
     struct lease *lease; // of a peer's
-    bool put;            // of our own: path has been told
+    bool put;            // of our own: path has been told,
+    uint8_t path_life;   // ... that one (ike.again)
 };
 
 struct vips {

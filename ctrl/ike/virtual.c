@@ -339,6 +339,7 @@ int virtual_put(struct task *t, reply_fn fn)
             return -EAGAIN; // what is sent from it would leave in clear
         struct msg_VIRTUAL_ADD m = {.req = ask_new(t, fn), .address = v->a};
         v->put = true;
+        v->path_life = ike->again.lives;
         ask(ike, ROOM_PATH, m.req, MSG_VIRTUAL_ADD, &m);
         return 1;
     }
@@ -407,9 +408,22 @@ void virtual_release(struct ike_sa *sa)
         pools_release(sa->ike, sa->vips->remote[--sa->remote_vip_count].lease);
     while (sa->local_vip_count) {
         const struct vip *v = &sa->vips->local[--sa->local_vip_count];
-        if (v->put)
-            ipc_send(sa->ike->chan[ROOM_PATH], MSG_VIRTUAL_DEL, &(struct msg_VIRTUAL_DEL){.address = v->a});
+        if (!v->put)
+            continue;
+        ipc_send(sa->ike->chan[ROOM_PATH], MSG_VIRTUAL_DEL, &(struct msg_VIRTUAL_DEL){.address = v->a});
     }
+}
+
+void virtual_tell_again(struct ike *ike)
+{
+    for (struct ike_sa *sa = ike->sas; sa; sa = sa->next)
+        for (unsigned i = 0; i < sa->local_vip_count; i++) {
+            struct vip *v = &sa->vips->local[i];
+            if (v->put && v->path_life != ike->again.lives)
+                ipc_send(ike->chan[ROOM_PATH], MSG_VIRTUAL_ADD,
+                         &(struct msg_VIRTUAL_ADD){.req = ++ike->next_req, .address = v->a});
+            v->path_life = ike->again.lives;
+        }
 }
 
 void virtual_move(struct ike_sa *old, struct ike_sa *next)

@@ -50,6 +50,8 @@ char *virtual_print_dns(const struct ike_sa *sa, char *buf, size_t size);
 
 // --- of either end ---
 
+// Another path is told of those that are there; what is on the TUN beside them it takes away.
+void virtual_tell_again(struct ike *ike);
 void virtual_release(struct ike_sa *sa);
 void virtual_move(struct ike_sa *old, struct ike_sa *next);                       // next was rekeyed from old
 char *virtual_print(const struct vip *v, unsigned count, char *buf, size_t size); // a blank between two

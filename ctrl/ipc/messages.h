@@ -13,12 +13,12 @@
 #define MSG_READY_FIELDS(F)       F(U8, room, 0)                                   // child -> supervisor: I serve
 #define MSG_GO_FIELDS(F)          F(U8, unused, 0)                                 // supervisor -> ctl: all rooms are ready, or were when this one was started again
 #define MSG_SERVING_FIELDS(F)     F(U8, unused, 0)                                 // ctl -> supervisor: VICI is open
-#define MSG_WHOLE_FIELDS(F)       F(U32, pid, 0)                                   // ctl -> supervisor, ike: that ike has been given all that the last one had
+#define MSG_WHOLE_FIELDS(F)       F(U32, pid, 0) F(U8, missing, 0)                    // ctl -> supervisor, ike: that ike has been given all that the last one had; missing: but for connections that it has refused so far. Once more when it has those too
 #define MSG_SHUTDOWN_FIELDS(F)    F(U8, soon, 0) F(U8, orderly, 0)                 // supervisor -> child; ike answers after its DELETEs. soon: path goes on till the next. orderly: nothing has failed
 #define MSG_SHUTDOWN_DONE_FIELDS(F) F(U8, room, 0)                                 // child -> supervisor
 #define MSG_RELOAD_FIELDS(F)      F(U32, req, 0)                                   // ctl -> supervisor: reread the settings file
 #define MSG_SETTINGS_FIELDS(F)    F(BLOB, settings, 0)                             // supervisor -> children: struct settings, same binary
-#define MSG_ROOM_PID_FIELDS(F)    F(U8, room, 0) F(U32, pid, 0)                       // supervisor -> ctl, metrics: when all are ready, and when one was started again; pid 0: it has died, and will be
+#define MSG_ROOM_PID_FIELDS(F)    F(U8, room, 0) F(U32, pid, 0)                       // supervisor -> ctl, metrics: when all are ready, and when one was started again; pid 0: it has died, and will be: of path to ike and keys, too
 #define MSG_CHANNEL_FIELDS(F)     F(U8, room, 0)                                   // supervisor -> child: a new channel to that room, which was started again; in place of the one before
 #define MSG_PING_FIELDS(F)        F(U32, number, 0)                                // supervisor -> child: does your loop turn?
 #define MSG_PONG_FIELDS(F)        F(U32, number, 0)                                // child -> supervisor: it does; the channel itself answers
@@ -205,6 +205,9 @@
 // there is one, otherwise by itself before its keys go. Inbound it ends at once: ike, who wants it to receive for a while
 // after a rekey, deletes it that much later; a newer child sends meanwhile.
 // CHILD SAs whose ike has died, by their names (an empty one: any) and number: the next ike knows none of them.
+// All policies that are loaded are there: its packets are read, which wait until then where it is in the place of one that died.
+// whole: without what is missing still, for which nothing goes past us meanwhile. Once more when that is there too. No answer.
+#define MSG_PATH_OPEN_FIELDS(F) F(U8, whole, 0)
 #define MSG_SURVIVORS_END_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, child_id, 0) /* 0: any */ // -> RESULT (text: how many)
 #define MSG_CHILD_DELETE_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0)                 // -> RESULT; unknown ids are fine
 // Make before break (RFC 7296 2.8). Of several children of a policy the newest that is in place sends; all receive. The
@@ -275,7 +278,7 @@
     X(SHUTDOWN_DONE, FROM_ALL(SUPER)) \
     X(RELOAD, AT(CTL, SUPER)) \
     X(SETTINGS, TO_ALL(SUPER)) \
-    X(ROOM_PID, AT(SUPER, CTL) | AT(SUPER, METRICS)) \
+    X(ROOM_PID, AT(SUPER, CTL) | AT(SUPER, METRICS) | AT(SUPER, IKE) | AT(SUPER, KEYS)) \
     X(CHANNEL, TO_ALL(SUPER)) \
     X(PING, TO_ALL(SUPER)) \
     X(PONG, FROM_ALL(SUPER)) \
@@ -387,6 +390,7 @@
     X(CHILD_EXPECT, AT(IKE, PATH)) \
     X(CHILD_DELETE, AT(IKE, PATH)) \
     X(SURVIVORS_END, AT(IKE, PATH)) \
+    X(PATH_OPEN, AT(IKE, PATH)) \
     X(CHILD_OUTBOUND, AT(IKE, PATH)) \
     X(CHILD_ENDPOINT, AT(IKE, PATH)) \
     X(ACQUIRE, AT(PATH, IKE)) \
@@ -418,6 +422,7 @@ enum { HANDSHAKE_LIST(X) HANDSHAKE_COUNT };
 enum { LIST_PAGE_MAX = 512 }; // entries
 enum { COUNTS_PAGE = 64 };    // connections
 #define CONN_LIST_BUSY "connections are being loaded"
+#define PATH_GONE      "the path process is gone" // why keys could not have a CHILD SA installed
 
 // X(symbol, name): why an IKE SA did not come up
 #define IKE_FAILURE_LIST(X)                                                                                  \

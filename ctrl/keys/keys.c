@@ -265,7 +265,9 @@ static void child_derive(struct keys *k, struct ipc_chan *c, const struct msg_CH
         return;
     }
     int rc = child_install(k, e, m, &child.CHILD);
-    if (rc)
+    if (rc == -EPIPE || rc == -ENOTCONN || rc == -ECONNRESET)
+        ipc_result(c, m->req, false, "%s", PATH_GONE);
+    else if (rc)
         ipc_result(c, m->req, false, "installing the CHILD SA failed: %s",
                    rc == -EEXIST ? "these nonces have made keys before" : strerror(-rc));
 }
@@ -341,10 +343,21 @@ static void attach_again(struct keys *k, enum room room, int fd)
     }
     if (k->chan[room])
         closed(k, k->chan[room]);
-    if (keys_attach(k, room, fd) < 0)
+    if (keys_attach(k, room, fd) < 0) {
         close(fd);
-    else if (room == ROOM_IKE)
+    } else if (room == ROOM_IKE) {
         follow_ike(k);
+    } else if (room == ROOM_PATH) {
+        k->path_died = false;
+        timer_stop(k->loop, &k->alone);
+    }
+}
+
+// Another one comes: it is no loss of ours.
+static void path_died(struct keys *k)
+{
+    k->path_died = true;
+    timer_stop(k->loop, &k->alone);
 }
 
 static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
@@ -358,6 +371,8 @@ static void message(void *ctx, struct ipc_chan *c, enum msg_type t, const union 
         from_path(k, t, m);
     } else if (t == MSG_CHANNEL) {
         attach_again(k, (enum room)m->CHANNEL.room, ipc_take_fd(c));
+    } else if (t == MSG_ROOM_PID && m->ROOM_PID.room == ROOM_PATH && !m->ROOM_PID.pid) {
+        path_died(k);
     } else if (t == MSG_SHUTDOWN) {
         ipc_send(c, MSG_SHUTDOWN_DONE, &(struct msg_SHUTDOWN_DONE){.room = ROOM_KEYS});
         loop_stop(k->loop);
@@ -383,7 +398,7 @@ static void forget_installs(struct keys *k)
     struct table_node *n;
     while ((n = table_pop(&k->installs)) != NULL) {
         struct install *w = (struct install *)(void *)n;
-        ipc_result(k->chan[ROOM_IKE], w->ike_req, false, "the path process is gone");
+        ipc_result(k->chan[ROOM_IKE], w->ike_req, false, "%s", PATH_GONE);
         free(w);
     }
 }
@@ -395,11 +410,12 @@ static void no_end_came(struct timer *t)
     loop_stop(k->loop);
 }
 
-// Either the daemon ends with it, or it had no memory to take what it was handed.
+// It has died, and that is yet to be told; or it had no memory to take what it was handed.
 static void lose_path(struct keys *k)
 {
     forget_installs(k);
-    timer_set(k->loop, &k->alone, loop_now(k->loop) + ALONE_MS);
+    if (!k->path_died)
+        timer_set(k->loop, &k->alone, loop_now(k->loop) + ALONE_MS);
 }
 
 static void closed(void *ctx, struct ipc_chan *c)

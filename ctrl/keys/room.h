@@ -63,7 +63,8 @@ struct keys {
     struct kex_store kex;
     struct ticket_store tickets; // that were given
     struct timer ticket_timer;   // when one of their keys goes
-    struct timer alone;          // since path is gone
+    struct timer alone;          // since path is gone, and it is not told that another one comes
+    bool path_died;              // it is
     struct timer inherit_again;  // what could not be read of the last one's
     unsigned inherit_tries;
     struct table kept_tickets; // that were got

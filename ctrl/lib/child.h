@@ -23,10 +23,11 @@ enum room {
 // Whose end is not the daemon's: it is started again, and its neighbours are given a new channel to it
 // (CHANNEL). Those must do without it meanwhile. ctl asks for what it had (ctrl/ctl/recover.h), and gives ike
 // what that had (ctrl/ctl/replay.h): of these two one must live. keys has its own of the one before
-// (ctrl/keys/secrets_file.h), but not the secrets of IKE SAs: ike goes with it, and comes behind it.
+// (ctrl/keys/secrets_file.h), but not the secrets of IKE SAs: ike goes with it, and comes behind it. path is
+// given its policies by ike, which makes each CHILD SA anew (ctrl/ike/path_again.h).
 static inline bool room_comes_again(enum room r)
 {
-    return r != ROOM_SUPER && r != ROOM_PATH && r < ROOM_COUNT;
+    return r != ROOM_SUPER && r < ROOM_COUNT;
 }
 // Whether there is one at all.
 static inline bool room_is_wanted(enum room r, const struct settings *s)
@@ -68,7 +69,7 @@ struct child_env {
     int secrets;           // keys: what outlives it (ctrl/keys/secrets_file.h)
     int fence;             // fleet: to be written; ike, path: to be read (ctrl/lib/fence.h)
     int fleet_tls;         // fleet: what it shows etcd, and whom it believes (ctrl/fleet/tls_file.h)
-    uint32_t life;         // ike: how often it has been started before
+    uint32_t life;         // ike, path: how often it has been started before
     uint64_t conn_salt;    // ike: of the names that it has for peers toward path, in each of its lives
     int run_lock;          // held for as long as it runs; -1: none
     int log_page;          // ctrl/lib/log_page.h; -1: none

@@ -203,7 +203,7 @@ static int add_fd(struct worker *w, struct loop_fd *f, int fd, void (*ready)(str
 {
     bool ours = fd >= 0 && (w->index || !w->p->crew.apart); // beside the others control takes nothing
     *f = (struct loop_fd){.fd = ours ? fd : -1, .events = EPOLLIN, .ready = ready, .ctx = w};
-    if (!ours)
+    if (!ours || w->p->shut)
         return 0;
     int rc = loop_add(crew_loop(w), f);
     return rc < 0 ? esp_fail(err, rc, what, "cannot watch: %s", strerror(-rc)) : 0;
@@ -252,7 +252,7 @@ int io_open(struct worker *w, struct esp_error *err)
     list_init(&w->trapped);
     list_init(&w->backlog[PATH_SOFT]);
     list_init(&w->backlog[PATH_CARD]);
-    w->reading = true;
+    w->reading = !w->p->shut;
     if (!w->own.apart)
         loop_set_idle(w->p->loop, before_sleep, w->p);
     if ((rc = add_fd(w, &w->tun_fd, w->env->tun, out_ready, err, "TUN")) < 0 ||
@@ -263,6 +263,20 @@ int io_open(struct worker *w, struct esp_error *err)
         (rc = add_fd(w, &w->ah6_fd, w->env->sock_ah6, in_ah6, err, "raw IPv6 AH socket")) < 0)
         return rc;
     return add_fd(w, &w->raw_fd, w->env->sock_esp, in_raw, err, "raw ESP socket");
+}
+
+// Not before: an error of a socket wakes the loop whatever it is watched for.
+int io_read_on(struct worker *w)
+{
+    struct loop_fd *all[] = {&w->tun_fd,  &w->udp_fd, &w->raw_fd, &w->udp6_fd,
+                             &w->raw6_fd, &w->ah_fd,  &w->ah6_fd};
+    int rc = 0;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && rc == 0; i++)
+        rc = all[i]->fd < 0 ? 0 : loop_add(crew_loop(w), all[i]);
+    w->reading = rc == 0;
+    if (rc == 0)
+        vti_watch(w, true);
+    return rc;
 }
 
 void io_close(struct worker *w)

@@ -125,6 +125,9 @@ struct kernel_ops {
     int (*vti_route)(struct kernel *k, const struct kernel_route *r, bool add);
     // Calls each() for all of them that some instance has put there.
     void (*vti_routes)(struct kernel *k, void (*each)(void *ctx, const struct kernel_route *r), void *ctx);
+    // Calls each() for the addresses that `address` has put on the TUN, in this process or one before. 0 or
+    // -errno. NULL: there are none.
+    int (*tun_addresses)(struct kernel *k, void (*each)(void *ctx, const struct addr *a), void *ctx);
 };
 struct kernel { // first in an implementation's own struct
     const struct kernel_ops *ops;

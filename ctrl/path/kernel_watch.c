@@ -81,7 +81,7 @@ static void gone(struct path *p)
 {
     if (!p->status) // or its descriptor has said so
         LOGF(KNL, 0, "the TUN device is gone; what is protected stays blocked");
-    p->status = 1;
+    p->status = PATH_MISSING;
     loop_stop(p->loop);
 }
 
@@ -165,10 +165,18 @@ static void sweep_when_known(struct timer *t)
 
 void kernel_watch_sweep(struct path *p, const struct msg_SWEEP *m)
 {
+    p->watch.sweep_due = !m->held[0] && p->lacks;
     if (m->held[0])
         hold_back(p, m);
-    else
+    else if (!p->lacks)
         sweep_when_known(&p->watch.sweep);
+}
+
+void kernel_watch_whole(struct path *p)
+{
+    if (p->watch.sweep_due)
+        sweep_when_known(&p->watch.sweep);
+    p->watch.sweep_due = false;
 }
 
 int kernel_watch_open(struct path *p, struct esp_error *err)

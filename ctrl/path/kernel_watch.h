@@ -18,6 +18,7 @@ struct kernel_watch {
     bool tun_lost;      // whether it is up is to be asked, as notices were lost
     bool later_told;    // it stays as not all is known of what is loaded, and that was said
     bool held_told;     // what an earlier run left stays, and that was said
+    bool sweep_due;     // ctl has said so, before all policies are there
     uint64_t logged_at, repaired;
     uint64_t rest_until; // from the addresses' last change
 };
@@ -28,6 +29,7 @@ void kernel_watch_changed(struct path *p);
 // What an earlier run has left and nobody has asked for again goes when ctl says that the whole configuration
 // is taken. Until then it stays, closed.
 void kernel_watch_sweep(struct path *p, const struct msg_SWEEP *m);
+void kernel_watch_whole(struct path *p); // all policies are there: what was to be swept is
 void kernel_watch_close(struct path *p);
 
 #endif

@@ -57,7 +57,7 @@ static int run(struct path *p, const struct child_env *env)
     int rc = path_open(p, NULL, &err);
     if (rc < 0) {
         LOGF(ESP, 0, "%s: %s", err.field, err.text);
-        return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ? 1 : 3;
+        return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ? 1 : PATH_MISSING;
     }
     ipc_send(p->super, MSG_READY, &(struct msg_READY){ROOM_PATH});
     loop_run(p->loop);

@@ -387,7 +387,8 @@ static const struct kernel_ops ops = {netlink_link_up,
                                       netlink_vti_each,
                                       netlink_vti_around,
                                       netlink_vti_route,
-                                      netlink_vti_routes};
+                                      netlink_vti_routes,
+                                      netlink_tun_addresses};
 
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {

@@ -76,6 +76,7 @@ int netlink_dump_rules(struct netlink_kernel *n, int family, int (*each)(const s
 // Exempt from the block policies, and up. Its index, or -errno.
 int netlink_link_ready(struct netlink_kernel *n, const char *name, uint32_t mtu, struct esp_error *err);
 int netlink_link_up(struct kernel *k, const char *name, uint32_t mtu, struct esp_error *err);
+int netlink_tun_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a), void *ctx);
 int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len),
                       void *ctx);
 int netlink_address(struct kernel *k, const struct addr *a, bool add);

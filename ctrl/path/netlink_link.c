@@ -220,6 +220,7 @@ struct addresses {
     struct netlink_kernel *n;
     void (*each)(void *ctx, const struct addr *a, uint8_t len);
     void *ctx;
+    bool of_tun; // these, and no others
 };
 
 static int one_address(const struct nlmsghdr *h, void *ctx)
@@ -230,7 +231,7 @@ static int one_address(const struct nlmsghdr *h, void *ctx)
     size_t len = out.family == 6 ? 16 : 4;
     bool local = false;
     const struct nlattr *attr;
-    if (h->nlmsg_type != RTM_NEWADDR || (int)m->ifa_index == a->n->tun_index)
+    if (h->nlmsg_type != RTM_NEWADDR || ((int)m->ifa_index == a->n->tun_index) != a->of_tun)
         return 0;
     mnl_attr_for_each(attr, h, sizeof(*m))
     {
@@ -246,16 +247,41 @@ static int one_address(const struct nlmsghdr *h, void *ctx)
     return 0;
 }
 
-int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len), void *ctx)
+static int all_addresses(struct addresses *a)
 {
-    struct netlink_kernel *n = (struct netlink_kernel *)k;
-    struct addresses a = {n, each, ctx};
+    struct netlink_kernel *n = a->n;
     _Alignas(struct nlmsghdr) char buf[128];
     struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
     h->nlmsg_type = RTM_GETADDR;
     h->nlmsg_flags = NLM_F_DUMP;
     mnl_nlmsg_put_extra_header(h, sizeof(struct ifaddrmsg));
-    return netlink_dump(n, n->route, h, one_address, &a);
+    return netlink_dump(n, n->route, h, one_address, a);
+}
+
+int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len), void *ctx)
+{
+    struct addresses a = {(struct netlink_kernel *)k, each, ctx, false};
+    return all_addresses(&a);
+}
+
+struct of_tun {
+    void (*each)(void *ctx, const struct addr *a);
+    void *ctx;
+};
+
+// As change_address puts them: of one host alone.
+static void one_of_tun(void *ctx, const struct addr *a, uint8_t len)
+{
+    const struct of_tun *t = ctx;
+    if (len == (a->family == 6 ? 128 : 32))
+        t->each(t->ctx, a);
+}
+
+int netlink_tun_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a), void *ctx)
+{
+    struct of_tun t = {each, ctx};
+    struct addresses a = {(struct netlink_kernel *)k, one_of_tun, &t, true};
+    return all_addresses(&a);
 }
 
 // IPv6: without looking for another one that has it, which nobody on a TUN can be asked about.

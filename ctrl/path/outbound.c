@@ -144,7 +144,7 @@ void tun_gone(struct worker *w)
     }
     if (!w->p->status)
         LOGF(NET, 0, "the TUN device is gone; what is protected stays blocked");
-    w->p->status = 1;
+    w->p->status = PATH_MISSING;
     loop_stop(w->p->loop);
 }
 

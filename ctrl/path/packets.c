@@ -53,7 +53,7 @@ struct packet *list_pop(struct packet_list *l)
 
 static void watch(struct worker *w, bool on)
 {
-    if (w->reading == on)
+    if (w->reading == on || w->p->shut)
         return;
     w->reading = on;
     atomic_store(&w->own.starved, !on);

@@ -2,8 +2,8 @@
 // Packets that the TUN brought although no policy protects them (bypass, or no policy at all): the kernel
 // routes them once more, past our rules, by a raw socket with our mark. That socket is exempt from the block
 // policies, so the SPD is asked again, with nothing remembered, right before sending; of an ICMP error also
-// about the packet that it quotes. What cannot go on is answered by ICMP "administratively prohibited" (RFC
-// 4301 section 6.2), at a bounded rate.
+// about the packet that it quotes. While policies are missing that are loaded, nothing goes on. What cannot
+// go on is answered by ICMP "administratively prohibited" (RFC 4301 section 6.2), at a bounded rate.
 #include <errno.h>
 
 #include "ctrl/lib/log.h"
@@ -19,7 +19,7 @@ void past_us(struct worker *w, const uint8_t *packet, uint32_t len)
         return;
     }
     enum spd_verdict v = look_up_afresh(w, &f, false, &pol);
-    bool open = v == SPD_NONE || (v == SPD_FOUND && pol->action == POLICY_BYPASS);
+    bool open = !w->p->lacks && (v == SPD_NONE || (v == SPD_FOUND && pol->action == POLICY_BYPASS));
     if (!open || icmp_quotes_protected(w, packet, len, &f)) {
         w->drop_out[ESP_STATUS_POLICY]++;
         return;

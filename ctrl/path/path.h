@@ -281,6 +281,7 @@ struct virtual_ips {
     } ip[PATH_VIRTUAL_MAX];
 };
 #define PATH_WORKERS  16 // at most
+#define PATH_MISSING  3  // its exit status where what it cannot do without is not there, and will not be
 #define PATH_EXPECTED 1024
 struct path {
     const struct child_env *env;
@@ -295,6 +296,9 @@ struct path {
     struct timer tick, scan;
     struct path_engine engines[PATH_ENGINES];
     bool leaving; // see spd_leave_closed
+    // In the place of one that died: nothing is read before ike says that all policies are there, and nothing
+    // goes past us while one is missing (PATH_OPEN).
+    bool shut, lacks;
     bool orderly; // the daemon ends as somebody has asked it to, and nothing has failed
     bool threads; // a card may be opened, and looked after, in threads of its own
     bool locked;  // all memory is, and what will be, page by page as it is first used
@@ -479,6 +483,7 @@ void sadb_endpoint_added(struct path *p, struct half *h); // what has moved whil
 
 // io.c
 int io_open(struct worker *w, struct esp_error *err); // its p and net are set
+int io_read_on(struct worker *w);                     // p is shut no more. 0 or negative errno
 void io_close(struct worker *w);
 void io_pump(struct worker *w);                      // polls engines, sends what is done
 void path_pump(struct path *p);                      // ... of all workers; ike is told what they have noted
@@ -514,6 +519,8 @@ uint32_t card_room(const struct path *p, bool must); // child SAs that it has ro
 void virtual_add(struct path *p, const struct msg_VIRTUAL_ADD *m); // ike says so; it is answered
 void virtual_del(struct path *p, const struct msg_VIRTUAL_DEL *m);
 void virtual_again(struct path *p); // the TUN is up again
+// What the path before this one has left there is held until virtual_let_go. 0 or negative errno.
+int virtual_take_over(struct path *p);
 
 // stats.c
 void stats_sas(struct path *p, const struct msg_PATH_LIST *m);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -22,6 +23,36 @@ static void shut_down(struct path *p, const struct msg_SHUTDOWN *m)
         loop_stop(p->loop);
 }
 
+static void read_on(struct path *p)
+{
+    int rc = 0;
+    p->shut = false;
+    for (unsigned i = 0; i < p->workers && rc == 0; i++)
+        rc = io_read_on(&p->worker[i]);
+    if (rc == 0) {
+        LOGF(DMN, 1, "path serves again");
+        return;
+    }
+    LOGF(NET, 0, "packets cannot be read: %s", strerror(-rc));
+    p->status = 1; // and the next one tries again
+    loop_stop(p->loop);
+}
+
+static void open_to_packets(struct path *p, const struct msg_PATH_OPEN *m)
+{
+    p->lacks = p->lacks && !m->whole; // what it has it keeps
+    if (p->shut) {
+        virtual_let_go(p);
+        read_on(p);
+    }
+    if (!p->lacks)
+        kernel_watch_whole(p);
+    else
+        LOGF(ESP, 0,
+             "some of the loaded policies are not there yet: what no policy protects is dropped until they "
+             "are");
+}
+
 static struct ipc_chan **slot(struct path *p, enum room peer)
 {
     return peer == ROOM_SUPER ? &p->super
@@ -33,7 +64,7 @@ static struct ipc_chan **slot(struct path *p, enum room peer)
 // A room that died is there again.
 static void attach_again(struct path *p, enum room room, int fd)
 {
-    if (!room_comes_again(room) || room == ROOM_FETCH || room == ROOM_METRICS || room == ROOM_FLEET) {
+    if (room != ROOM_CTL && room != ROOM_IKE && room != ROOM_KEYS) {
         close(fd);
         return;
     }
@@ -67,6 +98,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     case MSG_TRAFFIC_LIST: traffic_list(p, &m->TRAFFIC_LIST); break;
     case MSG_POLICY_LIST: policy_list(p, &m->POLICY_LIST); break;
     case MSG_SWEEP: kernel_watch_sweep(p, &m->SWEEP); break;
+    case MSG_PATH_OPEN: open_to_packets(p, &m->PATH_OPEN); break;
     case MSG_NEXT_IKE: survivors_late(p); break;
     case MSG_SURVIVORS_END: survivors_end(p, &m->SURVIVORS_END); break;
     case MSG_SURVIVOR_LIST: survivors_list(p, &m->SURVIVOR_LIST); break;
@@ -107,6 +139,7 @@ struct path *path_new(struct loop *l, const struct child_env *env)
         p->env = env;
         path_set_workers(p, 1);
         p->set = *env->settings;
+        p->shut = p->lacks = env->life > 0;
     }
     return p;
 }
@@ -199,11 +232,17 @@ static int open_workers(struct path *p, const struct path_net *net, struct esp_e
     return rc;
 }
 
+static int take_over(struct path *p, struct esp_error *err)
+{
+    int rc = p->shut ? virtual_take_over(p) : 0;
+    return rc < 0 ? esp_fail(err, rc, p->set.tun, "cannot look at its addresses: %s", strerror(-rc)) : 0;
+}
+
 int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
 {
     int rc = p->workers > 1 && p->threads ? crew_open(p, err) : 0;
-    if (rc < 0 || (rc = kernel_watch_open(p, err)) < 0 || (rc = open_soft(p, err)) < 0 ||
-        (rc = open_workers(p, net, err)) < 0)
+    if (rc < 0 || (rc = kernel_watch_open(p, err)) < 0 || (rc = take_over(p, err)) < 0 ||
+        (rc = open_soft(p, err)) < 0 || (rc = open_workers(p, net, err)) < 0)
         return rc;
     card_scan(p);
     card_await(p, CARD_WAIT_MS);

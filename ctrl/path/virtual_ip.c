@@ -106,6 +106,25 @@ void virtual_let_go(struct path *p)
     }
 }
 
+// Of whom they were ike may have forgotten: what nobody asks for again goes.
+static void take_over(void *ctx, const struct addr *a)
+{
+    struct path *p = ctx;
+    struct virtual_ips *v = &p->virtual;
+    if (v->count < PATH_VIRTUAL_MAX && !find(v, a))
+        v->ip[v->count++] = (struct virtual_ip){.a = *a, .kept = true, .put = true};
+}
+
+int virtual_take_over(struct path *p)
+{
+    const struct kernel_ops *k = p->kernel->ops;
+    if (!p->set.install_virtual_ip || !k->tun_addresses)
+        return 0;
+    int rc = k->tun_addresses(p->kernel, take_over, p);
+    sources(p);
+    return rc;
+}
+
 void virtual_again(struct path *p)
 {
     for (unsigned i = 0; i < p->virtual.count; i++)

@@ -14,5 +14,7 @@ struct again {         // of one room, zero-initialised
 };
 uint64_t again_after(struct again *a, uint64_t now); // it has died: in how many ms it is started again
 void again_started(struct again *a, uint64_t now);
+unsigned again_deaths(const struct again *a,
+                      uint64_t now); // before this one, in a row; it is not counted yet
 
 #endif

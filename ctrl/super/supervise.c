@@ -2,9 +2,15 @@
 // The supervisor's loop: signals, the channels to the rooms, and the way down. On SIGTERM `ike` says goodbye
 // to its peers first, then the others end; all of it within two seconds. A room that dies unasked takes the
 // daemon down, with exit status 1: what policy protects stays blocked by what `path` has put into the kernel.
-// All but `path` may die (room_comes_again): tunnels go on, and it is started again, later each time that it
+// All may die (room_comes_again): what has not died goes on, and it is started again, later each time that it
 // dies. Its neighbours are handed the other ends of its new channels. The sockets that they serve are ours,
 // so that whoever asks meanwhile waits.
+//
+// The second life of `path`. The TUN and the sockets are ours too: what comes meanwhile waits in them, and
+// what it has put into the kernel keeps closed. Its traffic keys are gone, and no SA of its goes on. The next
+// one reads nothing before `ike` has given it all policies (PATH_OPEN); then `ike` makes each CHILD SA anew
+// on the IKE SA that lives on (ctrl/ike/path_again.h). One that dies again and again is not for ever started:
+// then the daemon ends, closed. So it does where the TUN itself is gone.
 //
 // The second life of `ike`. What it had of the configuration `ctl` gives to the next one (ctrl/ctl/replay.h)
 // and says when that is all of it (WHOLE); until then there is one copy, and `ctl` may not die. `keys`
@@ -45,6 +51,8 @@ enum {
     START_MS = 30000,  // for all rooms to be ready
     GOODBYE_MS = 1200, // from the signal: for ike's DELETEs
     END_MS = 1800,     // and for everything
+    PATH_DEATHS = 6,   // in a row, none of them after a minute's life: with the next one the daemon ends
+    EXIT_MISSING = 3,  // of a room: what it cannot do without is not there
 };
 
 enum phase { STARTING, SERVING, GOODBYE, ENDING };
@@ -171,6 +179,23 @@ static bool may_come_again(const struct super *s, enum room room)
     return s->phase == SERVING && room_comes_again(room) && other;
 }
 
+// code: its exit status, -1: it was killed.
+static bool is_given_up(const struct super *s, enum room room, int code)
+{
+    bool often = again_deaths(&s->again[room], loop_now(s->loop)) >= PATH_DEATHS;
+    if (room != ROOM_PATH || s->phase != SERVING || !(often || code == EXIT_MISSING))
+        return false;
+    if (often)
+        LOGF(DMN, 0, "path has died %d times in a row and is not started again: the daemon ends, closed",
+             PATH_DEATHS + 1);
+    return true;
+}
+
+static void tell_dead(struct super *s, enum room dead, enum room to)
+{
+    ipc_send(s->chan[to], MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = (uint8_t)dead});
+}
+
 static void come_again(struct super *s, enum room room)
 {
     if (room == ROOM_CTL)
@@ -180,9 +205,13 @@ static void come_again(struct super *s, enum room room)
         if (s->pid[ROOM_IKE] > 0)
             kill(s->pid[ROOM_IKE], SIGKILL);
     }
-    if (room == ROOM_IKE || room == ROOM_KEYS) {
-        s->ike_whole = false; // and ctl knows that it is not its channel alone that is gone
-        ipc_send(s->chan[ROOM_CTL], MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = (uint8_t)room});
+    if (room == ROOM_IKE || room == ROOM_KEYS)
+        s->ike_whole = false;
+    if (room == ROOM_IKE || room == ROOM_KEYS || room == ROOM_PATH)
+        tell_dead(s, room, ROOM_CTL); // which knows so that it is not its channel alone that is gone
+    if (room == ROOM_PATH) {
+        tell_dead(s, room, ROOM_IKE);
+        tell_dead(s, room, ROOM_KEYS);
     }
     uint64_t now = loop_now(s->loop), ms = again_after(&s->again[room], now);
     LOGF(DMN, 0, "%s is started again in %llu ms; the others go on", room_name(room), (unsigned long long)ms);
@@ -217,13 +246,20 @@ static void tell_pid(struct super *s, enum room of, enum room to)
                  &(struct msg_ROOM_PID){.room = (uint8_t)of, .pid = (uint32_t)s->pid[of]});
 }
 
+// Which may have waited for another room.
+static void start_ike(struct super *s)
+{
+    if (s->phase == SERVING && s->pid[ROOM_IKE] <= 0 && !s->start_again[ROOM_IKE].armed)
+        timer_set(s->loop, &s->start_again[ROOM_IKE], loop_now(s->loop));
+}
+
 static void start_again(struct timer *t)
 {
     struct super *s = t->ctx;
     enum room room = (enum room)(t - s->start_again);
     struct channels c;
     struct esp_error err = {0};
-    if (room == ROOM_IKE && !s->keys_serves) // it comes behind it
+    if (room == ROOM_IKE && (!s->keys_serves || s->pid[ROOM_PATH] <= 0)) // it comes behind them
         return;
     int rc = room == ROOM_CTL ? sockets_renew_vici(s->sockets, &s->config->settings, &err) : 0;
     if (rc >= 0)
@@ -237,6 +273,8 @@ static void start_again(struct timer *t)
     again_started(&s->again[room], loop_now(s->loop));
     watchdog_joined(&s->watchdog, room);
     rc = join_again(s, room, &c);
+    if (room == ROOM_PATH)
+        start_ike(s);
     tell_pid(s, room, ROOM_CTL);
     if (room != ROOM_METRICS) // which was started with all of them
         tell_pid(s, room, ROOM_METRICS);
@@ -274,7 +312,7 @@ static void room_ended(struct super *s, enum room room, int status)
         LOGF(DMN, 0, "%s ended %swith status %d", room_name(room), asked ? "" : "unasked ", code);
     if (code == FILTER_STATUS) // that is between the two
         code = EXIT_FAILURE;
-    if (may_come_again(s, room)) {
+    if (may_come_again(s, room) && !is_given_up(s, room, code)) {
         come_again(s, room);
         return;
     }
@@ -407,12 +445,11 @@ static void room_ready_again(struct super *s, enum room from)
 {
     if (from == ROOM_KEYS) {
         s->keys_serves = true;
-        if (s->phase == SERVING && s->pid[ROOM_IKE] <= 0 && !s->start_again[ROOM_IKE].armed)
-            timer_set(s->loop, &s->start_again[ROOM_IKE], loop_now(s->loop));
+        start_ike(s);
     }
     if (from == ROOM_CTL)
         ipc_send(s->chan[ROOM_CTL], MSG_GO, &(struct msg_GO){0});
-    else if (from != ROOM_IKE) // which has nothing yet
+    else if (from != ROOM_IKE && from != ROOM_PATH) // which have nothing yet
         LOGF(DMN, 1, "%s serves again", room_name(from));
 }
 

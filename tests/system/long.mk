@@ -62,9 +62,9 @@ check-debian12 check-debian13: check-debian%: ## `make demo`, then `make check`,
 	@FRESH= BUILD=$(BUILD) tests/debian.sh $(if $(AS_USER),--user) $(if $(filter 12,$*),bookworm,trixie) check
 
 .PHONY: check-kill
-check-kill: $(BUILD)/tests/system_kill programs ## ike and keys killed with -9 while a thousand peers have tunnels (root; PEERS=N)
+check-kill: $(BUILD)/tests/system_kill programs ## ike, keys and path killed with -9 while a thousand peers have tunnels (root; PEERS=N)
 	@tests/need.sh lab
-	@for t in ike keys; do BUILD=$(BUILD) tests/run.sh "ESPALIER_KILLED_PEERS=$${PEERS:-1000} tests/as_root.sh $(BUILD)/tests/system_kill test_$${t}_dies_with_many_peers" || exit 1; done
+	@for t in ike keys path; do BUILD=$(BUILD) tests/run.sh "ESPALIER_KILLED_PEERS=$${PEERS:-1000} tests/as_root.sh $(BUILD)/tests/system_kill test_$${t}_dies_with_many_peers" || exit 1; done
 
 check-long: ## everything: check, the manual's examples, a routing daemon, sanitizers (of threads too), hostile input, fail-over, policies, the card in C, each RTL block, the cost of a look-up, proofs, what the RTL tests reach, the packages, virtual machines, Debian 13
 	@$(AGAIN) check

@@ -17,6 +17,7 @@
 
 #include "tests/system/death.h"
 #include "tests/system/rekey_lab.h"
+#include "tests/unit/busy.h"
 
 enum { RATE = 500, FULL_RATE = 2000, CARD_RATE = 200, TEXT = 65536 };
 
@@ -517,23 +518,32 @@ static bool all_are_up(void *ctx)
     return strtoul(out, NULL, 10) == peer_count() + 1;
 }
 
-static void dies_with_many_peers(const char *name)
+static int many_peers_patience(void)
+{
+    return 3 * PATIENCE_MS * (1 + (int)peer_count() / 500);
+}
+
+static void has_many_peers(void)
 {
     static char *const one_address[] = {"-o", "block_threshold=0",      "-o", "cookie_threshold_ip=0",
                                         "-o", "metrics=127.0.0.1:9909", NULL};
     struct rig_options o = options();
-    char what[48];
     o.settings = one_address; // that all peers have
     start(&o, RATE);
     for (int i = EAST; i >= WEST; i--) {
         o.side[i].sections = peers(i);
         assert_true(rig_load(&rig, i, &o.side[i]));
     }
-    int patience = 3 * PATIENCE_MS * (1 + (int)peer_count() / 500);
-    assert_true(wait_for(all_are_up, NULL, patience));
+    assert_true(wait_for(all_are_up, NULL, many_peers_patience()));
+}
+
+static void dies_with_many_peers(const char *name)
+{
+    char what[48];
+    has_many_peers();
     uint64_t from = mono_us();
     comes_again(name);
-    assert_true(wait_for(all_are_up, NULL, patience));
+    assert_true(wait_for(all_are_up, NULL, many_peers_patience()));
     double ms = (double)(mono_us() - from) / 1e3;
     snprintf(what, sizeof(what), "%s killed, with %u peers", name, peer_count() + 1);
     finish(what);
@@ -553,6 +563,141 @@ static void test_keys_dies_with_many_peers(void **state)
 {
     (void)state;
     dies_with_many_peers("keys");
+}
+
+// ---- path, which ike gives its policies, and whose CHILD SAs it makes anew on the IKE SAs that live on
+
+struct replaced {
+    struct vici_sas before;
+};
+
+static bool is_replaced(void *ctx)
+{
+    const struct replaced *r = ctx;
+    struct vici_sas now;
+    if (!rig_sas(&rig, WEST, &now) || now.count != 1 || now.children_count != 1)
+        return false;
+    assert_true(now.sa[0].spi_i == r->before.sa[0].spi_i && now.sa[0].spi_r == r->before.sa[0].spi_r);
+    return strcmp(now.child[0].state, "INSTALLED") == 0 && now.child[0].spi_in != r->before.child[0].spi_in &&
+           now.child[0].spi_out != r->before.child[0].spi_out;
+}
+
+static bool packets_came(void *ctx)
+{
+    const uint64_t *came = ctx;
+    return stream_came(&rig.stream[0]) > came[0] + 5 && stream_came(&rig.stream[1]) > came[1] + 5;
+}
+
+// What is promised of a second, but for what processes waited for a processor meanwhile.
+static void took_no_second(double ms, const struct busy *b)
+{
+    assert_true(ms - (double)busy_waited_us(b) / 1e3 < 1000);
+}
+
+// From the kill until packets come again, both ways, in ms.
+static double makes_child_sas_anew(void)
+{
+    struct replaced r;
+    struct busy b;
+    uint64_t came[2], from = mono_us();
+    busy_from(&b);
+    assert_true(rig_sas(&rig, WEST, &r.before) && r.before.children_count == 1);
+    comes_again("path");
+    for (unsigned i = 0; i < 2; i++)
+        came[i] = stream_came(&rig.stream[i]);
+    assert_true(wait_for(packets_came, came, PATIENCE_MS));
+    double ms = (double)(mono_us() - from) / 1e3;
+    took_no_second(ms, &b);
+    assert_true(wait_for(is_replaced, &r, PATIENCE_MS));
+    assert_true(rig_at_rest(&rig, NULL)); // the peer has let go of the one that is gone
+    return ms;
+}
+
+static void test_path_dies_and_its_sas_are_made_anew(void **state)
+{
+    (void)state;
+    static struct picture before, after;
+    struct rig_options o = options();
+    double ms = 0;
+    o.side[WEST].sections = OTHERS("30s");
+    start(&o, RATE);
+    unsigned blocks = death_blocks(&rig.lab.west);
+    see(&before);
+    for (unsigned i = 0; i < 3; i++) {
+        double now = makes_child_sas_anew();
+        ms = i ? ms : now;
+        see(&after);
+        same_lists(&before, &after);
+        assert_int_equal(after.ike_auth, before.ike_auth); // no IKE SA is made anew
+        assert_int_equal(death_blocks(&rig.lab.west), blocks);
+    }
+    assert_true(rig_rekey(&rig, WEST, REKEY_CHILD, 0));
+    assert_true(rig_load(&rig, WEST, &o.side[WEST]));
+    assert_true(rig_at_rest(&rig, NULL));
+    finish("path killed, three times");
+    row("path, three times", "CHILD SAs are made anew on their IKE SAs", "%.0f ms", ms);
+}
+
+static void test_path_dies_and_the_card_is_used_again(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    char out[TEXT];
+    o.card = true;
+    o.side[WEST].hw_offload = "auto";
+    start(&o, CARD_RATE);
+    double ms = makes_child_sas_anew();
+    ask(out, "--list-sas --raw");
+    assert_non_null(strstr(out, "offload=card"));
+    finish("path killed, with the card");
+    row("path, with the card", "CHILD SAs are made anew on their IKE SAs", "%.0f ms", ms);
+}
+
+static bool all_are_installed(void *ctx)
+{
+    char out[32] = "";
+    (void)ctx;
+    sh_read(out, sizeof(out), "swanctl --list-sas --uri unix://%s/vici 2>&1 | grep -c ', INSTALLED, '",
+            rig.lab.west.dir);
+    return strtoul(out, NULL, 10) == peer_count() + 1;
+}
+
+static void test_path_dies_with_many_peers(void **state)
+{
+    (void)state;
+    char what[48];
+    struct busy b;
+    has_many_peers();
+    assert_true(wait_for(all_are_installed, NULL, PATIENCE_MS));
+    busy_from(&b);
+    uint64_t from = mono_us();
+    comes_again("path");
+    assert_true(wait_for(all_are_installed, NULL, many_peers_patience()));
+    double ms = (double)(mono_us() - from) / 1e3;
+    snprintf(what, sizeof(what), "path killed, with %u peers", peer_count() + 1);
+    finish(what);
+    snprintf(what, sizeof(what), "path, with %u peers", peer_count() + 1);
+    row(what, "all CHILD SAs are there again", "%.0f ms", ms);
+    if (peer_count() == PEERS) // what is promised for so many
+        took_no_second(ms, &b);
+}
+
+// As soon as it is there; what is protected stays blocked, while it is and when all have gone.
+static void test_path_that_dies_again_and_again_ends_the_daemon(void **state)
+{
+    (void)state;
+    struct rig_options o = options();
+    struct death d;
+    start(&o, RATE);
+    for (unsigned i = 0; i < 6; i++)
+        comes_again("path");
+    assert_true(death_takes_all(&rig.lab.west, "path", &d));
+    assert_true(WIFEXITED(d.status) && WEXITSTATUS(d.status) == 1);
+    assert_true(logged("path has died 7 times in a row") == 1);
+    assert_true(death_blocks(&rig.lab.west) > 0);
+    assert_true(rig_start_again(&rig, WEST));
+    assert_true(rig_at_rest(&rig, NULL));
+    finish("path killed again and again");
 }
 
 // ---- a load that ctl dies in
@@ -701,18 +846,6 @@ static void dies(const char *name, bool card)
     row(what, out, "no");
 }
 
-static void test_path_dies(void **state)
-{
-    (void)state;
-    dies("path", false);
-}
-
-static void test_path_dies_with_the_card(void **state)
-{
-    (void)state;
-    dies("path", true);
-}
-
 static void test_supervisor_dies(void **state)
 {
     (void)state;
@@ -744,8 +877,10 @@ int main(int argc, char **argv)
         T(test_keys_dies_and_the_card_goes_on),
         T(test_keys_and_ctl_die_together_and_the_daemon_ends),
         T(test_keys_dies_with_many_peers),
-        T(test_path_dies),
-        T(test_path_dies_with_the_card),
+        T(test_path_dies_and_its_sas_are_made_anew),
+        T(test_path_dies_and_the_card_is_used_again),
+        T(test_path_dies_with_many_peers),
+        T(test_path_that_dies_again_and_again_ends_the_daemon),
         T(test_supervisor_dies),
         T(test_supervisor_dies_with_the_card),
     };

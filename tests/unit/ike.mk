@@ -38,6 +38,7 @@ $(eval $(call unit_test,test_keys_private,tests/unit/test_keys_private.c tests/u
 $(eval $(call unit_test,test_keys_rekey,tests/unit/test_keys_rekey.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-ljansson -lcrypto -lm))
 $(eval $(call unit_test,test_ike_rekey,tests/unit/test_ike_rekey.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_crossing,tests/unit/test_ike_crossing.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_path_again,tests/unit/test_ike_path_again.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_unwanted,tests/unit/test_ike_unwanted.c tests/unit/ike_editions_rig.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_renamed,tests/unit/test_ike_renamed.c tests/unit/ike_editions_rig.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_editions,tests/unit/test_ike_editions.c tests/unit/ike_editions_rig.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))

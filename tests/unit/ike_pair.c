@@ -191,8 +191,8 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
     } else if (t == MSG_POLICY_APPLY) {
         apply(s, c, &m->POLICY_APPLY);
     } else if (t == MSG_POLICY_CLEAR && !holds(s, m->POLICY_CLEAR.req)) {
-        s->policy_count = 0;
-        ipc_result(c, m->POLICY_CLEAR.req, true, "%s", "");
+        s->policy_count = s->refuse_policies ? s->policy_count : 0;
+        ipc_result(c, m->POLICY_CLEAR.req, !s->refuse_policies, "%s", "");
     } else if (t == MSG_CHILD_EXPECT) {
         s->expected = m->CHILD_EXPECT.over ? 0 : m->CHILD_EXPECT.spi;
     } else if (t == MSG_CHILD_ENDPOINT) {
@@ -202,6 +202,9 @@ static void path_message(void *ctx, struct ipc_chan *c, enum msg_type t, const u
     } else if (t == MSG_SURVIVORS_END) {
         ipc_result(c, m->SURVIVORS_END.req, true, "%u", s->survivors);
         s->survivors = 0;
+    } else if (t == MSG_PATH_OPEN) {
+        s->opens++;
+        s->whole = m->PATH_OPEN.whole;
     } else if (t == MSG_VIRTUAL_ADD) {
         virtual_ip(s, c, &m->VIRTUAL_ADD);
     } else if (t == MSG_VIRTUAL_DEL) {
@@ -291,6 +294,55 @@ static void link_rooms(struct side *s)
     s->ctl_keys = ipc_open(l, fd[1], ROOM_CTL, ROOM_KEYS, &ctl_handler, s);
 }
 
+static void nothing(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    (void)ctx, (void)c, (void)t, (void)m;
+}
+
+static const struct ipc_handler super_handler = {nothing, closed};
+
+static void link_super(struct side *s)
+{
+    struct loop *l = s->pair->loop;
+    int fd[2];
+    if (s->super_ike)
+        return;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    assert_int_equal(ike_attach(s->ike, ROOM_SUPER, fd[0]), 0);
+    s->super_ike = ipc_open(l, fd[1], ROOM_SUPER, ROOM_IKE, &super_handler, s);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    assert_int_equal(keys_attach(s->keys, ROOM_SUPER, fd[0]), 0);
+    s->super_keys = ipc_open(l, fd[1], ROOM_SUPER, ROOM_KEYS, &super_handler, s);
+}
+
+void pair_path_dies(struct pair *p, int side)
+{
+    struct side *s = &p->s[side];
+    const struct msg_ROOM_PID dead = {.room = ROOM_PATH};
+    link_super(s);
+    ipc_close(s->path_ike);
+    ipc_close(s->path_keys);
+    s->path_ike = s->path_keys = NULL;
+    s->sa_count = s->policy_count = s->policies = s->virtual_count = s->opens = 0;
+    ipc_send(s->super_ike, MSG_ROOM_PID, &dead);
+    ipc_send(s->super_keys, MSG_ROOM_PID, &dead);
+    pair_run(p);
+}
+
+void pair_path_comes(struct pair *p, int side)
+{
+    struct side *s = &p->s[side];
+    int fd[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    s->path_keys = ipc_open(p->loop, fd[1], ROOM_PATH, ROOM_KEYS, &path_handler, s);
+    assert_int_equal(ipc_send_channel(s->super_keys, ROOM_PATH, fd[0]), 0);
+    pair_run(p);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+    s->path_ike = ipc_open(p->loop, fd[1], ROOM_PATH, ROOM_IKE, &path_handler, s);
+    assert_int_equal(ipc_send_channel(s->super_ike, ROOM_PATH, fd[0]), 0);
+    pair_run(p);
+}
+
 struct pair *pair_new(void (*tune)(struct settings *s))
 {
     struct pair *p = calloc(1, sizeof(*p));
@@ -326,6 +378,8 @@ void pair_free(struct pair *p)
         ipc_close(p->s[i].ctl_keys);
         ipc_close(p->s[i].path_ike);
         ipc_close(p->s[i].path_keys);
+        ipc_close(p->s[i].super_ike);
+        ipc_close(p->s[i].super_keys);
     }
     for (int i = 0; i < 2; i++)
         free(p->s[i].policy);

@@ -37,6 +37,9 @@ struct side {
     struct ike *ike;
     struct keys *keys;
     struct ipc_chan *ctl_ike, *ctl_keys, *path_ike, *path_keys; // the test's ends
+    struct ipc_chan *super_ike, *super_keys;                    // NULL until a path dies
+    unsigned opens; // how often ike has said that all policies are there (PATH_OPEN),
+    bool whole;     // ... the last time: without one that is missing
     struct path_sa sas[PAIR_SAS];
     struct policy_spec *policy; // the last that were applied
     uint64_t policy_peer;
@@ -103,7 +106,10 @@ uint32_t pair_initiate(struct pair *p, int side, const char *child); // the requ
 void pair_terminate(struct pair *p, int side, const char *child, bool force);
 // attrs: what goes with its addresses, as Configuration attributes. Whether it was taken.
 bool pair_load_pool(struct pair *p, int side, const char *name, const char *addrs, struct slice attrs);
-void pair_release(struct side *s);           // path takes up what it held
+void pair_release(struct side *s); // path takes up what it held
+// Its path dies, with all that it had; and another one is there, whose channels both rooms are given.
+void pair_path_dies(struct pair *p, int side);
+void pair_path_comes(struct pair *p, int side);
 void pair_run(struct pair *p);               // until nothing moves any more
 void pair_wait(struct pair *p, uint64_t ms); // runs all timers up to then
 void pair_forget_deleted(struct side *s);    // SAs that the path has no more leave room for others

@@ -107,9 +107,7 @@ static void test_unload_that_path_refuses_leaves_the_connection(void **state)
 {
     (void)state;
     struct pair *p = pair_loaded(UNIQUE_REPLACE, NULL);
-    ipc_close(p->s[1].path_ike);
-    p->s[1].path_ike = NULL;
-    pair_run(p);
+    p->s[1].refuse_policies = true;
     ipc_send(p->s[1].ctl_ike, MSG_CONN_UNLOAD, &(struct msg_CONN_UNLOAD){.req = 9, .conn = "t"});
     pair_run(p);
     pair_result(p, 1, 9, false);

@@ -253,7 +253,7 @@ static void test_tun_that_is_gone_ends_path(void **state)
     assert_int_equal(path.status, 0);
     news = (struct knotice){.kind = KNOTE_TUN_GONE}; // moved to another namespace: nothing else would say so
     path.watch.fd.ready(&path.watch.fd, 0);
-    assert_int_equal(path.status, 1);
+    assert_int_equal(path.status, PATH_MISSING);
     assert_non_null(strstr(said, "is gone; what is protected stays blocked"));
     assert_int_equal(loop_run(path.loop), 0); // it has been stopped
 }
@@ -307,7 +307,7 @@ static void test_tun_that_has_gone_unnoticed_ends_path(void **state)
 {
     (void)state;
     lose(-ENODEV);
-    assert_int_equal(path.status, 1);
+    assert_int_equal(path.status, PATH_MISSING);
     assert_non_null(strstr(said, "is gone; what is protected stays blocked"));
 }
 

@@ -188,7 +188,7 @@ static void test_neighbours_of_a_room_that_comes_again_take_a_new_channel(void *
     }
     assert_int_equal(
         rooms,
-        17); // ctl, to all six; ike, to four; keys, to three; fetch, to two; metrics and fleet, to ctl
+        20); // ctl, to all six; ike, to four; keys, to three; path too; fetch, to two; metrics and fleet, to ctl
     channels_close(&c, ROOM_COUNT);
 }
 
@@ -211,6 +211,9 @@ static void test_room_that_dies_is_left_dead_for_longer_each_time(void **state)
     again_started(&a, now);
     assert_int_equal(again_after(&a, now + 60000), 100); // it lived long enough
     assert_int_equal(again_after(&a, now + 60001), 100);
+    again_started(&a, now += 60001);
+    assert_int_equal(again_deaths(&a, now + 59999), 1); // so shortly one behind the other
+    assert_int_equal(again_deaths(&a, now + 60000), 0);
 }
 
 // ---- the memory file of a room

@@ -234,6 +234,7 @@ static void test_what_it_goes_on_to_refuse_keeps_nobody_waiting_and_is_given_aga
     expect_nothing(ROOM_IKE);
     later(1);
     result(ROOM_IKE, conn_comes("x"), true, "");
+    assert_false(expect(ROOM_IKE, MSG_WHOLE).WHOLE.missing);
     later(10 * REPLAY_LONGEST_MS);
     expect_nothing(ROOM_IKE);
     assert_string_equal(conn_entry_name(ctl->conns), "x");
@@ -289,6 +290,7 @@ static void test_what_a_client_changes_meanwhile_is_not_given_again(void **state
     later(REPLAY_FIRST_MS << REPLAY_BEFORE);
     expect_nothing(ROOM_IKE);
     result(ROOM_IKE, req, true, "");
+    assert_false(expect(ROOM_IKE, MSG_WHOLE).WHOLE.missing);
     expect_success();
     later(REPLAY_LONGEST_MS);
     expect_nothing(ROOM_IKE);

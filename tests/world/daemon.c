@@ -395,7 +395,8 @@ void daemon_start(struct site *s)
     d->keys = keys_new(d->loop[ROOM_KEYS]);
     d->secrets = secrets_file_new();
     d->ike = ike_new(d->loop[ROOM_IKE], &d->settings, &net);
-    d->lives = 0;
+    d->lives = d->path_lives = 0;
+    d->env.life = 0;
     d->ctl = ctl_new(d->loop[ROOM_CTL], &d->settings);
     if (!d->path || !d->keys || !d->ike || !d->ctl || ctl_configure(d->ctl, configured_new()) < 0 ||
         keys_inherit(d->keys, dup(d->secrets)) < 0)
@@ -426,8 +427,6 @@ static void free_room(struct daemon *d, enum room r)
     default: break;
     }
     log_use(before);
-    if (r == ROOM_PATH)
-        kernel_model_tun_gone(d->site->kernel);
     loop_free(d->loop[r]);
     log_free(d->log[r]);
     d->loop[r] = NULL;
@@ -447,6 +446,7 @@ static void all_down(struct daemon *d)
     if (d->secrets >= 0)
         close(d->secrets);
     d->secrets = -1;
+    kernel_model_tun_gone(d->site->kernel); // it was the supervisor's
     d->life = DOWN;
     TRACE(d->site->w, 2, d->site->index, "%c daemon is down", d->site->letter);
     operator_gone(d->site);
@@ -485,13 +485,18 @@ static void goodbye(struct daemon *d)
 
 // ---- the second life of ike
 
-static void tell_pid(struct daemon *d, enum room of, uint32_t pid)
+static void tell_pid_to(struct daemon *d, enum room to, enum room of, uint32_t pid)
 {
     uint8_t b[64];
     struct writer w = writer_of(b, sizeof(b));
     union msg m = {.ROOM_PID = {.room = (uint8_t)of, .pid = pid}};
     msg_write(&w, MSG_ROOM_PID, &m);
-    (void)!send(d->super[ROOM_CTL], b, w.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)!send(d->super[to], b, w.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void tell_pid(struct daemon *d, enum room of, uint32_t pid)
+{
+    tell_pid_to(d, ROOM_CTL, of, pid);
 }
 
 static void ike_again(struct world *w, void *ctx, uint64_t generation)
@@ -501,7 +506,7 @@ static void ike_again(struct world *w, void *ctx, uint64_t generation)
     struct daemon *d = &s->d;
     const struct net net = {s, ike_send, source_for, certs_wall, can_send, NULL};
     int fd[ROOM_COUNT][ROOM_COUNT];
-    if (d->generation != generation || d->life != UP || d->ike || !d->keys)
+    if (d->generation != generation || d->life != UP || d->ike || !d->keys || !d->path)
         return;
     TRACE(w, 6, d->lives, "%c ike starts again", s->letter);
     the_site = s;
@@ -528,8 +533,8 @@ static void ike_died(struct daemon *d)
 {
     tell_pid(d, ROOM_IKE, 0);
     certs_gone(d->site); // what it has fetched; nothing else is loaded
-    readers_ike_died(d->site);
-    disk_ike_died(d->site);
+    readers_room_died(d->site);
+    disk_room_died(d->site);
     agenda_add(d->site->w, SECOND / 10, ike_again, d->site, d->generation);
 }
 
@@ -574,12 +579,59 @@ static void keys_died(struct daemon *d)
         tell_pid(d, ROOM_IKE, 0);
     }
     certs_gone(d->site); // what it has fetched; nothing else is loaded
-    readers_ike_died(d->site);
-    disk_ike_died(d->site);
+    readers_room_died(d->site);
+    disk_room_died(d->site);
     agenda_add(d->site->w, SECOND / 10, keys_again, d->site, d->generation);
 }
 
-// Without fetch the others go on, and without ike or keys while there is a ctl.
+// ---- the second life of path
+
+static void path_again(struct world *w, void *ctx, uint64_t generation)
+{
+    static const enum room peers[] = {ROOM_KEYS, ROOM_IKE, ROOM_CTL, ROOM_SUPER};
+    struct site *s = ctx;
+    struct daemon *d = &s->d;
+    int fd[ROOM_COUNT][ROOM_COUNT];
+    if (d->generation != generation || d->life != UP || d->path)
+        return;
+    TRACE(w, 6, d->path_lives, "%c path starts again", s->letter);
+    the_site = s;
+    d->env.life = ++d->path_lives;
+    daemon_loop(d, ROOM_PATH);
+    d->path = path_new(d->loop[ROOM_PATH], &d->env);
+    if (!d->path)
+        abort();
+    if (w->o.workers)
+        path_set_workers(d->path, w->o.workers);
+    for (unsigned i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+        daemon_join(ROOM_PATH, peers[i], fd);
+        if (path_attach(d->path, peers[i], fd[ROOM_PATH][peers[i]]) < 0)
+            abort();
+        if (peers[i] == ROOM_SUPER)
+            d->super[ROOM_PATH] = fd[ROOM_SUPER][ROOM_PATH];
+        else if (d->loop[peers[i]])
+            daemon_hand_over(d, peers[i], ROOM_PATH, fd[peers[i]][ROOM_PATH]);
+        else
+            close(fd[peers[i]][ROOM_PATH]); // it lies dead, and gets its own
+    }
+    open_path(s);
+    tell_pid(d, ROOM_PATH, d->path_lives);
+    ike_again(w, s, generation); // which may have waited for it
+    daemon_wake(s);
+}
+
+static void path_died(struct daemon *d)
+{
+    static const enum room told[] = {ROOM_CTL, ROOM_IKE, ROOM_KEYS};
+    for (unsigned i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+        if (d->loop[told[i]])
+            tell_pid_to(d, told[i], ROOM_PATH, 0);
+    readers_room_died(d->site);
+    disk_room_died(d->site);
+    agenda_add(d->site->w, SECOND / 10, path_again, d->site, d->generation);
+}
+
+// Without fetch the others go on, without path too, and without ike or keys while there is a ctl.
 static void gone(struct daemon *d, enum room r)
 {
     if (r == ROOM_FETCH)
@@ -588,6 +640,8 @@ static void gone(struct daemon *d, enum room r)
         ike_died(d);
     else if (r == ROOM_KEYS && d->ctl)
         keys_died(d);
+    else if (r == ROOM_PATH)
+        path_died(d);
     else
         goodbye(d);
 }

@@ -96,7 +96,7 @@ static void output_to(struct daemon *d, int fd)
 static void begin_log(struct site *s)
 {
     char name[] = "/tmp/world-log-XXXXXX";
-    if (s->silent.on || s->disk.logging || !s->d.ike)
+    if (s->silent.on || s->disk.logging || !s->d.ike || !s->d.path)
         return;
     s->disk.log = mkstemp(name);
     if (s->disk.log < 0)
@@ -170,7 +170,7 @@ void disk_gone(struct site *s)
 }
 
 // What it has dropped went with it; the others tell theirs now, or would in the next act.
-void disk_ike_died(struct site *s)
+void disk_room_died(struct site *s)
 {
     bool full = s->disk.full;
     if (!s->disk.logging)

@@ -51,7 +51,8 @@ void fault_restart(struct site *s, uint64_t in_us)
 
 static void daemon_ends(struct world *w, struct site *s)
 {
-    static const int room[] = {ROOM_SUPER, ROOM_SUPER, ROOM_PATH, ROOM_IKE, ROOM_KEYS, ROOM_CTL};
+    static const int room[] = {ROOM_SUPER, ROOM_SUPER, ROOM_PATH, ROOM_PATH,
+                               ROOM_PATH,  ROOM_IKE,   ROOM_KEYS, ROOM_CTL};
     if (s->d.life != UP)
         return;
     if (rng_chance(&w->rng, 300))

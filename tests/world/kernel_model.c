@@ -437,6 +437,17 @@ static void door_close(struct kernel *base, bool leave)
     free(d);
 }
 
+static int door_tun_addresses(struct kernel *base, void (*each)(void *ctx, const struct addr *a), void *ctx)
+{
+    const struct kernel_model *k = ((struct door *)base)->k;
+    for (unsigned i = 0; i < k->virtuals; i++) {
+        struct addr a = {.family = 4};
+        put_address(a.a, 4, k->virtual[i]);
+        each(ctx, &a);
+    }
+    return 0;
+}
+
 static int door_address(struct kernel *base, const struct addr *a, bool add)
 {
     struct door *d = (struct door *)base;
@@ -462,10 +473,10 @@ static int door_state(struct kernel *base)
 
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {
-    static const struct kernel_ops ops = {door_tun_up,  door_apply, door_dump,    door_addresses, door_source,
-                                          door_notices, door_close, door_address, NULL,           door_state,
-                                          NULL,         NULL,       NULL,         NULL,           NULL,
-                                          NULL,         NULL};
+    static const struct kernel_ops ops = {
+        door_tun_up, door_apply,   door_dump, door_addresses, door_source, door_notices,
+        door_close,  door_address, NULL,      door_state,     NULL,        NULL,
+        NULL,        NULL,         NULL,      NULL,           NULL,        door_tun_addresses};
     struct door *d = calloc(1, sizeof(*d));
     (void)err;
     if (!d)

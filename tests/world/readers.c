@@ -25,7 +25,8 @@ static struct ipc_chan *to_ctl(struct daemon *d, enum room r)
 {
     return r == ROOM_IKE    ? d->ike ? ike_channel(d->ike, ROOM_CTL) : NULL
            : r == ROOM_KEYS ? d->keys ? keys_channel(d->keys, ROOM_CTL) : NULL
-                            : d->path->ctl;
+           : d->path        ? d->path->ctl
+                            : NULL;
 }
 
 // As the rooms' own main functions have it.
@@ -166,7 +167,7 @@ void readers_gone(struct site *s)
 }
 
 // What it has dropped went with it; the others tell theirs now.
-void readers_ike_died(struct site *s)
+void readers_room_died(struct site *s)
 {
     if (!s->silent.on)
         return;
@@ -216,7 +217,7 @@ static void ask_for_events(struct site *s)
 void readers_silent(struct site *s, uint64_t for_us)
 {
     struct silent *x = &s->silent;
-    if (s->d.life != UP || !s->d.ike || x->on || s->disk.logging)
+    if (s->d.life != UP || !s->d.ike || !s->d.path || x->on || s->disk.logging)
         return;
     *x = (struct silent){.on = true, .number = x->number + 1, .dropped = dropped(&s->d)};
     if (pipe2(x->err, O_CLOEXEC) < 0 || fcntl(x->err[0], F_SETFL, O_NONBLOCK) < 0 ||

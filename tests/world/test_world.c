@@ -99,14 +99,14 @@ static void test_a_nat_between_does_not_concern_ipv6(void **state)
 
 static void test_any_room_killed_and_started_again_is_up_again(void **state)
 {
-    static const int rooms[] = {ROOM_SUPER, ROOM_PATH, ROOM_SUPER, ROOM_PATH, ROOM_CTL};
+    static const int rooms[] = {ROOM_SUPER, ROOM_CTL};
     (void)state;
     for (uint64_t seed = 1; seed <= 10; seed++) { // each with cards and without
         struct site *s;
         begin(seed, seed > 5 ? &cards : &no_cards);
         up();
         s = &w.site[seed & 1];
-        daemon_kill(s, rooms[seed % 5]);
+        daemon_kill(s, rooms[seed % 2]);
         run(3 * SECOND);
         assert_int_equal(s->d.life, DOWN);
         daemon_start(s);
@@ -147,6 +147,53 @@ static void test_keys_killed_is_started_again_and_packets_go_on(void **state)
 {
     (void)state;
     killed_is_started_again_and_packets_go_on(ROOM_KEYS, 2);
+}
+
+static uint64_t inits_of(const struct site *s)
+{
+    return ike_counted(s->d.ike, "ike_init_out_req") + ike_counted(s->d.ike, "ike_init_in_req");
+}
+
+// Its keys are gone, and what it had of packets; IKE SAs live on, on which each CHILD SA is made anew:
+// nothing of another IKE SA is begun, and within a second packets go both ways.
+static void test_path_killed_is_started_again_and_child_sas_are_made_anew(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        begin(seed, seed > SEEDS ? &cards : &no_cards);
+        up();
+        struct site *s = &w.site[seed & 1];
+        uint64_t inits = inits_of(s);
+        for (unsigned times = 0; times < 3; times++) {
+            daemon_kill(s, ROOM_PATH);
+            run(SECOND);
+            size_t from = w.ledger.count;
+            run(9 * SECOND);
+            print_message("  seed %llu: %u lost after a second\n", (unsigned long long)seed, lost(from));
+            assert_int_equal(lost(from), 0);
+            assert_int_equal(s->d.life, UP);
+            assert_int_equal(s->d.path_lives, times + 1);
+        }
+        assert_int_equal(inits_of(s), inits);
+        run(40 * SECOND);
+        finish();
+    }
+}
+
+static void test_path_and_ike_killed_together_are_up_again(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        begin(seed, seed & 2 ? &cards : &no_cards);
+        up();
+        struct site *s = &w.site[seed & 1];
+        daemon_kill(s, seed & 4 ? ROOM_IKE : ROOM_PATH);
+        run(rng_below(&w.rng, SECOND / 5));
+        daemon_kill(s, seed & 4 ? ROOM_PATH : ROOM_IKE);
+        run(60 * SECOND);
+        assert_int_equal(s->d.life, UP);
+        finish();
+    }
 }
 
 static void test_daemon_stopped_in_order_and_started_again_is_up_again(void **state)
@@ -803,6 +850,8 @@ int main(void)
         cmocka_unit_test(test_any_room_killed_and_started_again_is_up_again),
         cmocka_unit_test(test_ike_killed_is_started_again_and_packets_go_on),
         cmocka_unit_test(test_keys_killed_is_started_again_and_packets_go_on),
+        cmocka_unit_test(test_path_killed_is_started_again_and_child_sas_are_made_anew),
+        cmocka_unit_test(test_path_and_ike_killed_together_are_up_again),
         cmocka_unit_test(test_daemon_stopped_in_order_and_started_again_is_up_again),
         cmocka_unit_test(test_crossing_initiations_end_with_one_sa_at_both_ends),
         cmocka_unit_test(test_initiations_that_cross_after_a_termination_leave_one_sa),

@@ -121,6 +121,7 @@ struct daemon {
     int super[ROOM_COUNT]; // the supervisor's ends
     int gate;              // epoll over the rooms' loops
     uint32_t lives;        // of ike, in this life of the daemon
+    uint32_t path_lives;   // likewise
     int secrets;           // the file of keys; -1: the daemon is down
     struct queue tun, udp, raw, udp6, raw6;
     uint64_t offset, booted;      // its clock is ahead of the world's; from the beginning
@@ -417,7 +418,7 @@ void disk_start(struct world *w);
 void disk_full(struct site *s, uint64_t for_us);
 void disk_line(struct site *s); // one has been logged
 void disk_gone(struct site *s); // its daemon has
-void disk_ike_died(struct site *s);
+void disk_room_died(struct site *s);
 
 // ---- gateway.c: a packet between the interfaces of one site
 void gateway_in(struct site *s, enum iface in, const uint8_t *p, uint32_t len);
@@ -434,7 +435,7 @@ struct silent {
 };
 void readers_silent(struct site *s, uint64_t for_us); // they stand still
 void readers_gone(struct site *s);
-void readers_ike_died(struct site *s); // and another one comes
+void readers_room_died(struct site *s); // and another one comes
 void readers_line(struct daemon *d, enum room r, enum log_subsys sub, int level, const char *ike_name,
                   unsigned ike_id, const char *text);
 

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// The path of one end dies, and another one comes: what ike gives it, and what becomes of SAs meanwhile.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "tests/unit/ike_pair.h"
+
+enum { SOON_MS = 2000, LINGER_MS = 70000 };
+
+static struct ike_sa *only_sa(struct pair *p, int side)
+{
+    struct ike_sa *sa = p->s[side].ike->sas;
+    assert_true(sa && !sa->next);
+    return sa;
+}
+
+static unsigned lost_children(const struct ike_sa *sa)
+{
+    unsigned n = 0;
+    for (const struct child_sa *c = sa->children; c; c = c->next)
+        n += c->lost;
+    return n;
+}
+
+// By either end, whoever began the IKE SA: no other one is made.
+static void test_child_sas_are_made_anew_on_the_ike_sa_that_lives_on(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        struct pair *p = pair_established(UNIQUE_REPLACE, pair_two_children);
+        pair_initiate(p, 0, "d");
+        pair_run(p);
+        struct side *s = &p->s[side];
+        uint32_t id = only_sa(p, side)->id,
+                 spi[2] = {only_sa(p, side)->children->spi_in, only_sa(p, side)->children->next->spi_in};
+        pair_path_dies(p, side);
+        assert_int_equal(lost_children(only_sa(p, side)), 2);
+        pair_wait(p, SOON_MS);
+        assert_int_equal(only_sa(p, side)->id, id); // whose channel is lost does not end for that
+        assert_int_equal(s->policies, 0);
+        pair_path_comes(p, side);
+        assert_true(s->policies == 1 && s->policy_count == 2 && s->opens == 1 && s->whole);
+        pair_wait(p, SOON_MS);
+        assert_int_equal(only_sa(p, side)->id, id);
+        assert_int_equal(pair_live(s), 2);
+        pair_wait(p, LINGER_MS); // what was replaced is gone at both ends
+        assert_true(pair_agree(p));
+        assert_int_equal(pair_live(&p->s[1 - side]), 2);
+        assert_int_equal(lost_children(only_sa(p, side)), 0);
+        for (const struct child_sa *c = only_sa(p, side)->children; c; c = c->next)
+            assert_true(c->spi_in != spi[0] && c->spi_in != spi[1]);
+        pair_free(p);
+    }
+}
+
+// ... and dies again while it is given the policies.
+static void test_path_that_dies_at_once_again_is_given_all_again(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+    pair_path_dies(p, 0);
+    p->s[0].hold_policies = true;
+    pair_path_comes(p, 0);
+    assert_int_equal(p->s[0].opens, 0);
+    p->s[0].held_count = 0;
+    p->s[0].hold_policies = false;
+    pair_path_dies(p, 0);
+    pair_path_comes(p, 0);
+    assert_true(p->s[0].policies == 1 && p->s[0].opens == 1 && p->s[0].whole);
+    pair_wait(p, LINGER_MS);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+// The peer's request waits, and so does what ctl loads.
+static void test_what_comes_while_there_is_no_path_waits_for_it(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, pair_two_children);
+    struct conn_config c;
+    pair_path_dies(p, 0);
+    uint32_t asked = pair_initiate(p, 1, "d");
+    pair_run(p);
+    unsigned results = p->s[0].results;
+    pair_default_conn(&c, 0);
+    c.name = "another";
+    uint8_t buf[8192];
+    struct writer w = writer_of(buf, sizeof(buf));
+    conn_write(&w, &c);
+    ipc_send(p->s[0].ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = 77, .conn = wr_written(&w)});
+    pair_run(p);
+    assert_int_equal(p->s[0].results, results);
+    pair_path_comes(p, 0);
+    assert_true(p->s[0].last_req == 77 && p->s[0].last_ok);
+    assert_true(p->s[0].policies == 2 && p->s[0].opens == 1 && p->s[0].whole);
+    pair_wait(p, LINGER_MS);
+    pair_result(p, 1, asked, true);
+    assert_int_equal(pair_live(&p->s[0]), 2);
+    assert_true(pair_agree(p));
+    pair_free(p);
+}
+
+// What path has no memory for is said to be missing until it is there.
+static void test_policies_that_path_has_no_memory_for_are_said_to_be_missing(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+    p->s[0].refuse_policies = true;
+    pair_path_dies(p, 0);
+    pair_path_comes(p, 0);
+    assert_true(p->s[0].opens == 1 && !p->s[0].whole);
+    p->s[0].refuse_policies = false;
+    pair_wait(p, 10000);
+    assert_true(p->s[0].opens == 2 && p->s[0].whole);
+    pair_wait(p, LINGER_MS);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+static void test_peer_that_refuses_again_and_again_gets_another_ike_sa(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+    uint32_t id = only_sa(p, 0)->id;
+    unsigned refused = 0;
+    pair_path_dies(p, 0);
+    p->s[1].refuse_next = true;
+    pair_path_comes(p, 0);
+    for (unsigned i = 0; i < 1000 && refused < 7; i++) {
+        pair_wait(p, 10);
+        refused += !p->s[1].refuse_next;
+        p->s[1].refuse_next = true;
+    }
+    assert_int_equal(only_sa(p, 0)->id, id);
+    pair_wait(p, LINGER_MS);
+    assert_true(only_sa(p, 0)->id != id);
+    pair_assert_one(p);
+    pair_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_child_sas_are_made_anew_on_the_ike_sa_that_lives_on),
+        cmocka_unit_test(test_path_that_dies_at_once_again_is_given_all_again),
+        cmocka_unit_test(test_what_comes_while_there_is_no_path_waits_for_it),
+        cmocka_unit_test(test_policies_that_path_has_no_memory_for_are_said_to_be_missing),
+        cmocka_unit_test(test_peer_that_refuses_again_and_again_gets_another_ike_sa),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
