@@ -6,4 +6,4 @@ TRYING_OBJS := $(patsubst %.c,$(BUILD)/obj/%.o,tests/system/trying.c $(sort $(ES
 $(BUILD)/tests/espalierd_trying: $(TRYING_OBJS) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -Wl,--wrap=ike_main -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -lmicrohttpd -lseccomp -lcap-ng -lssl -lcrypto -lpci -lm
+	@$(CC) $(LDFLAGS) -Wl,--wrap=ike_main -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -ljansson -lmicrohttpd -lseccomp -lcap-ng -lssl -lcrypto -lpci -lm

@@ -8,4 +8,4 @@ $(BUILD)/tests/system_inject: | $(BUILD)/tests/espalierd_inject
 $(BUILD)/tests/espalierd_inject: $(INJECT_OBJS) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(INJECT_CALLS)) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -lmicrohttpd -lseccomp -lcap-ng -lssl -lcrypto -lpci -lm
+	@$(CC) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(INJECT_CALLS)) -o $@ $^ $(LIBESPALIER_LIBS) $(PATH_LIBS) -lcurl -ljansson -lmicrohttpd -lseccomp -lcap-ng -lssl -lcrypto -lpci -lm

@@ -186,9 +186,9 @@ static void test_neighbours_of_a_room_that_comes_again_take_a_new_channel(void *
             rooms += c.fd[r][other] >= 0;
         }
     }
-    assert_int_equal(
-        rooms,
-        20); // ctl, to all six; ike, to four; keys, to three; path too; fetch, to two; metrics and fleet, to ctl
+    assert_int_equal(rooms,
+                     20); // ctl, to all six; ike, to four; keys, to three; path too; fetch, to two; metrics
+                          // and fleet, to ctl
     channels_close(&c, ROOM_COUNT);
 }
 
