@@ -101,10 +101,12 @@ struct child_dummies { // of one that sends such
 struct child_facts { // of CHILD, what is needed after the installation
     uint32_t child_id, spi_in, spi_out, replay_window;
     uint16_t encr, encr_bits, integ, local_port, remote_port, tfc_padding;
-    uint8_t mode, esn, udp_encap, hw_offload, copy_df, copy_ecn, copy_dscp_out, copy_dscp_in, tfc_dummies;
+    uint8_t mode, hw_offload, tfc_dummies;
+    bool esn : 1, udp_encap : 1, copy_df : 1, copy_ecn : 1, copy_dscp_out : 1, copy_dscp_in : 1;
     struct addr local, remote;
+    uint32_t idle_s;
     uint64_t rekey_bytes, life_bytes, rekey_packets, life_packets;
-    uint32_t idle_s, fence;
+    uint32_t fence;
     uint32_t survives_to; // ms, their lower half: of a survivor, which ends then
     const char *name;
 };
