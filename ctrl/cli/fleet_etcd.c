@@ -62,7 +62,9 @@ int fleet_etcd_open(struct fleet_etcd **out, const char *config, struct esp_erro
 {
     struct settings s;
     struct fleet_etcd *e = calloc(1, sizeof(*e));
-    int rc = e ? settings_of(config, &s, err) : esp_fail(err, -ENOMEM, "", "out of memory");
+    if (!e)
+        return esp_fail(err, -ENOMEM, "", "out of memory");
+    int rc = settings_of(config, &s, err);
     if (!rc)
         rc = reach(e, &s, err);
     if (rc)

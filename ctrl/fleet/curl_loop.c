@@ -107,7 +107,9 @@ bool curl_loop_init(struct curl_loop *c, struct loop *l, void (*done)(void *ctx,
 void curl_loop_free(struct curl_loop *c)
 {
     curl_multi_cleanup(c->multi);
-    while (c->watches)
-        unwatch(c, c->watches);
+    for (struct curl_loop_watch *w = c->watches, *next; w; w = next) {
+        next = w->next;
+        unwatch(c, w);
+    }
     timer_stop(c->loop, &c->timer);
 }

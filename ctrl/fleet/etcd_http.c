@@ -338,8 +338,10 @@ static int watch(struct etcd *e, const char *prefix, uint64_t from, etcd_news_fn
 static void http_free(struct etcd *e)
 {
     struct http *h = (struct http *)e;
-    while (h->transfers)
-        transfer_free(h->transfers);
+    for (struct transfer *t = h->transfers, *next; t; t = next) {
+        next = t->next;
+        transfer_free(t);
+    }
     curl_slist_free_all(h->headers);
     timer_stop(h->curl.loop, &h->starter);
     timer_stop(h->curl.loop, &h->reaper);

@@ -43,7 +43,7 @@ static int append(struct tls_files *t, const uint8_t *p, size_t len)
 
 static int append_file(struct tls_files *t, const char *key, const char *path, struct esp_error *err)
 {
-    struct stat st;
+    struct stat st = {0};
     if (!path[0])
         return append(t, NULL, 0);
     int fd = open(path, O_RDONLY | O_CLOEXEC), rc = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
