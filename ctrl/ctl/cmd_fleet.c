@@ -82,6 +82,8 @@ void ctl_fleet_conn(struct ctl *c, const struct msg_FLEET_CONN *m)
     const struct conn_entry *old;
     if (!m->fence || !section || section->kind != VICI_SECTION || section->next)
         say(c, m->req, false, "expected a session and one section, the connection's");
+    else if (strcmp(section->name, m->name) != 0)
+        say(c, m->req, false, "its key is another connection's than what it says it is");
     else if ((old = ctl_find_conn(c, section->name)) != NULL && !old->fleet)
         say(c, m->req, false, "a connection of this name that is not the fleet's is loaded here");
     else
@@ -93,7 +95,7 @@ void ctl_fleet_unload(struct ctl *c, const struct msg_FLEET_UNLOAD *m)
 {
     const struct conn_entry *e = ctl_find_conn(c, m->conn);
     if (!e || !e->fleet)
-        say(c, m->req, false, "the fleet has no connection of this name here");
+        say(c, m->req, true, "");
     else
         ctl_unload_fleet_conn(c, m->conn, m->req);
 }

@@ -30,6 +30,8 @@ struct item {              // a connection of the fleet
     uint8_t *message; // as is desired; what ctl has may be older
     size_t len;
     uint64_t version; // of the message, counted here
+    uint8_t *last;    // the one before, where ctl has taken that and not this; else NULL
+    size_t last_len;
     bool wanted, seen, owner_seen;
     char owner[FLEET_NODE_LEN]; // "": nobody
     uint64_t owner_revision;
@@ -38,7 +40,9 @@ struct item {              // a connection of the fleet
     uint32_t told_fence, asked_fence;
     uint64_t told_version, asked_version;
     uint32_t req;     // 0: it is not asked
+    bool sure;        // told_fence is what ctl has: this process has heard so
     uint64_t refused; // the version that ctl refused
+    uint64_t ask_at;  // not before that, after a refusal
     uint64_t claim_at;
     bool asking_etcd;       // to claim or to release it
     uint64_t asked_session; // in which

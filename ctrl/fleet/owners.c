@@ -23,6 +23,25 @@ void owners_kick(struct fleet *f, uint64_t ms)
 
 // ---- what ctl is asked
 
+static bool is_open(const struct item *i) // there
+{
+    return i->told_fence != FENCE_NONE && i->told_fence != FENCE_CLOSED;
+}
+
+// What is open is closed by the message that ctl has taken: it may refuse the one that is desired now.
+static bool by_last(const struct item *i, uint32_t fence)
+{
+    return fence == FENCE_CLOSED && is_open(i) && i->last && i->told_version != i->version;
+}
+
+static int send_conn(struct fleet *f, const struct item *i, uint32_t fence)
+{
+    struct msg_FLEET_CONN m = {.req = i->req, .fence = fence};
+    snprintf(m.name, sizeof(m.name), "%s", i->name);
+    m.conn = by_last(i, fence) ? slice_of(i->last, i->last_len) : slice_of(i->message, i->len);
+    return ipc_send(f->chan[ROOM_CTL], MSG_FLEET_CONN, &m);
+}
+
 static bool ask_ctl(struct fleet *f, struct item *i, uint32_t fence)
 {
     int rc;
@@ -30,20 +49,32 @@ static bool ask_ctl(struct fleet *f, struct item *i, uint32_t fence)
         return false;
     i->req = ++f->last_req ? f->last_req : ++f->last_req;
     i->asked_fence = fence;
-    i->asked_version = i->version;
+    i->asked_version = by_last(i, fence) ? i->told_version : i->version;
     if (fence == FENCE_NONE) {
         struct msg_FLEET_UNLOAD m = {.req = i->req};
         snprintf(m.conn, sizeof(m.conn), "%s", i->name);
         rc = ipc_send(f->chan[ROOM_CTL], MSG_FLEET_UNLOAD, &m);
     } else {
-        struct msg_FLEET_CONN m = {.req = i->req, .fence = fence, .conn = slice_of(i->message, i->len)};
-        rc = ipc_send(f->chan[ROOM_CTL], MSG_FLEET_CONN, &m);
+        rc = send_conn(f, i, fence);
     }
     if (rc < 0)
         i->req = 0;
     else
         f->asked++;
     return rc == 0;
+}
+
+// Whether what was to be opened is open then is not known, as where ctl had no answer in time: it counts as
+// open, and is given away only when it has been closed.
+static void refused(struct fleet *f, struct item *i, const char *text)
+{
+    LOGF(CFG, i->asked_version == i->refused ? 1 : 0, "fleet: connection %s is refused here: %s", i->name,
+         text);
+    if (i->asked_fence != FENCE_NONE && i->asked_version == i->version)
+        i->refused = i->version;
+    if (i->asked_fence != FENCE_NONE && i->asked_fence != FENCE_CLOSED)
+        i->told_fence = i->asked_fence;
+    i->ask_at = loop_now(f->loop) + FLEET_AGAIN_MS;
 }
 
 void owners_answer(struct fleet *f, const struct msg_RESULT *m)
@@ -58,12 +89,9 @@ void owners_answer(struct fleet *f, const struct msg_RESULT *m)
     if (m->ok) {
         i->told_fence = i->asked_fence;
         i->told_version = i->asked_version;
-    } else if (i->asked_fence != FENCE_NONE) {
-        LOGF(CFG, 0, "fleet: connection %s is refused here: %s", i->name, m->text);
-        i->refused = i->asked_version;
-        i->told_fence = i->asked_fence == FENCE_CLOSED ? i->told_fence : FENCE_CLOSED;
+        i->sure = true;
     } else {
-        i->told_fence = FENCE_NONE; // it has none of that name
+        refused(f, i, m->text);
     }
     owners_kick(f, 0);
 }
@@ -74,7 +102,8 @@ void owners_without_ctl(struct fleet *f)
     for (struct item *i = f->items; i; i = i->next) {
         i->req = 0;
         i->told_fence = FENCE_NONE;
-        i->refused = 0;
+        i->sure = false;
+        i->refused = i->ask_at = 0;
     }
     owners_kick(f, 0);
 }
@@ -194,11 +223,21 @@ static void consider_claim(struct fleet *f, struct item *i, bool draining)
         owners_kick(f, i->claim_at - now);
 }
 
-// What is desired no more: closed, then unloaded, then given away, then forgotten.
+// Without a message that ctl has taken it is unloaded, as it would not be loaded at a start either.
+static void close_it(struct fleet *f, struct item *i)
+{
+    ask_ctl(f, i,
+            i->told_version == i->version || i->last || i->refused != i->version ? FENCE_CLOSED : FENCE_NONE);
+}
+
+// What is desired no more: closed, then unloaded, then given away, then forgotten. The `fleet` before this
+// one may have left it loaded.
 static void settle_unwanted(struct fleet *f, struct item *i)
 {
-    if (i->told_fence != FENCE_NONE)
-        ask_ctl(f, i, i->told_fence == FENCE_CLOSED || !i->message ? FENCE_NONE : FENCE_CLOSED);
+    if (is_open(i) && i->message)
+        close_it(f, i);
+    else if (i->told_fence != FENCE_NONE || !i->sure)
+        ask_ctl(f, i, FENCE_NONE);
     else if (i->ours && !i->asking_etcd)
         release(f, i);
     else if (!i->asking_etcd && !i->owner[0])
@@ -211,12 +250,18 @@ static void settle(struct fleet *f, struct item *i, bool draining)
     bool refused = i->refused == i->version && i->version;
     if (i->req)
         return;
+    if (i->ask_at > loop_now(f->loop)) {
+        owners_kick(f, i->ask_at - loop_now(f->loop));
+        return;
+    }
     if (!i->wanted)
         settle_unwanted(f, i);
-    else if (i->told_fence != fence && i->told_fence != FENCE_NONE && i->told_fence != FENCE_CLOSED)
-        ask_ctl(f, i, FENCE_CLOSED); // also on the way to another session: nothing of the old one is left
+    else if (i->told_fence != fence && is_open(i))
+        close_it(f, i); // also on the way to another session: nothing of the old one is left
     else if (!refused && (i->told_fence != fence || i->told_version != i->version))
         ask_ctl(f, i, fence);
+    else if (i->ours && !i->sure)
+        ask_ctl(f, i, FENCE_NONE); // it refuses it: what it has of an earlier `fleet` goes
     else if (i->ours && fence == FENCE_CLOSED && !i->asking_etcd)
         release(f, i);
     else if (!i->ours)

@@ -80,8 +80,20 @@ void state_forget(struct fleet *f, struct item *i)
     if (i->next)
         i->next->at = i->at;
     free(i->message);
+    free(i->last);
     free(i);
     f->count--;
+}
+
+// What ctl has taken, or is about to.
+static void keep_last(struct item *i)
+{
+    bool taken = i->message && (i->told_version == i->version || (i->req && i->asked_version == i->version));
+    free(taken ? i->last : i->message);
+    if (!taken)
+        return;
+    i->last = i->message;
+    i->last_len = i->len;
 }
 
 static bool take_message(struct fleet *f, struct item *i, const struct etcd_kv *kv)
@@ -93,7 +105,7 @@ static bool take_message(struct fleet *f, struct item *i, const struct etcd_kv *
     if (!copy)
         return false;
     memcpy(copy, kv->value, kv->len);
-    free(i->message);
+    keep_last(i);
     i->message = copy;
     i->len = kv->len;
     i->version = ++f->versions;

@@ -255,11 +255,11 @@
 #define MSG_METRIC_CHILD_SA_FIELDS(F) F(U32, req, 0) F(U32, id, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(STR, state, 24) F(U32, spi_in, 0) F(U32, spi_out, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) \
     F(STR, offload, 16) F(STR, offload_reason, 200) F(U64, packets_in, 0) F(U64, bytes_in, 0) F(U64, packets_out, 0) F(U64, bytes_out, 0) F(U64, seq_out, 0) // of that connection
 
-// ---- fleet -> ctl: connections of the fleet (ctrl/fleet). conn: a load-conn message of VICI, which is loaded as that would
+// ---- fleet -> ctl: connections of the fleet (ctrl/fleet). conn: a load-conn message of VICI, of the connection of that name and no other, which is loaded as that would
 // be; fence: the session that this node has it in (ctrl/lib/fence.h), or FENCE_CLOSED: its policies hold, its SAs end, and nobody speaks by it.
 // One of the same name that is no fleet's is not touched. -> RESULT
-#define MSG_FLEET_CONN_FIELDS(F)   F(U32, req, 0) F(U32, fence, 0) F(BLOB, conn, 0)
-#define MSG_FLEET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)          // one of the fleet's. -> RESULT
+#define MSG_FLEET_CONN_FIELDS(F)   F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U32, fence, 0) F(BLOB, conn, 0)
+#define MSG_FLEET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)          // one of the fleet's; ok where it has none, too. -> RESULT
 
 // ---- ike -> fetch
 #define MSG_FETCH_FIELDS(F) F(U32, req, 0) F(STR, url, 1024) F(BLOB, body, 0) F(STR, content_type, 64) F(U32, most, 0) F(U32, timeout_ms, 0) /* body: of a POST, empty: GET; most: octets of the answer */ // -> FETCHED

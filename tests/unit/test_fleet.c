@@ -30,6 +30,7 @@ struct node {
     struct ipc_chan *ctl;
     struct told told[CONNS + 2];
     unsigned conns, refuse; // refuse: so many questions
+    const char *refuses;    // what has that in its message
     bool frozen;
 };
 static struct loop *loop;
@@ -61,9 +62,10 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     char name[64];
     if (t == MSG_FLEET_CONN) {
         snprintf(name, sizeof(name), "%.*s", (int)m->FLEET_CONN.conn.len, (const char *)m->FLEET_CONN.conn.p);
+        bool refused = n->refuses && strstr(name, n->refuses);
         name[strcspn(name, " ")] = 0;
-        if (n->refuse) {
-            n->refuse--;
+        if (n->refuse || refused) {
+            n->refuse -= n->refuse > 0;
             ipc_result(c, m->FLEET_CONN.req, false, "not here");
             return;
         }
@@ -364,6 +366,39 @@ static void test_what_a_node_refuses_another_takes(void **state)
     }
 }
 
+// It has the old one open: that is closed, blocked and then given away.
+static void test_a_change_that_the_owner_refuses_closes_what_it_has(void **state)
+{
+    (void)state;
+    all_join();
+    int had = owner("c0");
+    node[had].refuses = "of g2";
+    model_put(model, "/espalier/conns/g2/c0", "c0 of g2");
+    model_put(model, "/espalier/current", "{\"schema\":1,\"generation\":\"g2\",\"connections\":1}");
+    run(10000);
+    assert_int_equal(most_open, 1);
+    assert_int_equal(open_at("c0"), 1);
+    assert_int_not_equal(owner("c0"), had);
+    assert_true(of(&node[had], "c0")->fence == FENCE_CLOSED);
+}
+
+// Desired no more since the `fleet` before died: what that left open at its ctl is not open any more when it
+// has been given away.
+static void test_a_fleet_that_comes_again_unloads_what_went_meanwhile(void **state)
+{
+    (void)state;
+    all_join();
+    int i = owner("c4");
+    die(i);
+    load("g2", CONNS - 1);
+    run(1000);
+    assert_true(is_open(i, "c4"));
+    join(i);
+    run(3000);
+    assert_null(model_get(model, "/espalier/owners/c4"));
+    assert_true(of(&node[i], "c4")->fence == 0);
+}
+
 static void test_two_nodes_of_one_name_are_one_at_a_time(void **state)
 {
     struct fence_page page = {0};
@@ -458,6 +493,8 @@ int main(void)
         T(test_half_a_generation_is_not_taken),
         T(test_a_compacted_watch_is_read_anew),
         T(test_what_a_node_refuses_another_takes),
+        T(test_a_change_that_the_owner_refuses_closes_what_it_has),
+        T(test_a_fleet_that_comes_again_unloads_what_went_meanwhile),
         T(test_two_nodes_of_one_name_are_one_at_a_time),
         T(test_a_key_that_somebody_deletes_closes_at_once),
         T(test_a_fleet_that_comes_again_goes_on_with_its_lease),

@@ -39,8 +39,10 @@ static void from_fleet(const char *name, uint32_t req, uint32_t fence)
     vici_section_end(&message);
     assert_int_equal(vici_out_finish(&message), 0);
     tell(ROOM_FLEET, MSG_FLEET_CONN,
-         &(struct msg_FLEET_CONN){
-             .req = req, .fence = fence, .conn = slice_of(message.data + head, message.len - head)});
+         &(struct msg_FLEET_CONN){.req = req,
+                                  .name = "gw",
+                                  .fence = fence,
+                                  .conn = slice_of(message.data + head, message.len - head)});
     vici_out_free(&message);
 }
 
@@ -119,7 +121,17 @@ static void test_a_local_one_keeps_its_name(void **state)
     from_fleet("gw", 7, 3);
     fleet_is_told(7, false, "is loaded here");
     tell(ROOM_FLEET, MSG_FLEET_UNLOAD, &(struct msg_FLEET_UNLOAD){.req = 8, .conn = "gw"});
-    fleet_is_told(8, false, "has no connection of this name");
+    fleet_is_told(8, true, ""); // it has none of that name
+    expect_nothing(ROOM_IKE);
+    assert_non_null(ctl_find_conn(ctl, "gw"));
+}
+
+// Whoever has its key has it, and not what the message says: two nodes might have one otherwise.
+static void test_one_is_what_its_key_says(void **state)
+{
+    (void)state;
+    from_fleet("another", 7, 3);
+    fleet_is_told(7, false, "its key is another connection's");
     expect_nothing(ROOM_IKE);
 }
 
@@ -158,6 +170,7 @@ int main(void)
         T(test_what_is_refused_is_said),
         T(test_a_local_one_keeps_its_name),
         T(test_clients_neither_see_it_to_unload_nor_replace_it),
+        T(test_one_is_what_its_key_says),
         T(test_unloaded_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
