@@ -290,6 +290,28 @@ static void read_all(struct fleet *f)
     owners_kick(f, 0);
 }
 
+// A key that was asked for, behind all before it.
+static bool is_in_place(const struct reading *r, const struct etcd_kv *kv, const char *before)
+{
+    size_t n = strlen(r->key);
+    return strncmp(kv->key, r->key, n) == 0 && strlen(kv->key) < FLEET_KEY_LEN &&
+           strcmp(kv->key, before) > 0 && (r->part != CURRENT || !kv->key[n]);
+}
+
+static bool take_page(struct fleet *f, const struct etcd_answer *a)
+{
+    const char *before = f->read.after;
+    for (size_t i = 0; i < a->count; before = a->kv[i++].key) {
+        if (!is_in_place(&f->read, &a->kv[i], before)) {
+            LOGF(CFG, 0, "fleet: etcd's keys are not as expected: '%.100s' behind '%.100s', below %s",
+                 a->kv[i].key, before, f->read.key);
+            return false;
+        }
+        take(f, &a->kv[i]);
+    }
+    return true;
+}
+
 static void got_page(void *ctx, const struct etcd_answer *a)
 {
     struct fleet *f = ctx;
@@ -307,8 +329,10 @@ static void got_page(void *ctx, const struct etcd_answer *a)
         return;
     }
     r->revision = r->revision ? r->revision : a->revision;
-    for (size_t i = 0; i < a->count; i++)
-        take(f, &a->kv[i]);
+    if (!take_page(f, a)) {
+        read_later(f, FLEET_AGAIN_MS);
+        return;
+    }
     if (a->more && a->count) {
         snprintf(r->after, sizeof(r->after), "%s", a->kv[a->count - 1].key);
     } else {

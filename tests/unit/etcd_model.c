@@ -34,7 +34,8 @@ struct etcd_model {
     size_t leases;
     struct timer expiry;
     struct client *clients;
-    bool away;
+    bool away, broken;
+    unsigned ranges;
 };
 struct asked {
     struct asked *next;
@@ -196,8 +197,15 @@ static void range(struct etcd_model *m, const struct etcd_question *q, struct et
         return;
     }
     a->kv = kv;
+    m->ranges++;
     for (size_t i = 0; i < m->keys; i++) {
         const struct key *k = &m->key[i];
+        if (m->broken) {
+            a->more = true;
+            kv[a->count++] = (struct etcd_kv){
+                .key = k->name, .value = (uint8_t *)k->value, .len = k->len, .changed = k->changed};
+            continue;
+        }
         if (!begins(k->name, q->key) || (q->after && strcmp(k->name, q->after) <= 0))
             continue;
         if (q->most && a->count == q->most) {
@@ -421,6 +429,16 @@ static void forget_events(struct etcd_model *m)
     for (size_t i = 0; i < m->events; i++)
         free(m->event[i].key.value);
     m->events = 0;
+}
+
+void model_broken(struct etcd_model *m, bool broken)
+{
+    m->broken = broken;
+}
+
+unsigned model_ranges(const struct etcd_model *m)
+{
+    return m->ranges;
 }
 
 void model_compact(struct etcd_model *m)

@@ -399,6 +399,23 @@ static void test_a_fleet_that_comes_again_unloads_what_went_meanwhile(void **sta
     assert_true(of(&node[i], "c4")->fence == 0);
 }
 
+// Keys that were not asked for, again and again: none is taken for one of the part, and it has an end.
+static void test_an_etcd_that_answers_with_other_keys_is_not_believed(void **state)
+{
+    (void)state;
+    model_put(model, "x", "{}");
+    model_put(model, "/espalier/nodes/a", "{}");
+    model_broken(model, true);
+    join(0);
+    unsigned before = model_ranges(model);
+    run(5000);
+    assert_in_range(model_ranges(model) - before, 2, 10);
+    model_broken(model, false);
+    load("g1", CONNS);
+    run(5000);
+    all_are_open_once();
+}
+
 static void test_two_nodes_of_one_name_are_one_at_a_time(void **state)
 {
     struct fence_page page = {0};
@@ -495,6 +512,7 @@ int main(void)
         T(test_what_a_node_refuses_another_takes),
         T(test_a_change_that_the_owner_refuses_closes_what_it_has),
         T(test_a_fleet_that_comes_again_unloads_what_went_meanwhile),
+        T(test_an_etcd_that_answers_with_other_keys_is_not_believed),
         T(test_two_nodes_of_one_name_are_one_at_a_time),
         T(test_a_key_that_somebody_deletes_closes_at_once),
         T(test_a_fleet_that_comes_again_goes_on_with_its_lease),
