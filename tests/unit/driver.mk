@@ -38,4 +38,3 @@ $(BUILD)/tests/xfrm_shim.so: tests/unit/xfrm_shim.c
 $(eval $(call unit_test,test_kernel_engine,tests/unit/test_kernel_engine.c tests/unit/xfrm_model.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
 $(eval $(call unit_test,test_kernel_messages,tests/unit/test_kernel_messages.c tests/unit/xfrm_model.c $(LIBESPALIER),$(LIBESPALIER_LIBS)))
 $(BUILD)/tests/test_kernel_messages: | $(BUILD)/tests/xfrm_shim.so
-$(BUILD)/obj/tests/unit/test_kernel_messages.o: CPPFLAGS += -DXFRM_SHIM='"$(abspath $(BUILD))/tests/xfrm_shim.so"'

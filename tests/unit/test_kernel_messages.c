@@ -29,15 +29,27 @@ static void read_told(const char *path)
     unlink(path);
 }
 
+// The whole path of a file in the folder that this program is in.
+static void beside_us(char *out, size_t n, const char *name)
+{
+    ssize_t len = readlink("/proc/self/exe", out, n - 1);
+    assert_in_range(len, 1, n - 2);
+    out[len] = 0;
+    char *last = strrchr(out, '/');
+    assert_non_null(last);
+    snprintf(last + 1, n - (size_t)(last + 1 - out), "%s", name);
+}
+
 // Runs `ip xfrm ...`; its message is in `told` then.
 static struct nlmsghdr *ip_says(const char *line)
 {
-    char dir[] = "/tmp/espalier-xfrm.XXXXXX", path[64], command[1024];
+    char dir[] = "/tmp/espalier-xfrm.XXXXXX", path[64], shim[500], command[2048];
     assert_non_null(mkdtemp(dir));
+    beside_us(shim, sizeof(shim), "xfrm_shim.so");
     snprintf(path, sizeof(path), "%s/told", dir);
     snprintf(command, sizeof(command),
-             "LSAN_OPTIONS=detect_leaks=0 XFRM_TOLD=%s LD_PRELOAD=%s ip xfrm %s 2>%s/said", path, XFRM_SHIM,
-             line, dir);
+             "LSAN_OPTIONS=detect_leaks=0 XFRM_TOLD=%s LD_PRELOAD=%s ip xfrm %s 2>%s/said", path, shim, line,
+             dir);
     (void)!system(command);
     if (access(path, R_OK)) {
         snprintf(command, sizeof(command), "echo 'ip xfrm %.300s:' >&2; cat %s/said >&2", line, dir);

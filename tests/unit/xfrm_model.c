@@ -24,6 +24,12 @@ static void keep(struct model_message *to, const struct nlmsghdr *h)
     to->len = h->nlmsg_len;
 }
 
+// Of what the kernel, too, compares as octets.
+static bool same_octets(const void *a, const void *b, size_t n)
+{
+    return memcmp(a, b, n) == 0;
+}
+
 // ---- SAs
 
 static bool same_id(const struct model_message *m, const struct xfrm_usersa_id *id)
@@ -31,7 +37,7 @@ static bool same_id(const struct model_message *m, const struct xfrm_usersa_id *
     struct xfrm_usersa_info i;
     memcpy(&i, m->bytes + NLMSG_HDRLEN, sizeof(i));
     return m->len && i.id.spi == id->spi && i.id.proto == id->proto && i.family == id->family &&
-           !memcmp(&i.id.daddr, &id->daddr, sizeof(id->daddr));
+           same_octets(&i.id.daddr, &id->daddr, sizeof(id->daddr));
 }
 
 static int find_state(const struct xfrm_model *m, const struct xfrm_usersa_id *id)
@@ -145,7 +151,7 @@ static int find_policy(const struct xfrm_model *m, const struct xfrm_selector *s
     struct xfrm_userpolicy_info i;
     for (int n = 0; n < MODEL_STATES; n++) {
         memcpy(&i, m->policy[n].bytes + NLMSG_HDRLEN, sizeof(i));
-        if (m->policy[n].len && i.dir == dir && !memcmp(&i.sel, sel, sizeof(*sel)))
+        if (m->policy[n].len && i.dir == dir && same_octets(&i.sel, sel, sizeof(*sel)))
             return n;
     }
     return -1;
