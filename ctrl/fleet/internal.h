@@ -11,6 +11,7 @@
 enum {
     FLEET_ASKED = 32, // of ctl, and claims, at once
     FLEET_KEY_LEN = FLEET_PREFIX_LEN + NAME_MAX_LEN + 80,
+    FLEET_NODES = 1000,
     FLEET_RANK_MS = 1000, // between the first that may claim a connection and the next
     FLEET_AGAIN_MS = 1000,
 };
@@ -33,9 +34,9 @@ struct item {              // a connection of the fleet
     uint8_t *last;    // the one before, where ctl has taken that and not this; else NULL
     size_t last_len;
     bool wanted, seen, owner_seen;
-    char owner[FLEET_NODE_LEN]; // "": nobody
-    uint64_t owner_revision;
-    bool ours; // etcd has said so, in this session
+    char owner[FLEET_NODE_LEN];           // "": nobody
+    uint64_t owner_revision, owner_as_of; // of its key; up to which etcd's changes of it are known
+    bool ours;                            // etcd has said so, in this session
     // what ctl has said yes to (fence FENCE_NONE: it has nothing), and what it is asked
     uint32_t told_fence, asked_fence;
     uint64_t told_version, asked_version;
@@ -83,6 +84,7 @@ struct fleet {
     bool foreign;         // of another schema
     uint64_t revision;
     struct peer *peers;
+    unsigned peer_count;
     struct item *items;
     struct hash names;
     unsigned count;

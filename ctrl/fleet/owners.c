@@ -110,14 +110,16 @@ void owners_without_ctl(struct fleet *f)
 
 // ---- what etcd is asked
 
-// A connection that etcd is asked about is not forgotten before it has answered.
+// A connection that etcd is asked about is not forgotten before it has answered. What the watch has said
+// meanwhile may be later than the answer: somebody else may have it by then.
 static void etcd_said(struct item *i, const struct etcd_answer *a, bool ours)
 {
     struct fleet *f = i->fleet;
     f->claims--;
     i->asking_etcd = false;
     i->claim_at = 0;
-    if (!a->error && a->succeeded) {
+    if (!a->error && a->succeeded && a->revision > i->owner_as_of) {
+        i->owner_as_of = a->revision;
         i->ours = ours;
         i->owner_revision = a->revision;
         snprintf(i->owner, sizeof(i->owner), "%s", ours ? f->cfg.node : "");

@@ -13,6 +13,8 @@
 #include "ctrl/fleet/internal.h"
 #include "ctrl/lib/log.h"
 
+// Longer than that no answer of etcd's keeps a node open, whatever lease it speaks of.
+enum { TTL_MOST = 600 };
 enum { MARGIN_LEAST_MS = 500, KEEP_AGAIN_MS = 300, REVOKE_MS = 500 };
 
 uint64_t fleet_margin_ms(uint32_t ttl)
@@ -98,6 +100,11 @@ static void over(struct timer *t)
     session_lost(t->ctx, "the lease is over by this node's clock");
 }
 
+static uint32_t bounded(uint32_t ttl)
+{
+    return ttl < TTL_MOST ? ttl : TTL_MOST;
+}
+
 static void extend(struct fleet *f, uint32_t ttl)
 {
     fence_extend(f->page, deadline_of(f, ttl));
@@ -123,7 +130,7 @@ static void kept(void *ctx, const struct etcd_answer *a)
         return;
     }
     answers(f);
-    extend(f, a->ttl);
+    extend(f, bounded(a->ttl));
 }
 
 static void keep(struct timer *t)
@@ -212,7 +219,7 @@ static void granted(void *ctx, const struct etcd_answer *a)
         return;
     }
     f->lease = a->lease;
-    f->cfg.ttl = a->ttl; // etcd has a least one
+    f->cfg.ttl = bounded(a->ttl); // etcd has a least one
     value = node_value(f);
     fleet_key(f, key, "nodes/", f->cfg.node);
     const struct etcd_compare none = {.key = key, .creation = true};
@@ -251,7 +258,7 @@ static void taken_over(void *ctx, const struct etcd_answer *a)
     f->session = session;
     answers(f);
     LOGF(CFG, 1, "fleet: node %s goes on with session %" PRIu64, f->cfg.node, session);
-    extend(f, a->ttl);
+    extend(f, bounded(a->ttl));
     state_read(f);
 }
 

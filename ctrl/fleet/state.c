@@ -30,7 +30,8 @@ struct peer *state_peer(struct fleet *f, const char *name, bool make)
     for (struct peer *p = f->peers; p; p = p->next)
         if (strcmp(p->name, name) == 0)
             return p;
-    if (!make || strlen(name) >= FLEET_NODE_LEN)
+    bool room = f->peer_count < FLEET_NODES || strcmp(name, f->cfg.node) == 0;
+    if (!make || strlen(name) >= FLEET_NODE_LEN || !room)
         return NULL;
     struct peer *p = calloc(1, sizeof(*p));
     if (!p)
@@ -38,7 +39,21 @@ struct peer *state_peer(struct fleet *f, const char *name, bool make)
     snprintf(p->name, sizeof(p->name), "%s", name);
     p->next = f->peers;
     f->peers = p;
+    f->peer_count++;
     return p;
+}
+
+static void forget_gone_peers(struct fleet *f)
+{
+    for (struct peer **at = &f->peers, *p; (p = *at) != NULL;) {
+        if (p->present || p->draining) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        f->peer_count--;
+        free(p);
+    }
 }
 
 bool state_draining(struct fleet *f)
@@ -132,6 +147,9 @@ static void take_owner(struct fleet *f, const char *name, const struct etcd_kv *
     if (!i)
         return;
     i->owner_seen = true;
+    if (kv->changed < i->owner_as_of) // an answer of later has been heard already
+        return;
+    i->owner_as_of = kv->changed;
     i->owner_revision = kv->changed;
     i->claim_at = 0;
     node_of(kv, i->owner);
@@ -142,15 +160,17 @@ static void take_owner(struct fleet *f, const char *name, const struct etcd_kv *
     i->ours = mine && f->phase == FLEET_IN;
 }
 
-static void no_owner(struct fleet *f, struct item *i)
+static void no_owner(struct item *i, uint64_t as_of)
 {
+    if (as_of < i->owner_as_of)
+        return;
+    i->owner_as_of = as_of;
     if (i->ours)
         LOGF(CFG, 0, "fleet: connection %s is taken from this node: its key has gone from etcd", i->name);
     i->ours = false;
     i->owner[0] = 0;
     i->owner_revision = 0;
     i->claim_at = 0;
-    (void)f;
 }
 
 // ---- reading
@@ -247,9 +267,10 @@ static void forget_unseen(struct fleet *f)
     for (struct peer *p = f->peers; p; p = p->next)
         if (!p->seen)
             p->present = p->draining = false;
+    forget_gone_peers(f);
     for (struct item *i = f->items; i; i = i->next)
         if (!i->owner_seen && (i->ours || i->owner[0]))
-            no_owner(f, i);
+            no_owner(i, f->read.revision);
 }
 
 static void on_news(void *ctx, const struct etcd_news *n);
@@ -384,8 +405,8 @@ static void on_event(struct fleet *f, const struct etcd_event *e)
     } else if ((name = behind(key, "owners/")) != NULL) {
         if (!e->deleted)
             take_owner(f, name, &e->kv);
-        else if ((i = state_item(f, name, false)) != NULL && e->kv.changed >= i->owner_revision)
-            no_owner(f, i);
+        else if ((i = state_item(f, name, false)) != NULL)
+            no_owner(i, e->kv.changed);
     } else if (strcmp(key, "current") == 0 && !e->deleted) {
         begin_reading(f, false);
     }
@@ -414,6 +435,7 @@ static void on_news(void *ctx, const struct etcd_news *n)
         if (n->event[i].kv.changed > f->revision)
             f->revision = n->event[i].kv.changed;
     }
+    forget_gone_peers(f);
     owners_kick(f, 0);
 }
 

@@ -36,6 +36,7 @@ struct etcd_model {
     struct client *clients;
     bool away, broken;
     unsigned ranges;
+    uint32_t ttl_said, slow_ms;
 };
 struct asked {
     struct asked *next;
@@ -48,12 +49,21 @@ struct asked {
     etcd_answer_fn *fn;
     void *ctx;
 };
+struct late {
+    struct late *next;
+    struct client *client;
+    struct timer timer;
+    struct etcd_answer a;
+    etcd_answer_fn *fn;
+    void *ctx;
+};
 struct client {
     struct etcd base;
     struct client *next;
     struct etcd_model *m;
     bool away;
     struct asked *asked;
+    struct late *late;
     // its watch
     bool watching;
     char prefix[KEY_LEN];
@@ -254,7 +264,7 @@ static void of_lease(struct etcd_model *m, const struct etcd_question *q, struct
         m->lease[m->leases++] = (struct lease){a->lease, loop_now(m->loop) + q->ttl * 1000ull, q->ttl};
     } else if (q->kind == ETCD_KEEPALIVE) {
         a->lease = q->lease;
-        a->ttl = l ? l->ttl : 0;
+        a->ttl = !l ? 0 : m->ttl_said ? m->ttl_said : l->ttl;
         if (l)
             l->end = loop_now(m->loop) + l->ttl * 1000ull;
     } else if (l) {
@@ -285,6 +295,27 @@ static void forget(struct asked *q)
     free(q);
 }
 
+static void say_late(struct timer *t)
+{
+    struct late *l = t->ctx;
+    struct late **at = &l->client->late;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    l->fn(l->ctx, &l->a);
+    free(l);
+}
+
+// Carried out, and heard of later than the watch's news of it.
+static void answer_late(struct client *c, const struct etcd_answer *a, etcd_answer_fn *fn, void *ctx)
+{
+    struct late *l = calloc(1, sizeof(*l));
+    *l = (struct late){.next = c->late, .client = c, .a = *a, .fn = fn, .ctx = ctx};
+    l->timer = (struct timer){.fire = say_late, .ctx = l};
+    c->late = l;
+    timer_set(c->m->loop, &l->timer, loop_now(c->m->loop) + c->m->slow_ms);
+}
+
 // It is carried out when it has come, and heard by then at once: in a test nothing lies between.
 static void answer(struct timer *t)
 {
@@ -303,8 +334,13 @@ static void answer(struct timer *t)
     }
     etcd_answer_fn *fn = q->fn;
     void *ctx = q->ctx;
+    struct client *c = q->client;
+    bool late = m->slow_ms && q->q.kind == ETCD_TXN;
     forget(q);
-    fn(ctx, &a);
+    if (late)
+        answer_late(c, &a, fn, ctx);
+    else
+        fn(ctx, &a);
 }
 
 static int ask(struct etcd *e, const struct etcd_question *q, etcd_answer_fn *fn, void *ctx)
@@ -392,6 +428,11 @@ static void client_free(struct etcd *e)
     struct client *c = (struct client *)e, **at = &c->m->clients;
     while (c->asked)
         forget(c->asked);
+    for (struct late *l = c->late, *next; l; l = next) {
+        next = l->next;
+        timer_stop(c->m->loop, &l->timer);
+        free(l);
+    }
     timer_stop(c->m->loop, &c->watch);
     while (*at != c)
         at = &(*at)->next;
@@ -434,6 +475,16 @@ static void forget_events(struct etcd_model *m)
 void model_broken(struct etcd_model *m, bool broken)
 {
     m->broken = broken;
+}
+
+void model_ttl_said(struct etcd_model *m, uint32_t ttl)
+{
+    m->ttl_said = ttl;
+}
+
+void model_slow(struct etcd_model *m, uint32_t ms)
+{
+    m->slow_ms = ms;
 }
 
 unsigned model_ranges(const struct etcd_model *m)

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "ctrl/fleet/fleet.h"
+#include "ctrl/fleet/internal.h"
 #include "ctrl/lib/log.h"
 #include "tests/unit/etcd_model.h"
 
@@ -416,6 +416,64 @@ static void test_an_etcd_that_answers_with_other_keys_is_not_believed(void **sta
     all_are_open_once();
 }
 
+// Its claim was carried out, but by the time it hears so somebody has deleted the key and another has it.
+static void test_an_answer_that_comes_late_is_not_the_last_word(void **state)
+{
+    (void)state;
+    join(0);
+    run(3000);
+    model_slow(model, 300);
+    load("g1", 1);
+    while (!model_get(model, "/espalier/owners/c0"))
+        run(1);
+    run(20);
+    model_delete(model, "/espalier/owners/c0");
+    model_put(model, "/espalier/owners/c0", "{\"node\":\"node2\"}");
+    run(1000);
+    assert_int_equal(open_at("c0"), 0);
+    assert_true(of(&node[0], "c0")->fence == FENCE_CLOSED);
+}
+
+static void test_no_answer_keeps_a_node_open_for_long(void **state)
+{
+    (void)state;
+    model_ttl_said(model, 4000000000u);
+    join(0);
+    load("g1", CONNS);
+    run(TTL * 1000);
+    assert_int_equal(open_at("c0"), 1);
+    assert_true(node[0].page.deadline < now_us / 1000 + 600000);
+}
+
+static void test_nodes_that_have_gone_are_forgotten(void **state)
+{
+    char key[64];
+    (void)state;
+    join(0);
+    run(2000);
+    for (int i = 0; i < 1200; i++) {
+        snprintf(key, sizeof(key), "/espalier/nodes/n%d", i);
+        model_put(model, key, "{}");
+        if (i < 100) {
+            model_delete(model, key);
+            run(5);
+        }
+    }
+    run(50);
+    assert_int_equal(node[0].fleet->peer_count, FLEET_NODES);
+    model_put(model, "/espalier/drain/node1", "{}"); // its own is heard all the same
+    model_delete(model, "/espalier/nodes/node1");
+    run(50);
+    assert_true(state_draining(node[0].fleet));
+    model_delete(model, "/espalier/drain/node1");
+    for (int i = 100; i < 1200; i++) {
+        snprintf(key, sizeof(key), "/espalier/nodes/n%d", i);
+        model_delete(model, key);
+    }
+    run(50);
+    assert_int_equal(node[0].fleet->peer_count, 0);
+}
+
 static void test_two_nodes_of_one_name_are_one_at_a_time(void **state)
 {
     struct fence_page page = {0};
@@ -513,6 +571,9 @@ int main(void)
         T(test_a_change_that_the_owner_refuses_closes_what_it_has),
         T(test_a_fleet_that_comes_again_unloads_what_went_meanwhile),
         T(test_an_etcd_that_answers_with_other_keys_is_not_believed),
+        T(test_an_answer_that_comes_late_is_not_the_last_word),
+        T(test_no_answer_keeps_a_node_open_for_long),
+        T(test_nodes_that_have_gone_are_forgotten),
         T(test_two_nodes_of_one_name_are_one_at_a_time),
         T(test_a_key_that_somebody_deletes_closes_at_once),
         T(test_a_fleet_that_comes_again_goes_on_with_its_lease),
