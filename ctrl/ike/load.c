@@ -455,8 +455,8 @@ static void applied(struct ike *ike, uint32_t id, enum msg_type t, const union m
     }
     if (!ok)
         LOGF(CFG, 0, "connection '%s' is not loaded: %s", c->cfg.name, why);
-    struct conn *live = c->stale ? conn_find(ike, c->cfg.name) : NULL;
-    if (live)
+    struct conn *live = conn_find(ike, c->cfg.name);
+    if (live && (c->stale || live->unapplied)) // another path was asked for c alone
         conn_renew(ike, live);
     conn_unref(c);
     job_step(ike, id, ok, why);

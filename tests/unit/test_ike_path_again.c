@@ -120,6 +120,43 @@ static void test_policies_that_path_has_no_memory_for_are_said_to_be_missing(voi
     pair_free(p);
 }
 
+// An edit that the next path refuses, asked for before the last one died or while there is none: what it was
+// to replace is given to it all the same.
+static void test_edit_that_the_next_path_refuses_leaves_the_old_one(void **state)
+{
+    (void)state;
+    for (int before = 0; before < 2; before++) {
+        struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+        struct side *s = &p->s[0];
+        struct conn_config c;
+        uint8_t buf[8192];
+        struct writer w = writer_of(buf, sizeof(buf));
+        uint32_t id = s->policy[0].id;
+        pair_default_conn(&c, 0);
+        c.children[0].local_ts->t[0].lo[1] = c.children[0].local_ts->t[0].hi[1] = 9;
+        conn_write(&w, &c);
+        if (!before)
+            pair_path_dies(p, 0);
+        s->hold_policies = before;
+        ipc_send(s->ctl_ike, MSG_CONN_LOAD, &(struct msg_CONN_LOAD){.req = 77, .conn = wr_written(&w)});
+        pair_run(p);
+        if (before)
+            pair_path_dies(p, 0);
+        s->hold_policies = false;
+        s->held_count = 0;
+        s->refuse_policies = true;
+        pair_path_comes(p, 0);
+        pair_result(p, 0, 77, false);
+        assert_false(s->whole);
+        s->refuse_policies = false;
+        pair_wait(p, 10000);
+        assert_true(s->whole && s->policy_count == 1 && s->policy[0].id == id);
+        pair_wait(p, LINGER_MS);
+        pair_assert_one(p);
+        pair_free(p);
+    }
+}
+
 static void test_peer_that_refuses_again_and_again_gets_another_ike_sa(void **state)
 {
     (void)state;
@@ -148,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_path_that_dies_at_once_again_is_given_all_again),
         cmocka_unit_test(test_what_comes_while_there_is_no_path_waits_for_it),
         cmocka_unit_test(test_policies_that_path_has_no_memory_for_are_said_to_be_missing),
+        cmocka_unit_test(test_edit_that_the_next_path_refuses_leaves_the_old_one),
         cmocka_unit_test(test_peer_that_refuses_again_and_again_gets_another_ike_sa),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
