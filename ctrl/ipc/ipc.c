@@ -166,7 +166,8 @@ static void one_message(struct ipc_chan *c, struct slice s)
     OPENSSL_cleanse(&m, touched);
 }
 
-// How many messages there were in it. One that is cut is malformed, as is a bundle inside another.
+// How many messages there were in it. One that is cut is malformed, as is a bundle inside another, and what
+// is more than any room sends: whoever is not to be trusted would keep this one from all its other channels.
 static unsigned messages(struct ipc_chan *c, struct slice s)
 {
     struct reader r = reader_of(s);
@@ -177,7 +178,7 @@ static unsigned messages(struct ipc_chan *c, struct slice s)
     }
     do {
         struct slice one = rd_slice32(&r);
-        one_message(c, r.bad ? slice_of(NULL, 0) : one);
+        one_message(c, r.bad || n == HELD_MOST ? slice_of(NULL, 0) : one);
         n++;
     } while (r.left && !r.bad && !c->dead && !c->failed);
     return n;

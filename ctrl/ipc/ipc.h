@@ -58,9 +58,9 @@ enum msg_type msg_parse(struct slice s, union msg *m,
 // (IPC_QUEUE_BYTES); a full queue is a fault of the other side and ends the channel. closed() comes from the
 // loop, never out of ipc_send. Queued bytes are wiped after sending.
 // Between ike and keys, and keys and path, which have most of a handshake, what is sent in one turn of the
-// loop goes as one datagram at the turn's end: u16 IPC_BUNDLE, then the messages, u32 length and octets each;
-// before anything goes by another channel of the loop, and at once where the loop calls nobody. A channel
-// that ends meanwhile is told by closed() and not by what ipc_send returns.
+// loop goes as one datagram at the turn's end: u16 IPC_BUNDLE, then the messages, 16 at most, u32 length and
+// octets each; before anything goes by another channel of the loop, and at once where the loop calls nobody.
+// A channel that ends meanwhile is told by closed() and not by what ipc_send returns.
 #define IPC_BUNDLE      0xffffu
 #define IPC_QUEUE_BYTES (8u << 20)
 #define IPC_LOG_BYTES                                                                                        \

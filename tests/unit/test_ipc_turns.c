@@ -310,6 +310,22 @@ static void test_bundle_that_is_malformed_ends_the_channel_where_it_is(void **st
     assert_false(goes_on);
 }
 
+// As many as we send ourselves: what is behind them would keep the room from all its other channels.
+static void test_bundle_of_more_than_is_ever_sent_ends_the_channel(void **state)
+{
+    (void)state;
+    static const unsigned counts[] = {16, 17, 1000};
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned count = counts[i];
+        struct writer w = writer_of(wire, sizeof(wire));
+        bool goes_on;
+        bundle(&w, count);
+        assert_false(w.bad);
+        assert_int_equal(given(ROOM_KEYS, ROOM_PATH, wr_written(&w), &goes_on), 16);
+        assert_int_equal(goes_on, count == 16);
+    }
+}
+
 static void test_bundle_by_a_channel_that_has_none_ends_it(void **state)
 {
     (void)state;
@@ -400,6 +416,7 @@ int main(void)
         T(test_many_messages_of_a_turn_come_all_and_in_order),
         T(test_long_messages_are_whole_and_in_order),
         T(test_bundle_that_is_malformed_ends_the_channel_where_it_is),
+        T(test_bundle_of_more_than_is_ever_sent_ends_the_channel),
         T(test_bundle_by_a_channel_that_has_none_ends_it),
         T(test_channel_that_is_closed_by_a_message_takes_no_other_of_its_bundle),
         T(test_what_is_put_off_is_done_once_at_the_end_of_the_turn),
