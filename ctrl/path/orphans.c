@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Later fragments that have come before their first one, which alone shows the ports that decide (stateful
 // fragment checking, RFC 4301 section 7.3): a few wait for it a while. Then they are dropped, as that section
-// has it: without their first one they are nobody's. So is the oldest where too many wait; of whom half of
-// these are it is one of his.
+// has it: without their first one they are nobody's. So is the oldest where too many wait; where more than
+// half of these are one SA's it is one of those, whoever the one that comes is of.
 #include "ctrl/path/io.h"
 
 enum { ORPHANS = 64, ORPHAN_MS = 1000 };
@@ -36,13 +36,25 @@ static struct packet *take_out(struct packet_list *l, const struct packet *pkt)
     return found;
 }
 
+// One of whom more than half of them are, and pkt with them; NULL: there is nobody.
+static const struct packet *crowder(const struct packet_list *l, const struct packet *pkt)
+{
+    const struct packet *who = pkt;
+    unsigned lead = 1, his = 0;
+    for (const struct packet *i = l->head; i; i = i->next) { // who has most of them is left in the end
+        if (!lead)
+            who = i;
+        lead += !lead || alike(i, who) ? 1 : -1u;
+    }
+    for (const struct packet *i = l->head; i; i = i->next)
+        his += alike(i, who);
+    return 2 * (his + alike(pkt, who)) > ORPHANS + 1 ? who : NULL;
+}
+
 static void make_room(struct worker *w, const struct packet *pkt)
 {
-    struct packet_list *l = &w->orphans;
-    unsigned same = 0;
-    for (const struct packet *i = l->head; i; i = i->next)
-        same += alike(i, pkt);
-    drop(w, 2 * same >= ORPHANS ? take_out(l, pkt) : list_pop(l), &w->orphans_displaced);
+    const struct packet *who = crowder(&w->orphans, pkt);
+    drop(w, who ? take_out(&w->orphans, who) : list_pop(&w->orphans), &w->orphans_displaced);
 }
 
 void orphan_keep(struct worker *w, struct packet *pkt)

@@ -263,6 +263,26 @@ static void test_whoever_crowds_loses_his_own(void **state)
     assert_int_equal(r->p->worker->orphans.count, 0);
 }
 
+// He goes on all the while: his are always the newer ones, and give way all the same.
+static void test_whoever_goes_on_crowding_gives_way_to_others(void **state)
+{
+    struct rig *r = *state;
+    uint32_t theirs = 0;
+    a_port_is_protected(r);
+    for (uint32_t id = 0; id < 20; id++) {
+        fragment(r, 0, id, 8, false);
+        for (int i = 0; i < 100; i++) {
+            struct rig_packet k = coming(theirs++);
+            rig_in_packet(r, 0x1001, &k);
+        }
+    }
+    assert_int_equal(r->p->worker->orphans.count, 64);
+    assert_int_equal(r->p->worker->drop_out[ESP_STATUS_POLICY], 0);
+    for (uint32_t id = 0; id < 20; id++)
+        fragment(r, 53, id, 0, true);
+    assert_int_equal(r->sent_count, 40);
+}
+
 static void test_a_first_fragment_too_short_for_its_ports_is_dropped_where_they_decide(void **state)
 {
     struct rig *r = *state;
@@ -414,6 +434,7 @@ int main(void)
         WITH(test_later_fragments_wait_for_their_first),
         WITH(test_few_fragments_wait_and_the_oldest_gives_way),
         WITH(test_whoever_crowds_loses_his_own),
+        WITH(test_whoever_goes_on_crowding_gives_way_to_others),
         WITH(test_a_first_fragment_too_short_for_its_ports_is_dropped_where_they_decide),
         WITH(test_fragments_come_in_by_their_first),
         WITH(test_fragments_crowd_each_other_out_and_nothing_leaks),
