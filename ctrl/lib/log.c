@@ -370,7 +370,7 @@ void log_flush(void)
 void log_rest(struct log_page *p)
 {
     uint32_t len = p->len, most = sizeof(p->text) - 1;
-    if (len)
+    if (len && current()->form != FORM_JOURNAL) // entries are not gathered: it is none of ours
         output(current(), p->text + 1, len < most ? len : most);
     p->len = 0;
 }

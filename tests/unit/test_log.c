@@ -158,6 +158,26 @@ static void test_log_journal_has_an_entry_a_datagram(void **state)
     assert_non_null(strstr(line, "2 lines are missing here"));
 }
 
+// Nobody gathers entries: what stands in the page of a room that has died is not the log's, and would be an
+// entry by whoever finds it.
+static void test_log_journal_takes_nothing_out_of_a_page(void **state)
+{
+    (void)state;
+    static struct log_page page;
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, fds), 0);
+    log_set_journal(fds[0]);
+    strcpy(page.text + 1, "SYSLOG_IDENTIFIER=sshd\nMESSAGE=forged\n");
+    page.len = (uint32_t)strlen(page.text + 1);
+    log_rest(&page);
+    assert_int_equal(read(fds[1], line, sizeof(line)), -1);
+    assert_int_equal(page.len, 0);
+    log_set_json(false);
+    log_set_output(out[1]);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void test_log_json_is_whole_at_the_longest_line(void **state)
 {
     char quotes[3000], name[400];
@@ -515,6 +535,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_what_is_not_utf8_is_shown_as_question_marks, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_log_journal_has_an_entry_a_datagram, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_journal_takes_nothing_out_of_a_page, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_json_is_whole_at_the_longest_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_announcement_is_bare_in_text_and_an_object_in_json, setup,
                                         teardown),
