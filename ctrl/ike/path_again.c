@@ -47,8 +47,9 @@ int path_again_hold(struct ike *ike, enum room to, enum msg_type t, const void *
     struct path_again *a = &ike->again;
     uint8_t *buf = malloc(IPC_MAX_MESSAGE);
     struct writer w = writer_of(buf, buf ? IPC_MAX_MESSAGE : 0);
-    msg_write(&w, t, m);
-    bool fits = !w.bad && a->held_octets + w.len <= HELD_OCTETS;
+    if (buf)
+        msg_write(&w, t, m);
+    bool fits = buf && !w.bad && a->held_octets + w.len <= HELD_OCTETS;
     struct held_message *h = fits ? malloc(sizeof(*h) + w.len) : NULL;
     if (h) {
         *h = (struct held_message){.to = to, .len = w.len};

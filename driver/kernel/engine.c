@@ -31,7 +31,7 @@ struct esp_sa *kernel_find(struct kernel_engine *k, const struct xfrm_usersa_id 
 {
     for (struct esp_sa *sa = *bucket(k, id->spi); sa; sa = sa->next)
         if (sa->id.spi == id->spi && sa->id.proto == id->proto && sa->id.family == id->family &&
-            !memcmp(&sa->id.daddr, &id->daddr, sizeof(id->daddr)))
+            same_octets(&sa->id.daddr, &id->daddr, sizeof(id->daddr)))
             return sa;
     return NULL;
 }
@@ -181,23 +181,19 @@ static int kernel_attach_pool(struct esp_engine *e, struct esp_pool *pool, struc
 
 // ---- events
 
-// The lowest bit of what is to be told.
-static enum esp_event_type next_type(struct esp_sa *sa, unsigned *bit)
+// bit: of TELL_*, one.
+static enum esp_event_type type_of(unsigned bit)
 {
     static const enum esp_event_type types[] = {
         ESP_EVENT_SA_ADDED,  ESP_EVENT_SA_REFUSED, ESP_EVENT_SA_STATS,  ESP_EVENT_SA_SOFT_LIMIT,
         ESP_EVENT_SA_SOURCE, ESP_EVENT_SA_ENDED,   ESP_EVENT_SA_DELETED};
-    unsigned i = (unsigned)__builtin_ctz(sa->tell);
 
-    *bit = 1u << i;
-    return types[i];
+    return types[__builtin_ctz(bit)];
 }
 
-static void take(struct kernel_engine *k, struct esp_sa *sa, struct esp_event *ev)
+static void take(struct esp_sa *sa, unsigned bit, struct esp_event *ev)
 {
-    unsigned bit;
-
-    *ev = (struct esp_event){.type = next_type(sa, &bit),
+    *ev = (struct esp_event){.type = type_of(bit),
                              .sa = sa,
                              .cookie = sa->cookie,
                              .offload = sa->offload,
@@ -209,10 +205,6 @@ static void take(struct kernel_engine *k, struct esp_sa *sa, struct esp_event *e
     if (bit == TELL_REFUSED) {
         ev->error = sa->error;
         ev->sa = NULL;
-    }
-    if (bit & (TELL_REFUSED | TELL_DELETED)) {
-        unlink_sa(k, sa);
-        free(sa);
     }
 }
 
@@ -226,14 +218,19 @@ static unsigned kernel_events(struct esp_engine *e, struct esp_event *ev, unsign
     (void)!read(k->wake, &n, sizeof(n));
     kernel_hear(k);
     while (count < max && (sa = k->told)) {
-        bool last = !(sa->tell & (sa->tell - 1));
-        if (last) {
+        unsigned bit = sa->tell & (0u - sa->tell); // the lowest
+        bool gone = bit & (TELL_REFUSED | TELL_DELETED);
+        if (gone || sa->tell == bit) {
             k->told = sa->told_next;
             if (!k->told)
                 k->told_last = &k->told;
             sa->queued = false;
         }
-        take(k, sa, &ev[count++]);
+        take(sa, bit, &ev[count++]);
+        if (gone) { // whatever else there was to tell
+            unlink_sa(k, sa);
+            free(sa);
+        }
     }
     n = 1;
     if (k->told) // for the next call

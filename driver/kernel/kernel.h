@@ -7,6 +7,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/xfrm.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include "espalier/engine.h"
@@ -141,5 +142,11 @@ int kernel_take_away(struct kernel_engine *k, const struct esp_sa *sa); // 0: th
 
 // ---- sweep.c: what an earlier run of the same owner has left
 int kernel_sweep(struct kernel_engine *k, struct esp_error *err);
+
+// Of what the kernel compares as octets too (addresses, selectors): what is between their fields is zero.
+static inline bool same_octets(const void *a, const void *b, size_t n)
+{
+    return memcmp(a, b, n) == 0;
+}
 
 #endif

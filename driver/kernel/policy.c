@@ -125,8 +125,8 @@ static int same_template(const struct nlmsghdr *sent, const struct nlmsghdr *got
         return other(why, "template");
     memcpy(&a, s, sizeof(a));
     memcpy(&b, g, sizeof(b));
-    if (memcmp(&a.id.daddr, &b.id.daddr, sizeof(a.id.daddr)) || memcmp(&a.saddr, &b.saddr, sizeof(a.saddr)) ||
-        a.family != b.family)
+    if (!same_octets(&a.id.daddr, &b.id.daddr, sizeof(a.id.daddr)) ||
+        !same_octets(&a.saddr, &b.saddr, sizeof(a.saddr)) || a.family != b.family)
         return other(why, "outer_src");
     if (b.optional) // a packet would go without it
         return other(why, "template");
@@ -151,7 +151,7 @@ static void read_policy(void *ctx, const struct nlmsghdr *h)
     memcpy(&a, mnl_nlmsg_get_payload(r->sent), sizeof(a));
     memcpy(&b, mnl_nlmsg_get_payload(h), sizeof(b));
     r->came = true;
-    if (memcmp(&a.sel, &b.sel, sizeof(a.sel)) || a.dir != b.dir)
+    if (!same_octets(&a.sel, &b.sel, sizeof(a.sel)) || a.dir != b.dir)
         r->rc = other(r->why, "selector");
     else if (a.action != b.action || a.priority != b.priority)
         r->rc = other(r->why, "priority");

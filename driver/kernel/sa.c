@@ -236,10 +236,10 @@ static int other(struct esp_error *why, const char *field)
 static int same_info(const struct xfrm_usersa_info *a, const struct xfrm_usersa_info *b,
                      struct esp_error *why)
 {
-    if (memcmp(&a->id.daddr, &b->id.daddr, sizeof(a->id.daddr)) || a->id.spi != b->id.spi ||
+    if (!same_octets(&a->id.daddr, &b->id.daddr, sizeof(a->id.daddr)) || a->id.spi != b->id.spi ||
         a->id.proto != b->id.proto)
         return other(why, "spi");
-    if (memcmp(&a->saddr, &b->saddr, sizeof(a->saddr)) || a->family != b->family)
+    if (!same_octets(&a->saddr, &b->saddr, sizeof(a->saddr)) || a->family != b->family)
         return other(why, "src");
     if (a->mode != b->mode)
         return other(why, "mode");

@@ -24,12 +24,6 @@ static void keep(struct model_message *to, const struct nlmsghdr *h)
     to->len = h->nlmsg_len;
 }
 
-// Of what the kernel, too, compares as octets.
-static bool same_octets(const void *a, const void *b, size_t n)
-{
-    return memcmp(a, b, n) == 0;
-}
-
 // ---- SAs
 
 static bool same_id(const struct model_message *m, const struct xfrm_usersa_id *id)
