@@ -31,9 +31,10 @@ bool pci_network_use(const struct pci_card *card, const char *sysfs, char *what,
 // The first line of a file in its folder, or "".
 void pci_attribute(const struct pci_card *card, const char *sysfs, const char *name, char *to, size_t size);
 
-// To vfio-pci; force: although pci_network_use. 0, 1: it was there, or a negative errno: it is where it was.
+// To vfio-pci; force: although pci_network_use. 0, 1: it was there, or a negative errno: it is where it was,
+// and so is its driver_override.
 int pci_bind(const struct pci_card *card, const char *sysfs, bool force, struct esp_error *err);
-// From vfio-pci, to what the kernel has for it. 0, or a negative errno.
+// From vfio-pci, to what the kernel has for it. 0, or a negative errno: as above.
 int pci_unbind(const struct pci_card *card, const char *sysfs, struct esp_error *err);
 // Into a file of sysfs. 0, or a negative errno.
 int pci_write(const char *path, const char *text);

@@ -23,6 +23,14 @@ static void driver_now(const struct pci_card *card, const char *sysfs, char driv
         memcpy(driver, now.driver, sizeof(now.driver));
 }
 
+// What the operator has written there himself, or "". Of none the kernel says "(null)".
+static void preferred(const struct pci_card *card, const char *sysfs, char driver[64])
+{
+    pci_attribute(card, sysfs, "driver_override", driver, 64);
+    if (strcmp(driver, "(null)") == 0)
+        driver[0] = 0;
+}
+
 static int prefer(const struct pci_card *card, const char *sysfs, const char *driver)
 {
     char path[PATH];
@@ -75,22 +83,32 @@ static int may_bind(const struct pci_card *card, const char *sysfs, bool force, 
     return 0;
 }
 
+// To the driver that had it, and with what was preferred before, whichever driver that is. now: who has it.
+static void move_back(const struct pci_card *card, const char *sysfs, const char *was, char now[64])
+{
+    driver_now(card, sysfs, now);
+    if (card->driver[0] && strcmp(now, card->driver) != 0) {
+        (void)prefer(card, sysfs, card->driver);
+        (void)probe(card, sysfs);
+        driver_now(card, sysfs, now);
+    }
+    (void)prefer(card, sysfs, was);
+}
+
 int pci_bind(const struct pci_card *card, const char *sysfs, bool force, struct esp_error *err)
 {
-    char now[64];
+    char now[64], was[64];
     if (strcmp(card->driver, vfio) == 0)
         return 1;
     int rc = may_bind(card, sysfs, force, err);
     if (rc)
         return rc;
+    preferred(card, sysfs, was);
     rc = move(card, sysfs, card->driver, vfio);
     driver_now(card, sysfs, now);
     if (rc == 0 && strcmp(now, vfio) == 0)
         return 0;
-    (void)prefer(card, sysfs, "");
-    if (strcmp(now, card->driver) != 0)
-        (void)probe(card, sysfs);
-    driver_now(card, sysfs, now);
+    move_back(card, sysfs, was, now);
     if (rc)
         return esp_fail(err, rc, card->name, "it cannot be bound to vfio-pci: %s; it is bound to %s",
                         strerror(-rc), now[0] ? now : "no driver");
@@ -101,7 +119,7 @@ int pci_bind(const struct pci_card *card, const char *sysfs, bool force, struct 
 // The kernel would wait for who has it, for as long as he has it.
 int pci_unbind(const struct pci_card *card, const char *sysfs, struct esp_error *err)
 {
-    char who[64], now[64];
+    char who[64], now[64], was[64];
     if (card->simulated)
         return esp_fail(err, -EINVAL, card->name, "a simulated card is bound to nothing");
     if (strcmp(card->driver, vfio) != 0)
@@ -109,8 +127,11 @@ int pci_unbind(const struct pci_card *card, const char *sysfs, struct esp_error 
                         card->driver[0] ? card->driver : "no driver");
     if (pci_holder(card, who, sizeof(who)))
         return esp_fail(err, -EBUSY, card->name, "%s has it, and has to let go of it first", who);
+    preferred(card, sysfs, was);
     int rc = move(card, sysfs, vfio, "");
     driver_now(card, sysfs, now);
+    if (strcmp(now, vfio) == 0)
+        (void)prefer(card, sysfs, was);
     if (rc)
         return esp_fail(err, rc, card->name, "it cannot be taken from vfio-pci: %s", strerror(-rc));
     return strcmp(now, vfio) == 0 ? esp_fail(err, -EIO, card->name, "the kernel has left it with vfio-pci")

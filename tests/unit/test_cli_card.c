@@ -49,6 +49,13 @@ static void take(const char *driver)
         shell("ln -s ../../drivers/%s devices/" CARD "/driver", driver);
 }
 
+// The kernel's word for no driver is this.
+static void prefer(const char *driver)
+{
+    snprintf(kernel.override, sizeof(kernel.override), "%s", driver);
+    shell("echo '%s' >devices/" CARD "/driver_override", driver[0] ? driver : "(null)");
+}
+
 static void probe(void)
 {
     char path[200];
@@ -56,7 +63,7 @@ static void probe(void)
     if (access(path, F_OK) == 0)
         return; // it has one
     if (kernel.override[0])
-        take(kernel.vfio_refuses ? "" : kernel.override);
+        take(kernel.vfio_refuses && strcmp(kernel.override, "vfio-pci") == 0 ? "" : kernel.override);
     else
         take(kernel.native);
 }
@@ -68,7 +75,7 @@ int __wrap_pci_write(const char *path, const char *text)
     snprintf(written + strlen(written), sizeof(written) - strlen(written), "%s=%s\n", name,
              text[0] == '\n' ? "" : text);
     if (strstr(name, "/driver_override"))
-        snprintf(kernel.override, sizeof(kernel.override), "%s", text[0] == '\n' ? "" : text);
+        prefer(text[0] == '\n' ? "" : text);
     else if (strstr(name, "/unbind") && kernel.unbind_fails)
         return -EPERM;
     else if (strstr(name, "/unbind"))
@@ -233,6 +240,27 @@ static void test_bind_that_fails_is_taken_back(void **state)
     assert_string_equal(kernel.override, "");
 }
 
+// The operator has it for another driver than the one that has it now; or for vfio-pci himself.
+static void test_bind_and_unbind_that_fail_leave_the_operators_driver_override(void **state)
+{
+    (void)state;
+    strcpy(kernel.native, "nic");
+    take("nic");
+    prefer("ahci");
+    kernel.vfio_refuses = true;
+    assert_int_equal(card("bind", NULL, NULL), CLI_FAILED);
+    says(CARD ": vfio-pci does not take it (dmesg says why); it is bound to nic");
+    assert_string_equal(kernel.override, "ahci");
+    kernel.unbind_fails = true;
+    assert_int_equal(card("bind", NULL, NULL), CLI_MISSING);
+    assert_string_equal(kernel.override, "ahci");
+    take("vfio-pci");
+    prefer("vfio-pci");
+    assert_int_equal(card("unbind", NULL, NULL), CLI_MISSING);
+    says(CARD ": it cannot be taken from vfio-pci: Operation not permitted");
+    assert_string_equal(kernel.override, "vfio-pci");
+}
+
 static void test_only_cards_of_ours_are_touched(void **state)
 {
     (void)state;
@@ -327,6 +355,7 @@ int main(void)
         T(test_bind_refuses_what_vfio_would_not_give_out),
         T(test_bind_takes_no_network_device_in_use_unless_it_is_forced),
         T(test_bind_that_fails_is_taken_back),
+        T(test_bind_and_unbind_that_fail_leave_the_operators_driver_override),
         T(test_only_cards_of_ours_are_touched),
         T(test_options_and_actions_that_do_not_go_together),
         T(test_info_shows_what_the_registers_say),
