@@ -532,7 +532,7 @@ void revive_replaced(struct ike_sa *sa)
 static bool may_come_now(const struct revive *r)
 {
     return waits(r) && !r->trying && !r->failures && !r->put_off && r->why != REVIVE_LIMIT &&
-           r->why != REVIVE_REPLACE;
+           r->why != REVIVE_REPLACE && loop_now(r->ike->loop) >= r->quiet_until;
 }
 
 void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *child)
@@ -547,12 +547,15 @@ void revive_acquire(struct ike *ike, struct conn *c, const struct child_config *
         loop_now(ike->loop) < r->quiet_until)
         return;
     LOGF(KNL, 1, "creating acquire job for policy of %s/%s", c->cfg.name, child->name);
-    if (r->up_at && loop_now(ike->loop) - r->up_at >= STABLE_MS)
+    uint64_t now = loop_now(ike->loop), lasted = r->up_at ? now - r->up_at : BASE_MS;
+    if (lasted >= STABLE_MS)
         r->failures = 0;
+    if (lasted < BASE_MS) // a peer that takes it and closes it each time is asked once a second
+        r->quiet_until = r->up_at + BASE_MS;
     r->up_at = 0;
     r->why = REVIVE_ACQUIRE;
     r->tries = 1;
-    arm(r, 0);
+    arm(r, lasted < BASE_MS ? BASE_MS - lasted : 0);
 }
 
 // The loaded connection decides: an unloaded one stays away, and an edited one goes by what it says now.

@@ -586,6 +586,8 @@ void spd_serve(struct path *p, struct child *c)
     if (pol->sas)
         pol->sas->serves_at = &c->serves_next;
     pol->sas = c;
+    // What was asked for has come: where it ends, the next packet asks at once.
+    atomic_store_explicit(&policy_base(pol)->whole->acquired_at, 0, memory_order_relaxed);
 }
 
 // An instance that has no SA to send by hides no other of its policy. One of a dynamic policy stays: only it

@@ -338,6 +338,30 @@ static void trapped(struct conn_config *c, int side)
     c->children[0].start_action = side ? ACTION_NONE : ACTION_TRAP;
 }
 
+// An operator has ended it: the next packet has it at once. A peer that takes it and closes it at once is
+// asked no more than once a second, however many packets ask; the one that waits has it then.
+static void test_trap_comes_back_at_once_but_from_a_peer_that_closes_it_each_time(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_NO, trapped);
+    acquire(p);
+    pair_assert_one(p);
+    pair_terminate(p, 0, NULL, false);
+    assert_int_equal(pair_live(&p->s[0]), 0);
+    acquire(p);
+    pair_assert_one(p);
+    for (int i = 0; i < 3; i++) {
+        pair_terminate(p, 1, NULL, false);
+        assert_int_equal(pair_live(&p->s[0]), 0);
+        for (int k = 0; k < 10; k++)
+            acquire(p);
+        assert_int_equal(pair_live(&p->s[0]), 0);
+        pair_wait(p, 1000);
+        pair_assert_one(p);
+    }
+    pair_free(p);
+}
+
 // Packets keep coming: one attempt, then a pause that grows; once an IKE SA per packet.
 static void test_trap_backs_off_from_a_peer_that_refuses(void **state)
 {
@@ -505,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_close_action_backs_off_from_a_peer_that_closes_at_once),
         cmocka_unit_test(test_close_action_and_dpd_action_trap_wait_for_traffic),
         cmocka_unit_test(test_start_action_trap_and_start_has_both),
+        cmocka_unit_test(test_trap_comes_back_at_once_but_from_a_peer_that_closes_it_each_time),
         cmocka_unit_test(test_dpd_action_restart_goes_on_for_ever),
         cmocka_unit_test(test_keyingtries_counts_a_lost_ike_auth_too),
         cmocka_unit_test(test_start_action_is_tried_again_after_refusals_for_ever_where_asked),

@@ -532,6 +532,27 @@ static void test_acquire_names_policy_and_packet_once_a_second(void **state)
     assert_int_equal(r->p->worker->no_sa_out, 20);
 }
 
+// Within the second: it asks for another one, and waits for that.
+static void test_packet_behind_the_end_of_its_sa_asks_at_once_and_waits(void **state)
+{
+    struct rig *r = *state;
+    uint8_t buf[8192];
+    union msg m;
+    rig_events(r, 0);
+    spd_send_udp(r, "10.1.0.9", "10.2.0.7", 53, 0);
+    assert_true(spd_take_message(r->ike, buf, sizeof(buf), MSG_ACQUIRE, &m));
+    rig_must_install(r, 1, OFFLOAD_NO, "software");
+    assert_int_equal(r->sent_count, 1);
+    sadb_delete(r->p, 1);
+    rig_turn(r);
+    spd_send_udp(r, "10.1.0.9", "10.2.0.7", 53, 1);
+    assert_int_equal(r->sent_count, 1);
+    assert_true(spd_take_message(r->ike, buf, sizeof(buf), MSG_ACQUIRE, &m));
+    rig_must_install(r, 2, OFFLOAD_NO, "software");
+    assert_int_equal(r->sent_count, 2);
+    assert_int_equal(r->p->worker->no_sa_out, 0);
+}
+
 // ---- what a CHILD must be to be installed
 
 static void expect_refused(struct rig *r, const struct msg_CHILD *c, const char *word)
@@ -731,6 +752,7 @@ int main(void)
         WITH(test_sas_of_connections_that_share_a_pool_get_each_its_own),
         WITH(test_pool_of_one_address_is_shared_by_connections),
         WITH(test_acquire_names_policy_and_packet_once_a_second),
+        WITH(test_packet_behind_the_end_of_its_sa_asks_at_once_and_waits),
         WITH(test_a_child_outside_its_policy_is_refused),
         WITH(test_a_child_of_any_protocol_is_outside_a_policy_of_one),
         WITH(test_a_refused_installation_leaves_no_policy_behind),
