@@ -203,6 +203,7 @@ void cmd_rekey(struct ctl *c, struct command *cmd)
     if (!read_control(cmd, &a))
         return;
     bool reauth = vici_get_yes(cmd->msg.root, "reauth", false);
+    bool anew = vici_get_yes(cmd->msg.root, "anew", false);
     if (!a.conn[0] && !a.child[0] && !a.ike_id && !a.child_id) {
         server_reply_error(cmd, "missing rekey selector");
         return;
@@ -212,11 +213,16 @@ void cmd_rekey(struct ctl *c, struct command *cmd)
                            "reauth: a CHILD_SA cannot be reauthenticated; name an IKE_SA by ike or ike-id");
         return;
     }
+    if (anew && (reauth || (!a.child[0] && !a.child_id))) {
+        server_reply_error(cmd, "anew: expected a CHILD_SA by child or child-id, and no reauth");
+        return;
+    }
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);
     if (!p)
         return;
     p->done = rekeyed;
-    struct msg_REKEY m = {.req = p->req, .ike_id = a.ike_id, .child_id = a.child_id, .reauth = reauth};
+    struct msg_REKEY m = {
+        .req = p->req, .ike_id = a.ike_id, .child_id = a.child_id, .reauth = reauth, .anew = anew};
     snprintf(m.conn, sizeof(m.conn), "%s", a.conn);
     snprintf(m.child, sizeof(m.child), "%s", a.child);
     ctl_send(p, ROOM_IKE, MSG_REKEY, &m);

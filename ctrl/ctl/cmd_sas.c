@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/sa_edition.h"
 
 // ---- one SA
 
@@ -45,6 +46,24 @@ static void put_vips(struct vici_out *o, const char *name, const char *vips)
     vici_list_end(o);
 }
 
+// What is not as it is loaded; and why it cannot become that without an end of it.
+static void put_edition(struct vici_out *o, uint8_t edition, const char *what)
+{
+    static const char *const why[SA_EDITIONS] = {
+        [SA_PEER_BEGINS] =
+            "it has been edited, and no address of its peer is configured: the peer has to begin",
+        [SA_NO_CHILD] = "it has been edited, and none of its CHILD_SAs is configured any more",
+        [SA_NOT_LOADED] = "is loaded no more, or protects no more",
+    };
+    if (edition == SA_AS_LOADED || edition >= SA_EDITIONS)
+        return;
+    vici_put(o, "edition", edition == SA_NOT_LOADED ? "not-loaded" : "edited");
+    if (edition == SA_NOT_LOADED)
+        vici_putf(o, "stays", "its %s %s", what, why[edition]);
+    else if (why[edition])
+        vici_put(o, "stays", why[edition]);
+}
+
 void ctl_put_ike(struct vici_out *o, const struct msg_IKE_INFO *i)
 {
     vici_putf(o, "uniqueid", "%u", i->id);
@@ -76,6 +95,7 @@ void ctl_put_ike(struct vici_out *o, const struct msg_IKE_INFO *i)
         vici_put(o, "ppk", "yes");
     if (i->handshake_us)
         vici_putf(o, "handshake-us", "%u", i->handshake_us);
+    put_edition(o, i->edition, "connection");
     put_vips(o, "local-vips", i->local_vips);
     put_vips(o, "remote-vips", i->remote_vips);
     put_vips(o, "dns-servers", i->dns);
@@ -154,6 +174,7 @@ void ctl_put_child_keys(struct vici_out *o, const struct msg_CHILD_INFO *i, cons
     if (i->life_s)
         vici_putf(o, "life-time", "%u", i->life_s);
     vici_putf(o, "install-time", "%u", i->install_s);
+    put_edition(o, i->edition, "child");
     put_ts(o, "local-ts", &i->local_ts);
     put_ts(o, "remote-ts", &i->remote_ts);
     if (path)

@@ -52,6 +52,7 @@ struct child_sa {
     bool moved;         // its ends, while it was being installed
     bool refused;       // on the IKE SA that is to replace this one's: it has no successor there
     bool undeleted;     // it is to be deleted, and there was no memory to ask for that yet
+    bool outdated;      // what is loaded by now is being made in its place, by an operator's wish
     bool unwanted;      // it is to go for good, whatever comes in its place too
     bool lost;          // path has died, and with it its keys: it is made anew (path_again.h)
     uint8_t refusals;   // of that

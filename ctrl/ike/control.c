@@ -527,6 +527,10 @@ static unsigned rekey_one(struct ike_sa *sa, const struct msg_REKEY *m, const st
         after = c->next;
         if (!child_is_up(c) || !child_matches(c, which))
             continue;
+        if (m->anew) {
+            matched += edition_apply(c);
+            continue;
+        }
         matched++;
         expiry_rekey(c);
     }

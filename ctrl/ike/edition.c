@@ -243,6 +243,11 @@ static bool in_place_of(const struct child_sa *c, const struct child_sa *old)
 // The DELETE ends it at the peer at once: what was on the way on it comes first, ours and the peer's.
 enum { DRAIN_MS = 500 };
 
+static bool is_as_it_is_to_be(const struct child_sa *c)
+{
+    return is_loaded(c) && !c->outdated;
+}
+
 static void closes_soon(struct child_sa *c)
 {
     c->rekey_at = loop_now(c->sa->ike->loop) + DRAIN_MS; // which then is none (expiry_rekey)
@@ -255,7 +260,7 @@ void edition_child_up(struct child_sa *c)
     if (!is_loaded(c))
         return;
     for (struct child_sa *k = sa->children; k; k = k->next) {
-        if (k == c || !child_is_up(k) || is_loaded(k) || !in_place_of(c, k))
+        if (k == c || !child_is_up(k) || is_as_it_is_to_be(k) || !in_place_of(c, k))
             continue;
         LOGF(IKE, 1, "CHILD_SA %s{%u} is of what is not loaded any more, %s{%u} is there: closing it soon",
              k->cfg->name, k->id, c->cfg->name, c->id);
@@ -271,10 +276,81 @@ void edition_child_rekeyed(struct child_sa *c)
 
 bool edition_is_over(const struct child_sa *c)
 {
-    if (is_loaded(c))
+    if (is_as_it_is_to_be(c))
         return false;
     for (const struct child_sa *k = c->sa->children; k; k = k->next)
-        if (k != c && child_is_up(k) && is_loaded(k) && in_place_of(k, c))
+        if (k != c && child_is_up(k) && is_as_it_is_to_be(k) && in_place_of(k, c))
             return true;
     return false;
+}
+
+// --- what goes on as it was made, though it has been edited ---
+
+static struct conn *loaded_now(const struct ike_sa *sa)
+{
+    struct conn *live = conn_find(sa->ike, sa->conn->cfg.name);
+    return live && !live->leaving ? live : NULL;
+}
+
+static bool has_a_child_of(const struct ike_sa *sa, const struct conn *live)
+{
+    for (const struct child_sa *k = sa->children; k; k = k->next)
+        if (child_is_up(k) && !child_is_to_go(k) && conn_child(live, k->cfg->name))
+            return true;
+    return false;
+}
+
+enum sa_edition edition_of_sa(const struct ike_sa *sa)
+{
+    const struct conn *live = loaded_now(sa);
+    if (sa->state != SA_ESTABLISHED || sa->hs || sa->retired || sa->wanted_new || sa->successor)
+        return SA_AS_LOADED;
+    if (!live)
+        return SA_NOT_LOADED;
+    if (live == sa->conn || conn_same_ike(sa->conn, live))
+        return SA_AS_LOADED;
+    if (!has_a_child_of(sa, live))
+        return SA_NO_CHILD;
+    return conn_names_a_peer(&live->cfg) ? SA_EDITED : SA_PEER_BEGINS;
+}
+
+static bool is_being_replaced(const struct child_sa *c)
+{
+    return c->outdated && create_child_on_its_way(c->sa, c->cfg->name);
+}
+
+enum sa_edition edition_of_child(const struct child_sa *c)
+{
+    const struct conn *live = loaded_now(c->sa);
+    bool goes_on = c->sa->state == SA_ESTABLISHED && !c->sa->hs && !c->sa->retired && !c->sa->wanted_new &&
+                   child_is_up(c) && !child_is_to_go(c);
+    if (!live || !goes_on || !conn_same_ike(c->sa->conn, live) || edition_is_over(c) || is_being_replaced(c))
+        return SA_AS_LOADED;
+    const struct child_config *child = edition_child(live, c);
+    if (!child || child->action != POLICY_PROTECT)
+        return SA_NOT_LOADED;
+    return conn_child_eq(c->cfg, child) && is_loaded(c) ? SA_AS_LOADED : SA_EDITED;
+}
+
+bool edition_apply(struct child_sa *c)
+{
+    struct ike_sa *sa = c->sa;
+    struct conn *live = loaded_now(sa);
+    if (edition_of_child(c) != SA_EDITED || !sa_follows(sa, live))
+        return false;
+    const struct child_config *child = edition_child(live, c);
+    LOGF(IKE, 1,
+         "CHILD_SA %s{%u} was made by what is not loaded any more: another one is made, then it is closed",
+         c->cfg->name, c->id);
+    c->outdated = true;
+    if (!create_child_makes(sa, live, child) && !create_child_begin(sa, live, child))
+        c->outdated = false;
+    return c->outdated;
+}
+
+void edition_child_failed(struct ike_sa *sa, const char *child)
+{
+    for (struct child_sa *k = sa->children; k; k = k->next)
+        if (strcmp(k->cfg->name, child) == 0)
+            k->outdated = false;
 }

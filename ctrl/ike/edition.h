@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#include "ctrl/lib/sa_edition.h"
+
 struct child_config;
 struct child_sa;
 struct conn;
@@ -35,5 +37,14 @@ void edition_child_up(struct child_sa *c);
 void edition_child_rekeyed(struct child_sa *c);
 // Another CHILD SA is there for all that this one is for, whose child is loaded no more as it was.
 bool edition_is_over(const struct child_sa *c);
+
+// How it stands to what is loaded; what has its successor under way, or ends, is as it is to be.
+enum sa_edition edition_of_sa(const struct ike_sa *sa);
+enum sa_edition
+edition_of_child(const struct child_sa *c); // SA_AS_LOADED too where its IKE SA is not: it goes with that
+// SA_EDITED, and no other: a CHILD SA of what is loaded is made first, on the same IKE SA, and then c is
+// closed. Where that fails c goes on. False: there is nothing to do, or no memory.
+bool edition_apply(struct child_sa *c);
+void edition_child_failed(struct ike_sa *sa, const char *child); // what was to come in a place has not
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/counts.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/identity.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/sa.h"
@@ -60,7 +61,8 @@ static void send_ike(const struct ike_sa *sa, uint32_t req)
                              .nat_local = sa->nat.local,
                              .nat_remote = sa->nat.remote,
                              .handshake_us = sa->later->handshake_us,
-                             .ppk = sa->ppk};
+                             .ppk = sa->ppk,
+                             .edition = (uint8_t)edition_of_sa(sa)};
     snprintf(m.conn, sizeof(m.conn), "%s", sa->conn->cfg.name);
     snprintf(m.state, sizeof(m.state), "%s", sa_state_name(sa->state));
     identity_print(sa->local_id, m.local_id, sizeof(m.local_id));
@@ -88,7 +90,8 @@ static void send_child(const struct child_sa *c, uint32_t req)
                                .mode = c->cfg->mode,
                                .install_s = age(c->sa->ike, c->installed_at),
                                .rekey_s = left(c->sa->ike, c->rekey_at),
-                               .life_s = left(c->sa->ike, c->life_at)};
+                               .life_s = left(c->sa->ike, c->life_at),
+                               .edition = (uint8_t)edition_of_child(c)};
     ts_list_copy(&m.local_ts, c->local_ts);
     ts_list_copy(&m.remote_ts, c->remote_ts);
     snprintf(m.name, sizeof(m.name), "%s", c->cfg->name);

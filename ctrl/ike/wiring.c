@@ -78,6 +78,19 @@ static void on_child_up(struct child_sa *c, struct child_sa *before)
     edition_look(sa);
 }
 
+// What is loaded by now has not come in the place of what there was.
+static void on_child_failed(struct ike_sa *sa, const char *child, const char *why)
+{
+    edition_child_failed(sa, child);
+    control_child_failed(sa, child, why);
+}
+
+static void on_child_later(struct ike_sa *sa, const struct child_config *cfg)
+{
+    edition_child_failed(sa, cfg->name);
+    control_child_later(sa, cfg);
+}
+
 static void on_child_back(struct child_sa *c)
 {
     report_child_updown(c, true);
@@ -116,8 +129,8 @@ const struct ike_events ike_events = {
     .child_due = expiry_child,
     .child_down = on_child_down,
     .child_cannot_rekey = on_child_cannot_rekey,
-    .child_failed = control_child_failed,
-    .child_later = control_child_later,
+    .child_failed = on_child_failed,
+    .child_later = on_child_later,
     .child_closed = revive_closed,
     .child_lost = revive_lost,
     .alert = report_alert,

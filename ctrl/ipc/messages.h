@@ -41,8 +41,8 @@
 #define MSG_TERMINATE_FIELDS(F)   F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, force, 0) F(U32, timeout_ms, 0) // -> RESULT (text: number of matches)
 #define MSG_IKE_LIST_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(U64, from, 0) F(U32, most, 0) // a page: -> IKE_INFO, CHILD_INFO ..., LIST_MORE or RESULT
 // Of the matching SAs, as TERMINATE matches them: their CHILD SAs where a child is named, otherwise the IKE SAs themselves,
-// which reauth makes anew from scratch. -> RESULT (text: number of matches), when they have been asked for
-#define MSG_REKEY_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, reauth, 0)
+// which reauth makes anew from scratch; anew: of the CHILD SAs those that have been edited are made anew by what is loaded, before they are closed. -> RESULT (text: number of matches), when they have been asked for
+#define MSG_REKEY_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, ike_id, 0) F(U32, child_id, 0) F(U8, reauth, 0) F(U8, anew, 0)
 // Clients by connection, number, address (family 0: any) and identity are sent to another gateway (RFC 5685). -> RESULT (text:
 // number of matches), when they have been asked for
 #define MSG_REDIRECT_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0) F(ADDR, peer, 0) F(STR, peer_id, 257) F(ADDR, gateway, 0)
@@ -59,10 +59,10 @@
 #define MSG_IKE_INFO_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U32, id, 0) F(STR, state, 24) F(U8, initiator, 0) \
     F(ADDR, local, 0) F(U16, local_port, 0) F(STR, local_id, 257) F(ADDR, remote, 0) F(U16, remote_port, 0) F(STR, remote_id, 257) \
     F(U64, spi_i, 0) F(U64, spi_r, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U16, prf, 0) F(U16, ke, 0) \
-    F(U32, established_s, 0) F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0) F(U8, ppk, 0) \
+    F(U32, established_s, 0) F(U32, rekey_s, 0) F(U8, nat_local, 0) F(U8, nat_remote, 0) F(U32, handshake_us, 0) F(U8, ppk, 0) F(U8, edition, 0) /* enum sa_edition */ \
     F(STR, local_vips, 192) F(STR, remote_vips, 192) F(STR, dns, 192) /* virtual addresses, and name servers that came with ours, a blank between two */
 #define MSG_CHILD_INFO_FIELDS(F) F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U32, id, 0) F(U32, ike_id, 0) F(U32, reqid, 0) F(STR, state, 24) \
-    F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U8, mode, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) F(U32, life_s, 0) \
+    F(U32, spi_in, 0) F(U32, spi_out, 0) F(U16, encr, 0) F(U16, encr_bits, 0) F(U16, integ, 0) F(U8, esn, 0) F(U8, udp_encap, 0) F(U8, mode, 0) F(U32, install_s, 0) F(U32, rekey_s, 0) F(U32, life_s, 0) F(U8, edition, 0) \
     F(TSL, local_ts, 0) F(TSL, remote_ts, 0)
 #define MSG_IKE_STATS_IS_FIELDS(F) F(U32, req, 0) F(U32, total, 0) F(U32, half_open, 0) F(BLOB, counters, 0) F(BLOB, handshakes, 0) /* counters: "name value\n" lines; handshakes: u64 each, their us in all, then how many there were of each HANDSHAKE_LIST, and longer ones */
 #define MSG_IKE_UPDOWN_FIELDS(F)   F(U8, up, 0) F(STR, conn, NAME_MAX_LEN) F(U32, ike_id, 0)   // then IKE_INFO and CHILD_INFO with req 0

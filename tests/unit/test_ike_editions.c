@@ -10,6 +10,7 @@
 #include "ctrl/ike/childsa.h"
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/counts.h"
+#include "ctrl/ike/edition.h"
 #include "ctrl/ike/exchange.h"
 #include "ctrl/ike/expiry.h"
 #include "ctrl/ike/sa.h"
@@ -198,6 +199,127 @@ static void test_child_sa_that_its_child_still_takes_is_rekeyed_beside_another_o
     pair_free(p);
 }
 
+// ---- what an operator asks for: that running SAs become what is loaded
+
+static struct child_sa *child_named(struct side *s, const char *name)
+{
+    struct child_sa *k = s->ike->sas->children;
+    while (k && strcmp(k->cfg->name, name) != 0)
+        k = k->next;
+    assert_non_null(k);
+    return k;
+}
+
+static void ask_anew(struct pair *p, uint32_t child_id, bool ok)
+{
+    struct msg_REKEY m = {.req = 7000 + child_id, .child_id = child_id, .anew = 1};
+    ipc_send(p->s[0].ctl_ike, MSG_REKEY, &m);
+    pair_run(p);
+    assert_int_equal(p->s[0].last_req, m.req);
+    assert_int_equal(p->s[0].last_ok, ok);
+}
+
+static void shorter(struct conn_config *c)
+{
+    c->children[0].life_time = 1234;
+}
+
+static void another_cipher(struct conn_config *c)
+{
+    pair_proposal(c->children[0].proposals, PROTO_ESP, "aes128gcm16");
+}
+
+static struct pair *with_both(void)
+{
+    struct pair *p = pair_loaded(UNIQUE_NO, pair_two_children);
+    pair_result(p, 0, pair_initiate(p, 0, "c"), true);
+    pair_result(p, 0, pair_initiate(p, 0, "d"), true);
+    return p;
+}
+
+// The other one, which nobody has edited, is the same before and after.
+static void test_edited_child_sa_is_made_anew_before_it_ends_and_its_neighbour_is_left_alone(void **state)
+{
+    (void)state;
+    struct pair *p = with_both();
+    for (int side = 1; side >= 0; side--)
+        load(p, side, pair_two_children, shorter);
+    struct child_sa *c = child_named(&p->s[0], "c"), *d = child_named(&p->s[0], "d");
+    uint32_t was = c->id, neighbour = d->id;
+    assert_int_equal(edition_of_sa(c->sa), SA_AS_LOADED);
+    assert_int_equal(edition_of_child(c), SA_EDITED);
+    assert_int_equal(edition_of_child(d), SA_AS_LOADED);
+    ask_anew(p, neighbour, false);
+    ask_anew(p, was, true);
+    pair_wait(p, 400);
+    assert_has(p, 1, 3);
+    settle(p);
+    assert_has(p, 1, 2);
+    c = child_named(&p->s[0], "c");
+    assert_int_not_equal(c->id, was);
+    assert_int_equal(c->cfg->life_time, 1234);
+    assert_int_equal(edition_of_child(c), SA_AS_LOADED);
+    assert_int_equal(child_named(&p->s[0], "d")->id, neighbour);
+    ask_anew(p, c->id, false);
+    pair_free(p);
+}
+
+static void test_edited_child_sa_that_the_peer_refuses_anew_goes_on_and_may_be_asked_for_again(void **state)
+{
+    (void)state;
+    struct pair *p = with_both();
+    load(p, 0, pair_two_children, another_cipher);
+    uint32_t was = child_named(&p->s[0], "c")->id;
+    ask_anew(p, was, true);
+    settle(p);
+    assert_has(p, 1, 2);
+    assert_int_equal(child_named(&p->s[0], "c")->id, was);
+    assert_int_equal(edition_of_child(child_named(&p->s[0], "c")), SA_EDITED);
+    load(p, 1, pair_two_children, another_cipher);
+    ask_anew(p, was, true);
+    settle(p);
+    assert_has(p, 1, 2);
+    assert_int_equal(child_named(&p->s[0], "c")->suite->encr.key_bits, 128);
+    pair_free(p);
+}
+
+static void for_anybody(struct conn_config *c)
+{
+    c->dpd_delay = 77;
+    c->remote_count = 0;
+}
+
+static void without_c(struct conn_config *c)
+{
+    c->dpd_delay = 77;
+    c->children[0].name = "other";
+    c->children[0].remote_ts->t[0].lo[1] ^= 1;
+    c->children[0].remote_ts->t[0].hi[1] ^= 1;
+}
+
+static void test_ike_sa_says_how_it_stands_to_what_is_loaded(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_NO, NULL);
+    static const struct {
+        void (*edit)(struct conn_config *c);
+        enum sa_edition is;
+    } cases[] = {
+        {slower, SA_EDITED}, {for_anybody, SA_PEER_BEGINS}, {without_c, SA_NO_CHILD}, {NULL, SA_AS_LOADED}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        load(p, 0, NULL, cases[i].edit);
+        assert_int_equal(edition_of_sa(p->s[0].ike->sas), cases[i].is);
+        assert_int_equal(edition_of_child(p->s[0].ike->sas->children), SA_AS_LOADED); // it goes with that
+    }
+    struct msg_CONN_UNLOAD m = {.req = 9000};
+    snprintf(m.conn, sizeof(m.conn), "%s", p->s[0].ike->conns->cfg.name);
+    ipc_send(p->s[0].ctl_ike, MSG_CONN_UNLOAD, &m);
+    pair_run(p);
+    assert_int_equal(edition_of_sa(p->s[0].ike->sas), SA_NOT_LOADED);
+    assert_has(p, 1, 1);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +332,9 @@ int main(void)
         cmocka_unit_test(test_edit_of_what_the_ike_sa_is_keeps_that_one_as_it_was),
         cmocka_unit_test(test_load_while_an_sa_is_being_made_comes_to_one_ike_sa),
         cmocka_unit_test(test_child_sa_that_its_child_still_takes_is_rekeyed_beside_another_one),
+        cmocka_unit_test(test_edited_child_sa_is_made_anew_before_it_ends_and_its_neighbour_is_left_alone),
+        cmocka_unit_test(test_edited_child_sa_that_the_peer_refuses_anew_goes_on_and_may_be_asked_for_again),
+        cmocka_unit_test(test_ike_sa_says_how_it_stands_to_what_is_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "ctrl/lib/log.h"
+#include "ctrl/lib/sa_edition.h"
 #include "tests/unit/ctl_rig.h"
 
 // ---- initiate, terminate
@@ -221,6 +222,13 @@ static void test_rekey_tells_the_number_of_matches(void **state)
     const struct vici_node *n = receive(client, VICI_CMD_RESPONSE, NULL);
     assert_value(n, "success", "yes");
     assert_value(n, "matches", "3");
+    request("rekey", "ike-id", "9", "anew", "yes", NULL);
+    expect_error("anew: expected a CHILD_SA by child or child-id");
+    request("rekey", "child-id", "9", "anew", "yes", NULL);
+    m = expect(ROOM_IKE, MSG_REKEY);
+    assert_int_equal(m.REKEY.anew, 1);
+    result(ROOM_IKE, m.REKEY.req, true, "1");
+    assert_value(receive(client, VICI_CMD_RESPONSE, NULL), "matches", "1");
     request("rekey", "ike-id", "9", "reauth", "yes", NULL);
     m = expect(ROOM_IKE, MSG_REKEY);
     assert_int_equal(m.REKEY.ike_id, 9);
@@ -276,6 +284,8 @@ static void answer_list_sas_with(bool path_works, const char *survivors)
     for (uint32_t id = 1; id <= 2; id++) {
         struct msg_IKE_INFO ike = ike_info(m.IKE_LIST.req, id);
         struct msg_CHILD_INFO child = child_info(m.IKE_LIST.req, id, 10 + id);
+        ike.edition = id == 1 ? SA_PEER_BEGINS : SA_AS_LOADED;
+        child.edition = id == 2 ? SA_EDITED : SA_AS_LOADED;
         tell(ROOM_IKE, MSG_IKE_INFO, &ike);
         tell(ROOM_IKE, MSG_CHILD_INFO, &child);
     }
@@ -315,12 +325,18 @@ static void test_list_sas_joins_what_ike_and_path_know(void **state)
     assert_value(gw, "encr-alg", "AES_GCM_16");
     assert_value(gw, "dh-group", "CURVE_25519");
     assert_null(vici_find(gw, "integ-alg"));
+    assert_value(gw, "edition", "edited");
+    assert_value(gw, "stays",
+                 "it has been edited, and no address of its peer is configured: the peer has to begin");
     const struct vici_node *child = vici_find(vici_find(gw, "child-sas"), "net-11");
     assert_value(child, "packets-in", "0"); // path does not know it (any more)
     assert_null(vici_find(child, "offload"));
     gw = vici_find(receive(client, VICI_EVENT, "list-sa"), "gw");
     assert_value(gw, "uniqueid", "2");
     child = vici_find(vici_find(gw, "child-sas"), "net-12");
+    assert_null(vici_find(gw, "edition"));
+    assert_value(child, "edition", "edited");
+    assert_null(vici_find(child, "stays"));
     assert_value(child, "spi-in", "000000c1");
     assert_value(child, "encap", "yes");
     assert_value(child, "bytes-out", "1000");
