@@ -290,13 +290,11 @@ bool ctl_conn_is_missing(struct ctl *c, const char *name, bool missing)
     return true;
 }
 
-static void not_loaded(struct ctl *c, struct command *cmd, const char *why)
+static void not_loaded(struct ctl *c, const struct command *cmd)
 {
     for (const struct vici_node *n = cmd->msg.root->child; n; n = n->next)
         if (n->kind == VICI_SECTION)
             ctl_sweep_refused(c, n->name);
-    if (why)
-        server_reply_error(cmd, "%s", why);
 }
 
 // A connection that has been read; 0: what it is as it goes to ike.
@@ -377,34 +375,40 @@ void ctl_load_conn(struct ctl *c, struct command *cmd, struct conn_entry *e)
     ask_ike(c, cmd, 0, e);
 }
 
-void cmd_load_conn(struct ctl *c, struct command *cmd)
+struct conn_entry *ctl_conn_of(struct ctl *c, struct command *cmd, bool loads, struct writer *w)
 {
     struct esp_error err = {0};
     struct faults faults = {0};
     struct conn_entry *e = NULL;
-    struct writer w = writer_of(c->conn_wire, sizeof(c->conn_wire));
     const struct vici_node *section = cmd->msg.root->child;
-    ctl_sweep_load(c, cmd);
-    if (!section || section->kind != VICI_SECTION || section->next) {
-        not_loaded(c, cmd, "load-conn: expected one section, the connection's");
-        return;
-    }
-    const struct conn_entry *old = ctl_find_conn(c, section->name);
+    bool one = section && section->kind == VICI_SECTION && !section->next;
+    const struct conn_entry *old = one ? ctl_find_conn(c, section->name) : NULL;
     if (old && old->fleet) {
         server_reply_error(cmd, "connection '%.128s' is the fleet's: espalier fleet load", section->name);
-        return;
+        return NULL;
     }
-    if (read_conn(c, section, FENCE_NONE, &faults, &w, &e, &err) != 0) {
-        not_loaded(c, cmd, NULL);
+    if (one && read_conn(c, section, FENCE_NONE, &faults, w, &e, &err) == 0)
+        return e;
+    if (loads)
+        not_loaded(c, cmd);
+    if (one)
         reply_faults(cmd, &faults, &err);
-        return;
-    }
-    if (is_unchanged(c, e, wr_written(&w))) {
+    else
+        server_reply_error(cmd, "%s: expected one section, the connection's", cmd->name);
+    return NULL;
+}
+
+void cmd_load_conn(struct ctl *c, struct command *cmd)
+{
+    struct writer w = writer_of(c->conn_wire, sizeof(c->conn_wire));
+    ctl_sweep_load(c, cmd);
+    struct conn_entry *e = ctl_conn_of(c, cmd, true, &w);
+    if (e && is_unchanged(c, e, wr_written(&w))) {
         server_reply_ok(cmd);
         free(e);
-        return;
+    } else if (e) {
+        ask_ike(c, cmd, 0, e);
     }
-    ask_ike(c, cmd, 0, e);
 }
 
 void ctl_load_fleet_conn(struct ctl *c, const struct vici_node *section, uint32_t fence, uint32_t req)

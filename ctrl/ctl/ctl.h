@@ -218,6 +218,7 @@ bool ctl_command(void *ctx, struct command *cmd);
     X("get-counters", cmd_get_counters)                                                                      \
     X("reset-counters", cmd_reset_counters)                                                                  \
     X("load-conn", cmd_load_conn)                                                                            \
+    X("compare-conn", cmd_compare_conn)                                                                      \
     X("unload-conn", cmd_unload_conn)                                                                        \
     X("get-conns", cmd_get_conns)                                                                            \
     X("load-cert", cmd_load_cert)                                                                            \
@@ -246,6 +247,9 @@ const char *ctl_mode_name(uint8_t action, uint8_t mode); // as charon lists it: 
 const struct conn_entry *ctl_find_conn(const struct ctl *c, const char *name);
 // Of the connection that holds the child; `conn` may be empty. NULL: none.
 const struct conn_entry *ctl_find_child(const struct ctl *c, const char *conn, const char *child);
+// The connection that the command's one section is, as it would be loaded, and in *w as it goes to ike;
+// free() it. loads: what is refused counts as that. NULL: the command has been answered.
+struct conn_entry *ctl_conn_of(struct ctl *c, struct command *cmd, bool loads, struct writer *w);
 bool ctl_under_way(const struct ctl *c, const char *name); // ike has not answered a load or unload of it
 // wire: as conn_write has written it. free() it; NULL: no memory.
 struct conn_entry *ctl_new_conn(const struct conn_config *cfg, struct slice wire);

@@ -15,6 +15,8 @@
 
 #include "ctrl/crypto/crypto.h"
 #include "ctrl/ctl/leases.h"
+#include "ctrl/lib/conn_diff.h"
+#include "ctrl/lib/conn_fields.h"
 #include "ctrl/lib/log.h"
 #include "tests/unit/ctl_rig.h"
 
@@ -90,6 +92,110 @@ static void test_load_conn_refused_tells_every_fault(void **state)
     expect_error("1002 faults, config discarded");
     request("unload-conn", "name", "z\xc3\xbcrich\n", NULL);
     expect_error("connection 'z??rich?' not found");
+}
+
+// ---- compare-conn
+
+static void put_auth(struct vici_out *o, const char *side, const char *id)
+{
+    vici_section(o, side);
+    vici_put(o, "auth", "psk");
+    if (id)
+        vici_put(o, "id", id);
+    vici_section_end(o);
+}
+
+// As send_conn has it, but for what is given.
+static void compare_conn(const char *name, const char *key, const char *value, const char *child_key,
+                         const char *child_value, const char *id, const char *child)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_CMD_REQUEST, "compare-conn");
+    vici_section(&o, name);
+    if (key)
+        vici_put(&o, key, value);
+    put_auth(&o, "local", NULL);
+    put_auth(&o, "remote", id);
+    vici_section(&o, "children");
+    vici_section(&o, child);
+    vici_put(&o, "start_action", "none");
+    if (child_key)
+        vici_put(&o, child_key, child_value);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    send_out(client, &o);
+}
+
+static void expect_keys(const char *loaded, const char *keys)
+{
+    char got[200] = "";
+    const struct vici_node *n = receive(client, VICI_CMD_RESPONSE, NULL), *list = vici_find(n, "keys");
+    assert_value(n, "success", "yes");
+    assert_value(n, "loaded", loaded);
+    for (const struct vici_node *k = list ? list->child : NULL; k; k = k->next)
+        snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s", got[0] ? " " : "", vici_text(k));
+    assert_string_equal(got, keys);
+    expect_nothing(ROOM_IKE);
+}
+
+static void test_compare_conn_tells_what_a_load_would_change_and_loads_nothing(void **state)
+{
+    (void)state;
+    load_conn("gw");
+    compare_conn("new", NULL, NULL, NULL, NULL, NULL, "net");
+    expect_keys("no", "");
+    compare_conn("gw", NULL, NULL, NULL, NULL, NULL, "net");
+    expect_keys("yes", "");
+    compare_conn("gw", "remote_addrs", "192.0.2.1", "esp_proposals", "aes128gcm16", "east", "net");
+    expect_keys("yes", "remote_addrs remote children.net.esp_proposals");
+    compare_conn("gw", "dpd_delay", "7s", "inactivity", "77s", NULL, "net");
+    expect_keys("yes", "dpd_delay children.net.inactivity");
+    compare_conn("gw", "proposals", "aes256-sha256-x25519", "mode", "drop", NULL, "net");
+    expect_keys("yes", "proposals children.net.mode");
+    compare_conn("gw", NULL, NULL, NULL, NULL, NULL, "other");
+    expect_keys("yes", "children.net children.other");
+    compare_conn("gw", "frobnicate", "1", NULL, NULL, NULL, "net");
+    expect_error("unknown option: frobnicate");
+    compare_conn("gw", NULL, NULL, NULL, NULL, NULL, "net"); // it is as it was
+    expect_keys("yes", "");
+}
+
+static void count_key(void *ctx, const char *key)
+{
+    (void)key;
+    ++*(unsigned *)ctx;
+}
+
+// No field is left out: what one differs in is told by one key.
+static void test_comparison_tells_of_each_number_that_a_file_has(void **state)
+{
+    static struct child_config a_child = {.name = "net"}, b_child = {.name = "net"};
+    struct conn_config a = {.name = "gw", .ppk_id = "", .child_count = 1, .children = &a_child}, b = a;
+    struct ts_list none = {0};
+    unsigned told = 0;
+    (void)state;
+    a.local.id = a.remote.id = b.local.id = b.remote.id = "";
+    a_child.local_ts = a_child.remote_ts = b_child.local_ts = b_child.remote_ts = &none;
+    b.children = &b_child;
+    conn_diff(&a, &b, count_key, &told);
+    assert_int_equal(told, 0);
+#define F(bits, field)                                                                                       \
+    b.field++;                                                                                               \
+    told = 0;                                                                                                \
+    conn_diff(&a, &b, count_key, &told);                                                                     \
+    assert_int_equal(told, strcmp(#field, "fence") != 0);                                                    \
+    b.field--;
+    CONN_SCALARS(F)
+#undef F
+#define F(bits, field)                                                                                       \
+    b_child.field++;                                                                                         \
+    told = 0;                                                                                                \
+    conn_diff(&a, &b, count_key, &told);                                                                     \
+    assert_int_equal(told, 1);                                                                               \
+    b_child.field--;
+    CHILD_SCALARS(F)
+#undef F
 }
 
 static void test_load_conn_refused_by_ike_is_not_kept(void **state)
@@ -440,6 +546,8 @@ int main(void)
         T(test_load_conn_is_kept_when_ike_takes_it),
         T(test_load_conn_refused_tells_every_fault),
         T(test_load_conn_refused_by_ike_is_not_kept),
+        T(test_compare_conn_tells_what_a_load_would_change_and_loads_nothing),
+        T(test_comparison_tells_of_each_number_that_a_file_has),
         T(test_load_conn_with_start_action_leaves_starting_to_ike),
         T(test_load_conn_replaces_one_of_the_same_name),
         T(test_list_conns_tells_of_tries_whom_asks_for_them),
