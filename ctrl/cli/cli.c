@@ -142,6 +142,8 @@ static int check_line(const struct cli *cli, struct esp_error *err)
         return esp_fail(err, -EINVAL, "--interval", "has a meaning with --watch alone");
     if (cli_given(cli, CLI_RUN_DIR) && !cli_given(cli, CLI_PURGE))
         return esp_fail(err, -EINVAL, "--run-dir", "has a meaning with --purge alone");
+    if (cli_given(cli, CLI_DRY_RUN) && (cli_given(cli, CLI_APPLY) || cli_given(cli, CLI_CLEAR)))
+        return esp_fail(err, -EINVAL, "--dry-run", "changes nothing: not together with --apply or --clear");
     return 0;
 }
 

@@ -34,6 +34,8 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_MISSING = 3 };
     X(LEASES, "--leases", "", "with each address that is or was given out")                                    \
     X(TYPE, "--type", "TYPE", CLI_TYPES " alone")                         \
     X(CLEAR, "--clear", "", "the credentials that the daemon has go first, also those of other files")          \
+    X(APPLY, "--apply", "", "end the SAs, too, that cannot be made anew before they end")                      \
+    X(DRY_RUN, "--dry-run", "", "show what would be changed, and change nothing")                              \
     X(RESET, "--reset", "", "set to zero after they are shown")                                                \
     X(PCI_SYSFS, "--pci-sysfs", "DIR", "where PCI devices are looked for (/sys/bus/pci), as of espalierd")       \
     X(PURGE, "--purge", "", "remove what runs of espalierd have left in the kernel; none may be running")          \

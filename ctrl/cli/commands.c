@@ -45,8 +45,10 @@ const struct cli_command cli_commands[] = {
      "Then certificates, keys, "
      "secrets, authorities, pools and connections are sent, and what the file has no longer is unloaded. The "
      "password of a key is "
-     "asked for on the terminal where no section of secrets has it. Without FILE as `check`.",
-     ASKS | O(CLEAR), 0, 1, cmd_load},
+     "asked for on the terminal where no section of secrets has it. SAs that were made by what has been "
+     "edited are then made anew, each before the former one ends; what cannot be is listed with why, and "
+     "goes on unless --apply ends it. Without FILE as `check`.",
+     ASKS | O(CLEAR) | O(APPLY) | O(DRY_RUN), 0, 1, cmd_load},
     {"up", "NAME...", "brings a tunnel up",
      NAMES "A connection's brings up each of its children. Ends when the SA is there, or with why it is not.",
      ASKS | O(IKE) | O(TIMEOUT) | O(LEVEL), 0, CLI_OPERANDS, cmd_up},

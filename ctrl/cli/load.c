@@ -108,7 +108,8 @@ static void on_section(void *ctx, const char *command, const struct vici_node *s
     enum load_kind kind = strcmp(command, "load-conn") == 0   ? LOAD_CONN
                           : strcmp(command, "load-pool") == 0 ? LOAD_POOL
                                                               : LOAD_AUTHORITY;
-    struct load_item *i = add(l, kind, section->name, command);
+    bool compares = kind == LOAD_CONN && cli_given(l->cli, CLI_DRY_RUN);
+    struct load_item *i = add(l, kind, section->name, compares ? "compare-conn" : command);
     if (!i)
         return;
     vici_section(&i->request, section->name);
@@ -280,8 +281,12 @@ static int load_file(struct load *l, const char *file, json_t *doc)
                 l->faults == 1 ? "" : "s");
     } else if (r) {
         esp_fail(&err, r, "", "out of memory");
+    } else if (cli_given(cli, CLI_DRY_RUN)) {
+        r = load_dry(l, doc, &err);
     } else {
         r = load_send(l, doc, &err);
+        if (r == 0)
+            r = load_apply(cli, doc, &err);
     }
     if (err.code && r != -EREMOTEIO) {
         json_decref(doc);

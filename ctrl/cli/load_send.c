@@ -10,20 +10,6 @@
 #include "ctrl/cli/load.h"
 #include "ctrl/lib/printable.h"
 
-static const struct kind {
-    const char *word, *words; // for people, and the key in JSON
-    const char *get, *list;   // the command that lists them, and what of its answer; NULL: the sections
-    const char *unload, *key; // of its message
-} kinds[LOAD_KINDS] = {
-    [LOAD_CERT] = {"certificate", "certificates", NULL, NULL, NULL, NULL},
-    [LOAD_KEY] = {"private key", "private-keys", "get-keys", "keys", "unload-key", "id"},
-    [LOAD_SHARED] = {"secret", "secrets", "get-shared", "keys", "unload-shared", "id"},
-    [LOAD_AUTHORITY] = {"authority", "authorities", "get-authorities", "authorities", "unload-authority",
-                        "name"},
-    [LOAD_POOL] = {"pool", "pools", "get-pools", NULL, "unload-pool", "name"},
-    [LOAD_CONN] = {"connection", "connections", "get-conns", "conns", "unload-conn", "name"},
-};
-
 struct sending {
     struct load *load;
     json_t *loaded, *unloaded, *refused; // with --json
@@ -34,7 +20,7 @@ struct sending {
 // thousand secrets would be so many turns of the scheduler.
 enum { LOAD_MANY = 64, LOAD_AHEAD = 32 };
 
-static void say(struct sending *s, const struct kind *k, const char *what, const char *name)
+static void say(struct sending *s, const struct load_kind_words *k, const char *what, const char *name)
 {
     char text[600];
     if (s->loaded || (!name[0] && strcmp(what, "loaded") == 0))
@@ -44,7 +30,7 @@ static void say(struct sending *s, const struct kind *k, const char *what, const
     fprintf(s->load->cli->out, "%s\n", text);
 }
 
-static void note(json_t *to, const struct kind *k, const char *name)
+static void note(json_t *to, const struct load_kind_words *k, const char *name)
 {
     json_t *list = json_object_get(to, k->words);
     if (!list) {
@@ -54,7 +40,7 @@ static void note(json_t *to, const struct kind *k, const char *name)
     json_array_append_new(list, json_text(name));
 }
 
-static void refused(struct sending *s, const struct kind *k, const char *what, const char *name)
+static void refused(struct sending *s, const struct load_kind_words *k, const char *what, const char *name)
 {
     const char *why = talk_refusal(s->load->cli->talk);
     char text[300];
@@ -84,7 +70,7 @@ static void take_id(struct load_item *i, const struct vici_node *reply)
 
 static int end_one(struct sending *s, struct load_item *i, struct esp_error *err)
 {
-    const struct kind *k = &kinds[i->kind];
+    const struct load_kind_words *k = &load_kinds[i->kind];
     struct vici_msg reply;
     int r = talk_end(s->load->cli->talk, &reply, err);
     if (r == -EREMOTEIO) {
@@ -119,26 +105,10 @@ static int load_kind(struct sending *s, enum load_kind kind, struct esp_error *e
 
 // ---- unloading
 
-static int by_name(const void *a, const void *b)
+static int unload_one(void *ctx, enum load_kind kind, const char *name, struct esp_error *err)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-// The names of a list in order, to be looked up by bsearch; NULL: no memory.
-static const char **sorted(const struct load_list *list)
-{
-    const char **names = calloc(list->count + 1, sizeof(*names));
-    size_t n = 0;
-    for (const struct load_item *i = list->first; i && names; i = i->next)
-        names[n++] = i->name;
-    if (names)
-        qsort(names, n, sizeof(*names), by_name);
-    return names;
-}
-
-static int unload_one(struct sending *s, enum load_kind kind, const char *name, struct esp_error *err)
-{
-    const struct kind *k = &kinds[kind];
+    struct sending *s = ctx;
+    const struct load_kind_words *k = &load_kinds[kind];
     struct vici_out o;
     vici_out_begin(&o, VICI_CMD_REQUEST, k->unload);
     vici_put(&o, k->key, name);
@@ -155,20 +125,10 @@ static int unload_one(struct sending *s, enum load_kind kind, const char *name, 
 }
 
 // What was there before the load, in `had`.
-static int unload_rest(struct sending *s, enum load_kind kind, const struct vici_msg *had,
+static int unload_rest(struct sending *s, enum load_kind kind, const struct load_had *had,
                        struct esp_error *err)
 {
-    const struct load_list *list = &s->load->lists[kind];
-    const struct vici_node *at = kinds[kind].list ? vici_find(had->root, kinds[kind].list) : had->root;
-    const char **names = sorted(list);
-    int r = names ? 0 : esp_fail(err, -ENOMEM, "", "out of memory");
-    for (const struct vici_node *n = at ? at->child : NULL; n && names && r == 0; n = n->next) {
-        const char *name = kinds[kind].list ? vici_text(n) : n->kind == VICI_SECTION ? n->name : NULL;
-        if (name && !bsearch(&name, names, list->count, sizeof(*names), by_name))
-            r = unload_one(s, kind, name, err);
-    }
-    free(names);
-    return r;
+    return load_had_rest(had, &s->load->lists[kind], kind, unload_one, s, err);
 }
 
 // ---- the order of it
@@ -195,13 +155,6 @@ static int find_pace(struct sending *s, struct esp_error *err)
     return 0;
 }
 
-static int get(struct sending *s, enum load_kind kind, struct vici_msg *had, struct esp_error *err)
-{
-    struct vici_out o;
-    vici_out_begin(&o, VICI_CMD_REQUEST, kinds[kind].get);
-    return talk_ask_ok(s->load->cli->talk, &o, had, err);
-}
-
 static int clear(struct sending *s, struct esp_error *err)
 {
     struct vici_out o;
@@ -211,75 +164,34 @@ static int clear(struct sending *s, struct esp_error *err)
     return talk_do(s->load->cli->talk, &o, NULL, NULL, TALK_ANSWER_MS, err);
 }
 
-// The secrets that the daemon has, more than one message may hold: espalierd says where the next one begins.
-struct had {
-    struct vici_msg *pages;
-    unsigned count;
-};
-
-static void had_free(struct had *h)
-{
-    for (unsigned i = 0; i < h->count; i++)
-        vici_msg_free(&h->pages[i]);
-    free(h->pages);
-}
-
-static int get_shared(struct sending *s, struct had *h, struct esp_error *err)
-{
-    const char *from = "0";
-    for (int r = 0; from && r == 0;) {
-        struct vici_msg *more = realloc(h->pages, (h->count + 1) * sizeof(*more));
-        struct vici_out o;
-        if (!more)
-            return esp_fail(err, -ENOMEM, "", "out of memory");
-        h->pages = more;
-        vici_out_begin(&o, VICI_CMD_REQUEST, kinds[LOAD_SHARED].get);
-        vici_put(&o, "from", from);
-        r = talk_ask_ok(s->load->cli->talk, &o, &h->pages[h->count], err);
-        if (r)
-            return r;
-        from = vici_get(h->pages[h->count++].root, "next");
-    }
-    return 0;
-}
-
-static int unload_secrets(struct sending *s, const struct had *h, struct esp_error *err)
-{
-    int r = 0;
-    for (unsigned i = 0; i < h->count && r == 0; i++)
-        r = unload_rest(s, LOAD_SHARED, &h->pages[i], err);
-    return r;
-}
-
 static int send_creds(struct sending *s, struct esp_error *err)
 {
-    struct vici_msg keys = {0};
-    struct had shared = {0};
+    struct load_had keys = {0}, shared = {0};
     int r = clear(s, err);
     if (r == 0)
-        r = get(s, LOAD_KEY, &keys, err);
+        r = load_had_get(s->load->cli, LOAD_KEY, &keys, err);
     if (r == 0)
-        r = get_shared(s, &shared, err);
+        r = load_had_get(s->load->cli, LOAD_SHARED, &shared, err);
     for (int kind = LOAD_CERT; kind <= LOAD_SHARED && r == 0; kind++)
         r = load_kind(s, (enum load_kind)kind, err);
     if (r == 0)
         r = unload_rest(s, LOAD_KEY, &keys, err);
     if (r == 0)
-        r = unload_secrets(s, &shared, err);
-    vici_msg_free(&keys);
-    had_free(&shared);
+        r = unload_rest(s, LOAD_SHARED, &shared, err);
+    load_had_free(&keys);
+    load_had_free(&shared);
     return r;
 }
 
 static int send_kind(struct sending *s, enum load_kind kind, struct esp_error *err)
 {
-    struct vici_msg had = {0};
-    int r = get(s, kind, &had, err);
+    struct load_had had = {0};
+    int r = load_had_get(s->load->cli, kind, &had, err);
     if (r == 0)
         r = load_kind(s, kind, err);
     if (r == 0)
         r = unload_rest(s, kind, &had, err);
-    vici_msg_free(&had);
+    load_had_free(&had);
     return r;
 }
 
@@ -289,7 +201,8 @@ static void sum_up(const struct sending *s)
                                                    "authorities",  "pools",        "connections"};
     FILE *out = s->load->cli->out;
     for (int k = 0; k < LOAD_KINDS; k++)
-        fprintf(out, "%s%u %s", k ? ", " : "", s->counts[k], s->counts[k] == 1 ? kinds[k].word : plural[k]);
+        fprintf(out, "%s%u %s", k ? ", " : "", s->counts[k],
+                s->counts[k] == 1 ? load_kinds[k].word : plural[k]);
     fprintf(out, " loaded\n");
 }
 

@@ -147,6 +147,48 @@ static void test_edit_beside_the_selectors_is_for_the_next_sa(void **state)
     assert_true(flow.spis[WEST] == rounds + 1 && flow.spis[EAST] == rounds + 1);
 }
 
+static void espalier_load(char *out, size_t size)
+{
+    const char *dir = rig.lab.west.dir;
+    int r = sh_read(out, size, "build/bin/espalier load --uri unix://%s/vici %s/swanctl/swanctl.conf 2>&1",
+                    dir, dir);
+    if (r != 0)
+        fail_msg("espalier load: %s", out);
+}
+
+static bool as_loaded(void *ctx)
+{
+    char *out = ctx;
+    espalier_load(out, 4096);
+    return strstr(out, "made") == NULL;
+}
+
+// `espalier load` brings what is edited to what is up: CHILD SAs on their IKE SA, and where the connection
+// itself is another an IKE SA in the place of that.
+static void test_espalier_load_makes_anew_what_was_edited_and_loses_nothing(void **state)
+{
+    static char out[4096];
+    (void)state;
+    struct rig_options o = options();
+    o.children = 2;
+    start(&o, RATE);
+    for (unsigned i = 0; i < 2 * rounds; i++) {
+        for (int side = EAST; side >= WEST; side--) {
+            struct tunnel_options edited = rig.o.side[side];
+            edited.esp = i % 2 ? "aes256gcm16" : "aes128gcm16";
+            edited.conn = i % 4 < 2 ? "rekey_time = 0" : "rekey_time = 7h";
+            assert_true(rig_load(&rig, side, &edited));
+        }
+        espalier_load(out, sizeof(out));
+        assert_non_null(strstr(out, i % 4 == 2 || (i && i % 4 == 0) ? "IKE_SA site[" : "CHILD_SA site/net"));
+        assert_true(wait_for(as_loaded, out, PATIENCE_MS));
+        assert_true(rig_at_rest(&rig, after));
+    }
+    finish("espalier load");
+    assert_false(same_ike_sa());
+    assert_true(flow.create_child >= 2 * rounds);
+}
+
 // Other selectors are another policy: the old one and its SA go on with what they hold.
 static void test_widened_selectors_lose_nothing(void **state)
 {
@@ -354,6 +396,7 @@ int main(int argc, char **argv)
         T(test_reauthentication_by_both_at_once),
         T(test_file_loaded_again_changes_nothing),
         T(test_edit_beside_the_selectors_is_for_the_next_sa),
+        T(test_espalier_load_makes_anew_what_was_edited_and_loses_nothing),
         T(test_widened_selectors_lose_nothing),
         T(test_unloaded_and_loaded_again_loses_nothing),
         T(test_edited_forth_and_back_loses_nothing),

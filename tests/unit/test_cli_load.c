@@ -98,7 +98,8 @@ static void test_load_sends_in_swanctls_order_and_unloads_what_the_file_has_not(
                         "get-conns\n"
                         "load-conn gw{ remote_addrs=[192.0.2.2] local{ auth=psk } remote{ auth=psk } "
                         "children{ net{ remote_ts=[10.2.0.0/16] } } }\n"
-                        "unload-conn name=older\n");
+                        "unload-conn name=older\n"
+                        "list-sas noblock=yes\n");
     shows("loaded connection 'gw'\n");
     shows("unloaded pool 'oldpool'\n");
     shows("0 certificates, 0 private keys, 1 secret, 0 authorities, 1 pool, 1 connection loaded\n");
@@ -181,6 +182,146 @@ static void test_load_of_many_secrets_keeps_their_order_and_sees_all_that_there_
     }
     assert_non_null(strstr(at, "unload-shared id=gone-first\nunload-shared id=gone-last\nget-authorities\n"));
     shows("100 secrets, ");
+}
+
+// Three IKE SAs: of one that was edited, of one whose peer has to begin, and one with CHILD SAs of each kind.
+static void put_sa(struct fake *f, const char *conn, const char *id, const char *stays, bool children)
+{
+    struct vici_out o;
+    vici_out_begin(&o, VICI_EVENT, "list-sa");
+    vici_section(&o, conn);
+    vici_put(&o, "uniqueid", id);
+    if (!children) {
+        vici_put(&o, "edition", "edited");
+        if (stays)
+            vici_put(&o, "stays", stays);
+    }
+    vici_section(&o, "child-sas");
+    for (int i = 0; i < 3; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "net-%d", i);
+        vici_section(&o, name);
+        vici_put(&o, "name", "net");
+        vici_putf(&o, "uniqueid", "%d", 70 + i);
+        if (i)
+            vici_put(&o, "edition", "edited");
+        if (i == 2)
+            vici_put(&o, "stays", "its child is loaded no more");
+        vici_section_end(&o);
+    }
+    vici_section_end(&o);
+    vici_section_end(&o);
+    fake_send(f, &o);
+}
+
+static void with_sas(struct fake *f, const char *command, const struct vici_node *args)
+{
+    if (strcmp(command, "list-sas") == 0) {
+        put_sa(f, "gw", "1", NULL, false);
+        put_sa(f, "rw", "2", "the peer has to begin", false);
+        put_sa(f, "hub", "3", NULL, true);
+    }
+    if (strcmp(command, "rekey") == 0 && vici_get(args, "child-id"))
+        fake_refuse(f, "no matching SAs to rekey found"); // it has gone meanwhile
+    else
+        fake_ok(f);
+}
+
+static void test_load_makes_anew_what_can_be_and_ends_the_rest_where_it_is_asked_for(void **state)
+{
+    json_error_t why;
+    (void)state;
+    pki_write("swanctl.conf", "%s", CONN("gw"));
+    fake_start(with_sas, NULL);
+    assert_int_equal(espalier("load", file, NULL), CLI_DONE);
+    const char *at = strstr(fake_heard(), "list-sas");
+    assert_non_null(at);
+    assert_string_equal(at, "list-sas noblock=yes\nrekey ike-id=1 reauth=yes\nrekey child-id=71 anew=yes\n");
+    shows("IKE_SA gw[1]: was made by what has been edited, and is made anew\n");
+    shows("IKE_SA rw[2]: goes on as it was made, unless --apply ends it: the peer has to begin\n");
+    shows("CHILD_SA hub/net[72]: goes on as it was made, unless --apply ends it: its child is loaded no "
+          "more\n");
+    assert_int_equal(espalier("load", file, "--apply", "--json", NULL), CLI_DONE);
+    at = strstr(fake_heard(), "list-sas");
+    assert_non_null(at);
+    assert_string_equal(at, "list-sas noblock=yes\n"
+                            "rekey ike-id=1 reauth=yes\n"
+                            "terminate ike-id=2 timeout=-1\n"
+                            "rekey child-id=71 anew=yes\n"
+                            "terminate child-id=72 timeout=-1\n");
+    json_t *doc = json_loads(cli_out, 0, &why);
+    assert_non_null(doc);
+    assert_int_equal(json_array_size(json_object_get(doc, "sas")), 3);
+    json_decref(doc);
+}
+
+// What is refused keeps its former edition: nobody ends what that protects for its sake.
+static void refusing_with_sas(struct fake *f, const char *command, const struct vici_node *args)
+{
+    if (strcmp(command, "load-conn") == 0)
+        fake_refuse(f, "not this one");
+    else
+        with_sas(f, command, args);
+}
+
+static void test_load_that_is_refused_in_part_touches_no_sa(void **state)
+{
+    (void)state;
+    pki_write("swanctl.conf", "%s", CONN("gw"));
+    fake_start(refusing_with_sas, NULL);
+    assert_int_equal(espalier("load", file, "--apply", NULL), CLI_FAILED);
+    assert_null(strstr(fake_heard(), "list-sas"));
+}
+
+static void comparing(struct fake *f, const char *command, const struct vici_node *args)
+{
+    struct vici_out o;
+    if (strcmp(command, "compare-conn") != 0) {
+        loaded_before(f, command, args);
+        return;
+    }
+    if (strcmp(args->child->name, "bad") == 0) {
+        fake_refuse(f, "no such thing");
+        return;
+    }
+    bool gw = strcmp(args->child->name, "gw") == 0;
+    vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
+    vici_put(&o, "success", "yes");
+    vici_put(&o, "loaded", strcmp(args->child->name, "fresh") == 0 ? "no" : "yes");
+    vici_list(&o, "keys");
+    if (gw) {
+        vici_item(&o, "remote_addrs");
+        vici_item(&o, "children.net.esp_proposals");
+    }
+    vici_list_end(&o);
+    fake_send(f, &o);
+}
+
+static void test_dry_run_shows_what_a_load_would_change_and_changes_nothing(void **state)
+{
+    json_error_t why;
+    (void)state;
+    pki_write("swanctl.conf", "%s", CONN("gw") CONN("same") CONN("fresh") SECRET);
+    fake_start(comparing, NULL);
+    assert_int_equal(espalier("load", file, "--dry-run", NULL), CLI_DONE);
+    const char *heard = fake_heard();
+    assert_null(strstr(heard, "load-"));
+    assert_null(strstr(heard, "verysecret"));
+    shows("would unload secret 'older'\n");
+    shows("would edit connection 'gw': remote_addrs, children.net.esp_proposals\n");
+    shows("would load connection 'fresh'\n");
+    shows("would unload connection 'older'\n");
+    assert_null(strstr(cli_out, "'same'"));
+    assert_null(strstr(cli_out, "'ike-a'"));
+    assert_int_equal(espalier("load", file, "--dry-run", "--json", NULL), CLI_DONE);
+    json_t *doc = json_loads(cli_out, 0, &why);
+    assert_non_null(doc);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(doc, "edited"), "gw")), 2);
+    json_decref(doc);
+    pki_write("swanctl.conf", "%s", CONN("bad"));
+    assert_int_equal(espalier("load", file, "--dry-run", NULL), CLI_FAILED);
+    says("espalier: connection 'bad' would be refused: no such thing\n");
+    assert_int_equal(espalier("load", file, "--dry-run", "--apply", NULL), CLI_USAGE);
 }
 
 static void refusing_one(struct fake *f, const char *command, const struct vici_node *args)
@@ -390,6 +531,9 @@ int main(void)
         T(test_load_sends_in_swanctls_order_and_unloads_what_the_file_has_not),
         T(test_load_of_a_faulty_file_asks_the_daemon_nothing_and_names_every_fault),
         T(test_load_goes_on_behind_what_the_daemon_refuses_and_exits_1),
+        T(test_load_makes_anew_what_can_be_and_ends_the_rest_where_it_is_asked_for),
+        T(test_load_that_is_refused_in_part_touches_no_sa),
+        T(test_dry_run_shows_what_a_load_would_change_and_changes_nothing),
         T(test_load_of_many_secrets_keeps_their_order_and_sees_all_that_there_are),
         T(test_load_sends_every_credential_decrypted),
         T(test_load_without_a_terminal_refuses_an_encrypted_key_by_name),
