@@ -16,9 +16,7 @@ void cr_algs_free(struct cr_algs *a)
         EVP_MD_free(a->prf[i].kept);
     for (int i = 0; i < CR_CIPHERS; i++)
         EVP_CIPHER_free(a->cipher[i]);
-    for (int i = 0; i < CR_XS; i++) {
-        EVP_PKEY_CTX_free(a->x[i]);
-        EVP_PKEY_free(a->x_peer[i]);
-    }
+    for (int i = 0; i < CR_XS; i++)
+        x_curve_close(&a->x[i]);
     free(a);
 }

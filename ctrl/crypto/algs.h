@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 
 #include "ctrl/crypto/crypto.h"
+#include "ctrl/crypto/x_curve.h"
 
 struct cr_prf { // HMAC with this digest
     uint16_t id, len;
@@ -17,8 +18,7 @@ enum { CR_PRFS = 4, CR_CIPHERS = 10, CR_XS = 2 };
 struct cr_algs {
     struct cr_prf prf[CR_PRFS]; // id 0: not asked for yet
     EVP_CIPHER *cipher[CR_CIPHERS];
-    EVP_PKEY_CTX *x[CR_XS];  // what makes keys of X25519 and X448 out of given values; it holds none
-    EVP_PKEY *x_peer[CR_XS]; // the last peer's value: setting another one takes a tenth of making another key
+    struct x_curve x[CR_XS]; // X25519, X448
 };
 
 #endif

@@ -115,55 +115,17 @@ static EVP_PKEY *from_params(const char *type, int selection, OSSL_PARAM_BLD *bl
 }
 
 // --- X25519 and X448: the public value is the scalar times the base point by the very function that makes
-// the secret. OpenSSL has another one for X25519, made for signatures, which takes longer; so the key object
-// is given a public value of no meaning, which nothing asks for. ---
+// the secret. OpenSSL has another one for X25519, made for signatures, which takes longer. ---
 
-static EVP_PKEY *x_key(struct cr_algs *a, const struct dh_group *g, const uint8_t *priv, const uint8_t *pub)
-{
-    EVP_PKEY_CTX *unkept = NULL, **maker = a ? &a->x[g->nid == EVP_PKEY_X448] : &unkept;
-    EVP_PKEY *key = NULL;
-    OSSL_PARAM params[3];
-    unsigned n = 0;
-    params[n++] =
-        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *)(uintptr_t)pub, g->public_len);
-    if (priv)
-        params[n++] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PRIV_KEY, (void *)(uintptr_t)priv,
-                                                        g->public_len);
-    params[n] = OSSL_PARAM_construct_end();
-    if (!*maker)
-        *maker = EVP_PKEY_CTX_new_from_name(NULL, g->name, NULL);
-    if (*maker && EVP_PKEY_fromdata_init(*maker) == 1)
-        EVP_PKEY_fromdata(*maker, &key, priv ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, params);
-    EVP_PKEY_CTX_free(unkept);
-    return key;
-}
-
-// The caller's own reference.
-static EVP_PKEY *x_peer(struct cr_algs *a, const struct dh_group *g, const uint8_t *pub)
-{
-    EVP_PKEY **kept = a ? &a->x_peer[g->nid == EVP_PKEY_X448] : NULL;
-    if (!kept)
-        return x_key(a, g, NULL, pub);
-    if (!*kept)
-        *kept = x_key(a, g, NULL, pub);
-    else if (EVP_PKEY_set1_encoded_public_key(*kept, pub, g->public_len) != 1)
-        return NULL;
-    return *kept && EVP_PKEY_up_ref(*kept) == 1 ? *kept : NULL;
-}
-
-// A result of all zeros OpenSSL refuses itself (RFC 7748 6.1).
 static int x_multiply(struct cr_algs *a, const struct dh_group *g, const uint8_t *scalar,
                       const uint8_t *point, uint8_t *out)
 {
-    size_t n = g->shared_len;
-    EVP_PKEY *own = x_key(a, g, scalar, point), *peer = x_peer(a, g, point);
-    EVP_PKEY_CTX *ctx = own && peer ? EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL) : NULL;
-    bool ok = ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer_ex(ctx, peer, 0) == 1 &&
-              EVP_PKEY_derive(ctx, out, &n) == 1 && n == g->shared_len;
-    EVP_PKEY_CTX_free(ctx);
-    EVP_PKEY_free(peer);
-    EVP_PKEY_free(own);
-    return ok ? 0 : -EBADMSG;
+    struct x_curve unkept = {0}, *x = a ? &a->x[g->nid == EVP_PKEY_X448] : &unkept;
+    int rc = x->exchange ? 0 : x_curve_open(x, g->name);
+    if (!rc)
+        rc = x_curve_multiply(x, scalar, point, g->shared_len, out);
+    x_curve_close(&unkept);
+    return rc;
 }
 
 static int x_new(struct cr_algs *a, const struct dh_group *g, const uint8_t *priv, struct cr_dh **out)

@@ -78,6 +78,46 @@ static void test_x25519_and_x448_give_the_rfc_7748_values(void **state)
                 "6b6f");
 }
 
+// The same by OpenSSL's key objects.
+static void by_key_objects(const char *name, const uint8_t *priv, const uint8_t *peer, size_t len,
+                           uint8_t *pub, uint8_t *secret)
+{
+    EVP_PKEY *own = EVP_PKEY_new_raw_private_key_ex(NULL, name, NULL, priv, len),
+             *other = EVP_PKEY_new_raw_public_key_ex(NULL, name, NULL, peer, len);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
+    size_t n = len;
+    assert_int_equal(EVP_PKEY_get_raw_public_key(own, pub, &n), 1);
+    assert_int_equal(EVP_PKEY_derive_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_derive_set_peer_ex(ctx, other, 0), 1);
+    assert_int_equal(EVP_PKEY_derive(ctx, secret, &n), 1);
+    assert_int_equal(n, len);
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(own);
+}
+
+static void test_x25519_and_x448_are_what_openssl_makes_of_key_objects(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 200; i++) {
+        uint16_t group = i % 2 ? 32 : 31;
+        uint8_t priv[56], peer[56], pub[56], secret[56], got[56];
+        size_t len = cr_dh_public_len(group), n;
+        struct cr_dh *dh;
+        assert_int_equal(cr_random(priv, len) | cr_random(peer, len), 0); // the highest bit of X25519's too
+        by_key_objects(group == 31 ? "X25519" : "X448", priv, peer, len, pub, secret);
+        // kept by the room, and made anew each time
+        struct cr_algs *by = i % 3 ? algs : NULL;
+        assert_int_equal(cr_dh_from_private(by, group, priv, len, &dh), 0);
+        assert_int_equal(cr_dh_public(dh, got, sizeof(got), &n), 0);
+        assert_memory_equal(got, pub, len);
+        assert_int_equal(cr_dh_shared(by, dh, peer, len, got, sizeof(got), &n), 0);
+        assert_int_equal(n, len);
+        assert_memory_equal(got, secret, len);
+        cr_dh_free(dh);
+    }
+}
+
 static void test_modp_values_are_padded_to_the_modulus(void **state)
 {
     static const uint16_t groups[] = {14, 15, 16};
@@ -320,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ecp256_gives_the_rfc_5903_values),
         cmocka_unit_test(test_x25519_and_x448_give_the_rfc_7748_values),
+        cmocka_unit_test(test_x25519_and_x448_are_what_openssl_makes_of_key_objects),
         cmocka_unit_test(test_modp_values_are_padded_to_the_modulus),
         cmocka_unit_test(test_every_group_agrees_and_takes_its_own_length_only),
         cmocka_unit_test(test_degenerate_public_values_are_refused),
