@@ -165,7 +165,7 @@ static void found(void *ctx, const struct kobj *o)
         return; // it stays in the kernel, closed, and the next run finds it
     bool known = e->values || e->left || e->on;
     e->present = true;
-    e->now = *o;
+    kset_entry_is(e, o);
     if (known)
         return;
     if (s->swept) {
@@ -229,9 +229,8 @@ static void missing(struct kset *s, struct entry *e)
 
 static bool is_gone(const struct entry *e, const struct knotice *n)
 {
-    if (n->kind == KNOTE_FLUSHED)
-        return e->now.kind == KOBJ_XFRM;
-    return e->now.kind == KOBJ_ROUTE; // with the TUN
+    uint8_t kind = kset_entry_now(e).kind;
+    return kind == (n->kind == KNOTE_FLUSHED ? KOBJ_XFRM : KOBJ_ROUTE); // routes go with the TUN
 }
 
 bool kset_notice(struct kset *s, const struct knotice *n)
@@ -393,11 +392,12 @@ static void leave_if_unasked(struct kset *s, struct entry *e)
 
 // What lets in goes with the hook that it trusts, and what lets out with the interface that it names: another
 // one may get the number.
-static bool stays(const struct kobj *o)
+static bool stays(const struct entry *e)
 {
-    if (o->kind == KOBJ_HOOK)
-        return o->dst_len > 0;
-    return o->kind == KOBJ_XFRM && !o->mark_mask && !o->ifindex;
+    struct kobj o = kset_entry_now(e);
+    if (o.kind == KOBJ_HOOK)
+        return o.dst_len > 0;
+    return o.kind == KOBJ_XFRM && !o.mark_mask && !o.ifindex;
 }
 
 void kset_close(struct kset *s, bool leave)
@@ -410,7 +410,7 @@ void kset_close(struct kset *s, bool leave)
     for (n = NULL; (n = hash_each(&s->entries, n));) // what nobody has asked for is the next run's to sweep
         leave_if_unasked(s, (struct entry *)n);
     for (n = NULL; leave && (n = hash_each(&s->entries, n));)
-        if (stays(&((struct entry *)n)->now))
+        if (stays((struct entry *)n))
             leave_in_kernel(s, (struct entry *)n);
     while ((h = LIST_FIRST(&s->holds)))
         hold_free(s, h);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctrl/lib/slice.h"
+
 #define CHUNK 128 // changes given to the kernel at once
 
 // ---- printing
@@ -66,11 +68,58 @@ static uint64_t hash_of(const struct kobj *o)
     return hash_bytes(0, &k, offsetof(struct kobj, from_set));
 }
 
+// What lies before the addresses and between the prefixes and the preferred source, then as much of the
+// addresses as their family has.
+enum {
+    NOW_HEAD = offsetof(struct kobj, src),
+    NOW_REST = offsetof(struct kobj, from) - offsetof(struct kobj, sport),
+};
+_Static_assert(offsetof(struct kobj, sport) == NOW_HEAD + 32, "src and dst stand between these two");
+_Static_assert(sizeof(struct kobj) - offsetof(struct kobj, from) < 16 + _Alignof(struct kobj),
+               "from is the last");
+
+static size_t address_len(const struct kobj *o)
+{
+    return o->family == 6 ? 16 : 4;
+}
+
+static size_t now_size(const struct kobj *o)
+{
+    return NOW_HEAD + NOW_REST + (o->kind == KOBJ_ROUTE ? 3 : 2) * address_len(o);
+}
+
+void kset_entry_is(struct entry *e, const struct kobj *o)
+{
+    size_t n = address_len(o);
+    struct writer w = writer_of(e->now, now_size(o));
+    wr_bytes(&w, o, NOW_HEAD);
+    wr_bytes(&w, (const uint8_t *)o + offsetof(struct kobj, sport), NOW_REST);
+    wr_bytes(&w, o->src, n);
+    wr_bytes(&w, o->dst, n);
+    if (o->kind == KOBJ_ROUTE) // nothing else has one
+        wr_bytes(&w, o->from, n);
+}
+
+struct kobj kset_entry_now(const struct entry *e)
+{
+    struct kobj o = {0};
+    const uint8_t *p = e->now;
+    memcpy(&o, p, NOW_HEAD);
+    memcpy((uint8_t *)&o + offsetof(struct kobj, sport), p += NOW_HEAD, NOW_REST);
+    size_t n = address_len(&o);
+    memcpy(o.src, p += NOW_REST, n);
+    memcpy(o.dst, p += n, n);
+    if (o.kind == KOBJ_ROUTE)
+        memcpy(o.from, p + n, n);
+    return o;
+}
+
 struct entry *kset_entry_find(const struct kset *s, const struct kobj *o)
 {
     for (struct hash_node *n = hash_first(&s->entries, hash_of(o)); n; n = hash_next(n)) {
         struct entry *e = (struct entry *)n;
-        if (kobj_same_key(&e->now, o))
+        struct kobj now = kset_entry_now(e);
+        if (kobj_same_key(&now, o))
             return e;
     }
     return NULL;
@@ -78,10 +127,10 @@ struct entry *kset_entry_find(const struct kset *s, const struct kobj *o)
 
 struct entry *kset_entry_make(struct kset *s, const struct kobj *o)
 {
-    struct entry *e = calloc(1, sizeof(*e));
+    struct entry *e = calloc(1, offsetof(struct entry, now) + now_size(o));
     if (!e)
         return NULL;
-    e->now = *o;
+    kset_entry_is(e, o);
     if (hash_add(&s->entries, &e->node, hash_of(o)) < 0) {
         free(e);
         return NULL;
@@ -164,7 +213,8 @@ void kset_entry_mine(struct kset *s, struct entry *e)
 
 struct kobj kset_value_object(const struct value *v)
 {
-    return kobj_with(&v->entry->now, &v->v);
+    struct kobj key = kset_entry_now(v->entry);
+    return kobj_with(&key, &v->v);
 }
 
 bool kset_entry_wanted(const struct kset *s, const struct entry *e, struct kobj *out)
@@ -184,8 +234,8 @@ bool kset_entry_wanted(const struct kset *s, const struct entry *e, struct kobj 
 
 bool kset_entry_settled(const struct kset *s, const struct entry *e)
 {
-    struct kobj w;
-    return kset_entry_wanted(s, e, &w) ? e->present && kobj_same_value(&w, &e->now) : !e->present;
+    struct kobj w, now = kset_entry_now(e);
+    return kset_entry_wanted(s, e, &w) ? e->present && kobj_same_value(&w, &now) : !e->present;
 }
 
 static void forget_if_empty(struct kset *s, struct entry *e)
@@ -206,7 +256,7 @@ static void changed(struct kset *s, struct entry *e, const struct kchange *c)
     }
     e->present = c->add;
     if (c->add)
-        e->now = *c->o;
+        kset_entry_is(e, c->o);
     kset_entry_put_on(s, e, ON_NONE);
     forget_if_empty(s, e);
 }
@@ -245,8 +295,10 @@ unsigned kset_settle(struct kset *s, struct entry_list *list, struct esp_error *
                 continue;
             }
             bool add = kset_entry_wanted(s, e, &o[n]);
+            if (!add)
+                o[n] = kset_entry_now(e);
             batch[n] = e;
-            c[n] = (struct kchange){.add = add, .o = add ? &o[n] : &e->now};
+            c[n] = (struct kchange){.add = add, .o = &o[n]};
             n++;
         }
         struct esp_error why = {0};

@@ -22,10 +22,12 @@ struct entry {
     struct hash_node node; // by key
     TAILQ_ENTRY(entry) link;
     struct value *values;
-    struct kobj now; // in the kernel where present; otherwise only its key counts
     bool present;
     uint8_t on; // enum on_list
     bool left;  // an earlier run's: kept until it is swept, or asked for and had
+    // kset_entry_now: in the kernel where present; otherwise only its key counts. As long as one of its kind
+    // and family is: each loaded connection has half a dozen entries.
+    uint8_t now[];
 };
 enum on_list { ON_NONE, ON_TOUCHED, ON_WRONG }; // NONE: it is as it should be
 struct left {              // the value that an earlier run has left; few entries have one
@@ -78,6 +80,8 @@ struct taking {
 
 struct entry *kset_entry_find(const struct kset *s, const struct kobj *o);
 struct entry *kset_entry_make(struct kset *s, const struct kobj *o);
+struct kobj kset_entry_now(const struct entry *e);
+void kset_entry_is(struct entry *e, const struct kobj *o); // of the same key: it is in the kernel so
 void kset_entry_put_on(struct kset *s, struct entry *e, enum on_list list);
 // It is of an earlier run. False: no memory for its value.
 bool kset_entry_found(struct kset *s, struct entry *e, const struct kobj *o);

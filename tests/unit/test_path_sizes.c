@@ -53,7 +53,7 @@ static void test_a_child_sa_at_rest_is_small(void **state)
 // test_vici_ctl and test_ike_load.
 static void test_a_loaded_connection_is_small(void **state)
 {
-    enum { SOME = 2000, MOST_CONN_OCTETS = 2200 };
+    enum { SOME = 2000, MOST_CONN_OCTETS = 1750 };
     struct rig *r = *state;
     size_t before = 0;
 
@@ -92,7 +92,7 @@ static void test_what_is_kept_of_the_kernels_objects_is_small(void **state)
     (void)state;
     printf("entry %zu, value %zu, hold %zu\n", sizeof(struct entry), sizeof(struct value),
            sizeof(struct kset_hold));
-    assert_true(sizeof(struct entry) <= 152);
+    assert_true(sizeof(struct entry) <= 56); // without its object
     assert_true(sizeof(struct value) <= 40);
     assert_true(sizeof(struct policy) + sizeof(struct policy_whole) <= 256);
 }
