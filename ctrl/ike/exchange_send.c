@@ -23,15 +23,21 @@
 #include "ctrl/lib/fence.h"
 #include "ctrl/lib/log.h"
 
+bool exchange_may_send(const struct ike_sa *sa)
+{
+    bool open = fence_open(sa->ike->fence, sa->fence);
+    if (!open)
+        LOGF(NET, 2, "not sent: what this node had of the fleet in session %u is not its own any more",
+             sa->fence);
+    return open;
+}
+
 static void transmit(struct ike_sa *sa, const struct net_path *path, const uint8_t *msg, size_t len)
 {
     struct slice rest = slice_of(msg, len);
     char a[64], b[64];
-    if (!fence_open(sa->ike->fence, sa->fence)) {
-        LOGF(NET, 2, "not sent: what this node had of the fleet in session %u is not its own any more",
-             sa->fence);
+    if (!exchange_may_send(sa))
         return;
-    }
     sa->last_out = loop_now(sa->ike->loop);
     while (rest.len) {
         struct slice d = datagrams_next(&rest);

@@ -17,6 +17,9 @@ void exchange_again(struct ike_sa *sa); // what is unanswered, at once, where th
 // What has not been answered goes out once more, beside its repetitions and once between two of them: it may
 // get through now.
 void exchange_hurry(struct ike_sa *sa);
+// Of a fleet's connection, while this node has it (ctrl/lib/fence.h); false is said in the log. To be asked
+// before each message of an IKE SA, also of one that has no keys yet.
+bool exchange_may_send(const struct ike_sa *sa);
 bool exchange_tried_enough(const struct ike_sa *sa); // what is at work has been repeated often enough
 void exchange_send_inner(struct ike_sa *sa, uint8_t exchange, const struct pb *b);
 bool exchange_reply(struct ike_sa *sa, uint8_t exchange,

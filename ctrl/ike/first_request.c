@@ -10,6 +10,7 @@
 #include "ctrl/ike/conns.h"
 #include "ctrl/ike/cookie.h"
 #include "ctrl/ike/exchange.h"
+#include "ctrl/ike/exchange_send.h"
 #include "ctrl/ike/ike.h"
 #include "ctrl/ike/init.h"
 #include "ctrl/ike/sa.h"
@@ -53,6 +54,8 @@ static void came_again(struct ike *ike, const struct ike_sa *sa, const struct fi
         return;
     }
     COUNT(ike, repeats);
+    if (!exchange_may_send(sa))
+        return;
     LOGF(IKE, 1, "received retransmit of request with ID 0, retransmitting response");
     ike->net.send(ike->net.ctx, f->path, slice_of(hs->own_init, hs->own_init_len), true);
 }
@@ -185,6 +188,8 @@ void first_request_respond(struct ike_sa *sa, struct pb *b, struct ike_header *h
         return;
     }
     sa->in_mid = 1;
+    if (!exchange_may_send(sa)) // the lease has ended while `keys` was at work
+        return;
     sa->last_out = loop_now(ike->loop);
     ike->net.send(ike->net.ctx, &sa->path, slice_of(sa->hs->own_init, sa->hs->own_init_len), true);
 }

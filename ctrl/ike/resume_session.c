@@ -164,7 +164,8 @@ struct conn *session_conn(struct ike *ike, const struct session *s, char *why, s
     struct conn *c = conn_find(ike, s->conn);
     const char *no = !c || memcmp(c->digest, s->digest, sizeof(c->digest)) != 0
                          ? "its connection is not loaded any more, or another one now"
-                         : ended(ike, s);
+                     : conn_is_closed(ike, c) ? "its connection is the fleet's, and not this node's now"
+                                              : ended(ike, s);
     snprintf(why, size, "%s", no ? no : "");
     return no ? NULL : c;
 }

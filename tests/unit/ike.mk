@@ -14,6 +14,7 @@ $(eval $(call unit_test,test_ike_intermediate,tests/unit/test_ike_intermediate.c
 $(eval $(call unit_test,test_ike_fragments,tests/unit/test_ike_fragments.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_mobike,tests/unit/test_ike_mobike.c tests/unit/ike_pair.c tests/unit/ike_watch.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_ike_alerts,tests/unit/test_ike_alerts.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
+$(eval $(call unit_test,test_ike_fence,tests/unit/test_ike_fence.c tests/unit/ike_resume_rig.c tests/unit/ike_pair.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 $(eval $(call unit_test,test_keys_room,tests/unit/test_keys_room.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm))
 KEYS_AGAIN_LDFLAGS := -Wl,--wrap=cr_key_private
 $(eval $(call unit_test,test_keys_again,tests/unit/test_keys_again.c tests/unit/keys_rig.c $(IKE_ROOM_SRCS),-lcrypto -lm $(KEYS_AGAIN_LDFLAGS)))
