@@ -12,6 +12,9 @@ struct fleet_etcd;
 int fleet_etcd_open(struct fleet_etcd **out, const char *config, struct esp_error *err);
 void fleet_etcd_close(struct fleet_etcd *e);
 
+// espalierd.fleet.allow_clear of those settings.
+bool fleet_etcd_allows_clear(const struct fleet_etcd *e);
+
 // The prefix, a part of it ("nodes/") and a name in one, in buf.
 const char *fleet_etcd_key(const struct fleet_etcd *e, char buf[512], const char *part, const char *name);
 // What is answered goes to fn, which may be NULL. 0, or why nothing was, or a refusal, with etcd's words.

@@ -17,6 +17,7 @@ struct fleet_etcd {
     struct loop *loop;
     struct etcd *etcd;
     char prefix[FLEET_PREFIX_LEN];
+    bool allows_clear;
     // of the question under way
     etcd_answer_fn *fn;
     void *ctx;
@@ -52,6 +53,7 @@ static int reach(struct fleet_etcd *e, const struct settings *s, struct esp_erro
     const struct etcd_http_config c = {
         .endpoints = s->fleet_endpoints, .ca = t.ca, .cert = t.cert, .key = t.key, .timeout_ms = TIMEOUT_MS};
     snprintf(e->prefix, sizeof(e->prefix), "%s", s->fleet_prefix);
+    e->allows_clear = s->fleet_allow_clear;
     e->loop = loop_new();
     e->etcd = e->loop ? etcd_http_new(e->loop, &c, err) : NULL;
     tls_files_free(&t);
@@ -82,6 +84,11 @@ void fleet_etcd_close(struct fleet_etcd *e)
     if (e->loop)
         loop_free(e->loop);
     free(e);
+}
+
+bool fleet_etcd_allows_clear(const struct fleet_etcd *e)
+{
+    return e->allows_clear;
 }
 
 const char *fleet_etcd_key(const struct fleet_etcd *e, char buf[512], const char *part, const char *name)

@@ -12,6 +12,8 @@
 #include "ctrl/cli/fleet.h"
 #include "ctrl/cli/json.h"
 #include "ctrl/cli/load.h"
+#include "ctrl/config/conn_load.h"
+#include "ctrl/config/in_clear.h"
 
 enum { AT_ONCE = 32 }; // connections of one transaction: etcd takes 1.5 MiB
 
@@ -33,6 +35,33 @@ static int check_size(const struct load *l, struct esp_error *err)
                ? 0
                : esp_fail(err, -E2BIG, "connections", "%u: the fleet takes %d", l->lists[LOAD_CONN].count,
                           FLEET_CONNS);
+}
+
+// As the nodes will, which have the same settings.
+static int check_clear(const struct load_item *i, struct esp_error *err)
+{
+    struct conn_config c = {0};
+    struct vici_msg m;
+    struct slice s = message_of(i);
+    char why[160];
+    int rc = vici_msg_parse(&m, s.p, s.len, err);
+    if (rc)
+        return rc;
+    rc = config_load_conn(&c, m.root->child, NULL, err); // it has been read once
+    if (!rc && conn_in_clear(&c, why, sizeof(why)))
+        rc = esp_fail(err, -EINVAL, i->name, "%s: espalierd.fleet.allow_clear does not allow that", why);
+    conn_clear(&c);
+    vici_msg_free(&m);
+    return rc;
+}
+
+static int check_all(const struct load *l, const struct fleet_etcd *e, struct esp_error *err)
+{
+    int rc = check_size(l, err);
+    for (const struct load_item *i = l->lists[LOAD_CONN].first; i && !rc && !fleet_etcd_allows_clear(e);
+         i = i->next)
+        rc = check_clear(i, err);
+    return rc;
 }
 
 static int put_some(struct fleet_etcd *e, const char *part, const struct load_item **at,
@@ -142,7 +171,7 @@ int fleet_load(struct cli *cli, struct fleet_etcd *e, const char *file)
     else if (rc)
         esp_fail(&err, rc, "", "out of memory");
     if (!rc)
-        rc = check_size(&l, &err);
+        rc = check_all(&l, e, &err);
     if (!rc)
         rc = send_all(e, &l, generation, &err);
     if (!rc)

@@ -85,6 +85,7 @@ static const struct key keys[] = {
     {"fleet.cacert", K_TEXT, AT(fleet_cacert), 0, SIZE(fleet_cacert), true, true},
     {"fleet.cert", K_TEXT, AT(fleet_cert), 0, SIZE(fleet_cert), true, true},
     {"fleet.key", K_TEXT, AT(fleet_key), 0, SIZE(fleet_key), true, true},
+    {"fleet.allow_clear", K_BOOL, AT(fleet_allow_clear), 0, 1, true, true},
     {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true, false},
 };
 enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };

@@ -305,7 +305,7 @@ static int read_conn(struct ctl *c, const struct vici_node *section, uint32_t fe
     struct conn_config cfg = {0};
     int r = config_load_conn(&cfg, section, &report, err);
     if (r == 0)
-        ctl_fence_conn(&cfg, fence);
+        r = ctl_fence_conn(c, &cfg, fence, err);
     if (r == 0 && !ctl_keep_by_hand(c, &cfg))
         r = esp_fail(err, -ENOMEM, "", "out of memory");
     if (r == 0)

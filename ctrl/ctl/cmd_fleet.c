@@ -4,9 +4,11 @@
 // replace them. One that is closed begins nothing by itself, and its SAs end.
 #include "ctrl/ctl/ctl.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctrl/config/in_clear.h"
 #include "ctrl/lib/fence.h"
 #include "ctrl/lib/log.h"
 
@@ -15,16 +17,20 @@ static void say(struct ctl *c, uint32_t req, bool ok, const char *text)
     ipc_result(c->chan[ROOM_FLEET], req, ok, "%s", text);
 }
 
-void ctl_fence_conn(struct conn_config *cfg, uint32_t fence)
+int ctl_fence_conn(const struct ctl *c, struct conn_config *cfg, uint32_t fence, struct esp_error *err)
 {
+    char why[160];
+    if (fence != FENCE_NONE && !c->settings.fleet_allow_clear && conn_in_clear(cfg, why, sizeof(why)))
+        return esp_fail(err, -EPERM, "", "%s, which espalierd.fleet.allow_clear does not allow here", why);
     cfg->fence = fence;
     if (fence != FENCE_CLOSED)
-        return;
+        return 0;
     for (unsigned i = 0; i < cfg->child_count; i++) {
         struct child_config *k = &cfg->children[i];
         k->start_action = k->close_action = ACTION_NONE;
         k->dpd_action = DPD_NONE;
     }
+    return 0;
 }
 
 // ---- what is closed has no SAs

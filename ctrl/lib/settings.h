@@ -67,9 +67,10 @@ struct settings {
     char fleet_prefix[128];     // /espalier/
     char fleet_node[64];        // its name; empty: the machine's
     char fleet_cacert[200], fleet_cert[200],
-        fleet_key[200]; // files, PEM; empty: the system's authorities, none
-    uint32_t fleet_ttl; // of the lease, 10 s
-    uint32_t workers;   // 1: packets are carried by path's control; else by so many threads beside it
+        fleet_key[200];     // files, PEM; empty: the system's authorities, none
+    uint32_t fleet_ttl;     // of the lease, 10 s
+    bool fleet_allow_clear; // no: its connections encrypt (ctrl/config/in_clear.h) or are not taken
+    uint32_t workers;       // 1: packets are carried by path's control; else by so many threads beside it
 };
 
 // A number that nobody else gives away: above what containers are given, below what signed numbers hold.

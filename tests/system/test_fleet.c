@@ -388,6 +388,25 @@ static void test_a_client_leaves_the_fleets_alone(void **state)
     assert_non_null(strstr(out, "the fleet's, and not this node's"));
 }
 
+// Who writes to etcd does not decide that: not what stands for the whole network, either.
+static void test_what_does_not_encrypt_is_not_loaded(void **state)
+{
+    char out[4096], path[200], command[300];
+    (void)state;
+    needs_etcd();
+    snprintf(path, sizeof(path), "%s/pass.conf", lab.dir);
+    write_text(path,
+               "connections {\n  c9 {\n    children {\n      all {\n        mode = pass\n        local_ts = "
+               "0.0.0.0/0\n        remote_ts = 0.0.0.0/0\n      }\n    }\n  }\n}\n");
+    snprintf(command, sizeof(command), "load %s", path);
+    assert_int_not_equal(fleet(out, sizeof(out), command), 0);
+    if (!strstr(out, "child all lets traffic leave unencrypted (mode = pass)"))
+        fail_msg("it is not said: %s", out);
+    assert_int_equal(fleet(out, sizeof(out), "status"), 0);
+    assert_null(strstr(out, "c9"));
+    assert_non_null(strstr(out, "c1"));
+}
+
 static void test_a_node_that_is_killed_is_replaced(void **state)
 {
     (void)state;
@@ -527,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_connections_are_spread_and_come_up),
         cmocka_unit_test(test_tls_of_others_is_refused_by_name),
         cmocka_unit_test(test_a_client_leaves_the_fleets_alone),
+        cmocka_unit_test(test_what_does_not_encrypt_is_not_loaded),
         cmocka_unit_test(test_a_node_that_is_killed_is_replaced),
         cmocka_unit_test(test_a_room_that_dies_changes_nothing),
         cmocka_unit_test(test_a_drained_node_gives_its_connections_away),

@@ -13,7 +13,8 @@
 #include "ctrl/lib/fence.h"
 #include "tests/unit/ctl_rig.h"
 
-static struct vici_out message; // what load-conn would be sent
+static struct vici_out message;             // what load-conn would be sent
+static const char *child_key, *child_value; // one more of its child; NULL: none
 
 static void side(const char *name, const char *id)
 {
@@ -34,6 +35,13 @@ static void from_fleet(const char *name, uint32_t req, uint32_t fence)
     vici_section(&message, "net");
     vici_put(&message, "start_action", "start");
     vici_put(&message, "close_action", "start");
+    if (child_key && strstr(child_key, "proposals")) {
+        vici_list(&message, child_key);
+        vici_item(&message, child_value);
+        vici_list_end(&message);
+    } else if (child_key) {
+        vici_put(&message, child_key, child_value);
+    }
     vici_section_end(&message);
     vici_section_end(&message);
     vici_section_end(&message);
@@ -114,6 +122,49 @@ static void test_what_is_refused_is_said(void **state)
     expect_nothing(ROOM_IKE);
 }
 
+static const struct {
+    const char *key, *value, *said;
+} unencrypted[] = {{"mode", "pass", "child net lets traffic leave unencrypted (mode = pass)"},
+                   {"ah_proposals", "sha256", "(ah_proposals)"},
+                   {"esp_proposals", "aes128-null-sha256", "(esp_proposals without encryption)"},
+                   {"esp_proposals", "aes256gmac", "(esp_proposals without encryption)"}};
+
+// Who writes to etcd does not decide that.
+static void test_what_does_not_encrypt_is_refused_open_and_closed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(unencrypted) / sizeof(unencrypted[0]); i++) {
+        child_key = unencrypted[i].key;
+        child_value = unencrypted[i].value;
+        from_fleet("gw", 7, 3);
+        fleet_is_told(7, false, unencrypted[i].said);
+        from_fleet("gw", 8, FENCE_CLOSED);
+        fleet_is_told(8, false, "espalierd.fleet.allow_clear does not allow here");
+        expect_nothing(ROOM_IKE);
+    }
+    child_key = "mode";
+    child_value = "drop"; // that blocks
+    from_fleet("gw", 9, 3);
+    struct conn_config cfg = ike_takes();
+    conn_clear(&cfg);
+    fleet_is_told(9, true, "");
+    child_key = NULL;
+}
+
+static void test_what_does_not_encrypt_is_taken_where_this_node_allows_it(void **state)
+{
+    (void)state;
+    ctl->settings.fleet_allow_clear = true;
+    child_key = "mode";
+    child_value = "pass";
+    from_fleet("gw", 7, 3);
+    struct conn_config cfg = ike_takes();
+    assert_int_equal(cfg.children[0].action, POLICY_BYPASS);
+    conn_clear(&cfg);
+    fleet_is_told(7, true, "");
+    child_key = NULL;
+}
+
 static void test_a_local_one_keeps_its_name(void **state)
 {
     (void)state;
@@ -168,6 +219,8 @@ int main(void)
         T(test_closed_begins_nothing_and_ends_its_sas),
         T(test_open_is_what_was_desired),
         T(test_what_is_refused_is_said),
+        T(test_what_does_not_encrypt_is_refused_open_and_closed),
+        T(test_what_does_not_encrypt_is_taken_where_this_node_allows_it),
         T(test_a_local_one_keeps_its_name),
         T(test_clients_neither_see_it_to_unload_nor_replace_it),
         T(test_one_is_what_its_key_says),
