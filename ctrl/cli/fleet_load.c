@@ -26,11 +26,17 @@ static struct slice message_of(const struct load_item *i)
 
 static int check_size(const struct load *l, struct esp_error *err)
 {
-    for (const struct load_item *i = l->lists[LOAD_CONN].first; i; i = i->next)
+    size_t all = 0;
+    for (const struct load_item *i = l->lists[LOAD_CONN].first; i; i = i->next) {
+        all += message_of(i).len;
         if (message_of(i).len > FLEET_CONN_MOST)
             return esp_fail(err, -E2BIG, i->name,
                             "it has %zu octets with its certificates: the fleet takes %d", message_of(i).len,
                             FLEET_CONN_MOST);
+    }
+    if (all > FLEET_OCTETS_MOST)
+        return esp_fail(err, -E2BIG, "connections", "they have %zu octets: the fleet takes %d", all,
+                        FLEET_OCTETS_MOST);
     return l->lists[LOAD_CONN].count <= FLEET_CONNS
                ? 0
                : esp_fail(err, -E2BIG, "connections", "%u: the fleet takes %d", l->lists[LOAD_CONN].count,

@@ -14,7 +14,10 @@
 #include <stdint.h>
 
 enum {
-    ETCD_ANSWER_MOST = 16 << 20, // octets of one answer, or of what a watch says at once
+    ETCD_ANSWER_MOST = 16 << 20, // octets of a RANGE's answer, or of what a watch says at once
+    ETCD_SHORT_MOST = 64 << 10,  // of each other answer
+    ETCD_HELD_MOST = 34 << 20,   // of all that is on its way
+    ETCD_ITEMS_MOST = 1 << 19,   // values of one answer: what is read takes more memory than its text
     ETCD_TXN_MOST = 120,         // operations; etcd's own limit is 128 unless it was told otherwise
 };
 
@@ -65,8 +68,8 @@ struct etcd_question {
 
 struct etcd_answer {
     // 0; -ETIMEDOUT, -EHOSTUNREACH: nobody answered; -EACCES: TLS or rights; -ENOENT: no such lease;
-    // -ESTALE: of a revision that is compacted; -EBADMSG: what it said is not to be understood; -EIO: it
-    // refuses, as `text` says
+    // -ESTALE: of a revision that is compacted; -EBADMSG: what it said is not to be understood, or too much;
+    // -EIO: it refuses, as `text` says
     int error;
     char text[240];
     uint64_t revision;
@@ -85,7 +88,7 @@ struct etcd_event {
     struct etcd_kv kv; // deleted: key and `changed` alone
 };
 // What a watch says: events in their order, all of a revision together; or why it has ended (error, as of
-// an answer, -ESTALE with `compacted`: read everything anew). It says nothing more then.
+// an answer; -ESTALE with `compacted`, and -EBADMSG: read everything anew). It says nothing more then.
 struct etcd_news {
     int error;
     char text[240];

@@ -24,7 +24,7 @@ struct transfer {
     const char *path;
     char *got;
     size_t len, cap;
-    bool too_long;
+    bool too_long, too_much; // it alone; with all others
     etcd_answer_fn *answer;
     etcd_news_fn *news;
     void *ctx;
@@ -41,6 +41,7 @@ struct http {
     size_t ca_len, cert_len, key_len;
     uint32_t timeout_ms;
     struct transfer *transfers;
+    size_t held;                  // octets that have come for all of them
     struct timer starter, reaper; // what could not be begun; watches that have ended
 };
 
@@ -53,6 +54,7 @@ static void transfer_free(struct transfer *t)
     *t->at = t->next;
     if (t->next)
         t->next->at = t->at;
+    t->http->held -= t->len;
     free(t->body);
     free(t->got);
     free(t);
@@ -87,27 +89,40 @@ static void tell_lines(struct transfer *t)
         size_t n = (size_t)(end - t->got);
         tell_line(t, t->got, n);
         t->len -= n + 1;
+        t->http->held -= n + 1;
         memmove(t->got, end + 1, t->len);
     }
+}
+
+static size_t most_of(const struct transfer *t)
+{
+    return t->watch || t->kind == ETCD_RANGE ? ETCD_ANSWER_MOST : ETCD_SHORT_MOST;
+}
+
+static bool make_room(struct transfer *t, size_t n)
+{
+    size_t cap = 2 * (t->len + n) < most_of(t) ? 2 * (t->len + n) : most_of(t);
+    if (t->len + n <= t->cap)
+        return true;
+    char *more = realloc(t->got, cap);
+    if (!more)
+        return false;
+    t->got = more;
+    t->cap = cap;
+    return true;
 }
 
 static size_t receive(char *data, size_t size, size_t count, void *ctx)
 {
     struct transfer *t = ctx;
     size_t n = size * count;
-    if (t->said || n > ETCD_ANSWER_MOST - t->len) {
-        t->too_long = !t->said;
+    t->too_long = !t->said && n > most_of(t) - t->len;
+    t->too_much = !t->said && n > ETCD_HELD_MOST - t->http->held;
+    if (t->said || t->too_long || t->too_much || !make_room(t, n))
         return 0;
-    }
-    if (t->len + n > t->cap) {
-        char *more = realloc(t->got, 2 * (t->len + n));
-        if (!more)
-            return 0;
-        t->got = more;
-        t->cap = 2 * (t->len + n);
-    }
     memcpy(t->got + t->len, data, n);
     t->len += n;
+    t->http->held += n;
     if (t->watch)
         tell_lines(t);
     return n;
@@ -156,6 +171,7 @@ static bool begin(struct transfer *t)
 {
     t->easy = curl_easy_init();
     t->endpoint = t->http->current;
+    t->http->held -= t->len;
     t->len = 0;
     t->why[0] = 0;
     return t->easy && set_up(t) && curl_multi_add_handle(t->http->curl.multi, t->easy) == CURLM_OK;
@@ -178,8 +194,10 @@ static struct transfer *add(struct http *h, char *body, const char *path, void *
 
 // ---- how it ended
 
-static int error_of(CURLcode code)
+static int error_of(const struct transfer *t, CURLcode code)
 {
+    if (t->too_long || t->too_much)
+        return -EBADMSG;
     switch (code) {
     case CURLE_OPERATION_TIMEDOUT: return -ETIMEDOUT;
     case CURLE_SSL_CONNECT_ERROR:
@@ -203,7 +221,9 @@ static void describe(const struct transfer *t, CURLcode code, int error, char *t
     const char *why = t->why[0] ? t->why : curl_easy_strerror(code);
     const char *end = t->http->endpoint[t->endpoint];
     if (t->too_long)
-        snprintf(text, size, "%.80s: its answer has more than %d octets", end, ETCD_ANSWER_MOST);
+        snprintf(text, size, "%.80s: its answer has more than %zu octets", end, most_of(t));
+    else if (t->too_much)
+        snprintf(text, size, "%.80s: its answers have more than %d octets at once", end, ETCD_HELD_MOST);
     else if (closed_on_us(t, code))
         snprintf(text, size,
                  "%.80s: TLS: it has closed the connection without an answer: does it take our certificate?",
@@ -260,7 +280,7 @@ static void ended(void *ctx, CURL *easy, CURLcode code)
     if (!t->said && code == CURLE_OK && !t->watch) {
         tell_answer(t);
     } else if (!t->said) {
-        int error = code == CURLE_OK ? -EHOSTUNREACH : closed_on_us(t, code) ? -EACCES : error_of(code);
+        int error = code == CURLE_OK ? -EHOSTUNREACH : closed_on_us(t, code) ? -EACCES : error_of(t, code);
         if (code == CURLE_OK)
             snprintf(text, sizeof(text), "%.80s: it has ended the watch", t->http->endpoint[t->endpoint]);
         else

@@ -21,10 +21,11 @@
 
 enum {
     FLEET_SCHEMA = 1,
-    FLEET_NODE_LEN = 64,        // with the NUL
-    FLEET_PREFIX_LEN = 128,     // likewise
-    FLEET_CONNS = 10000,        // what ctl takes
-    FLEET_CONN_MOST = 96 << 10, // octets of a connection's message
+    FLEET_NODE_LEN = 64,          // with the NUL
+    FLEET_PREFIX_LEN = 128,       // likewise
+    FLEET_CONNS = 10000,          // what ctl takes
+    FLEET_CONN_MOST = 96 << 10,   // octets of a connection's message
+    FLEET_OCTETS_MOST = 64 << 20, // of all connections'
 };
 
 struct fleet_config {

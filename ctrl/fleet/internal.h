@@ -57,7 +57,7 @@ struct reading { // of what etcd has
     uint64_t revision;
     char after[FLEET_KEY_LEN];
     char generation[64], key[FLEET_KEY_LEN];
-    uint64_t expected, got;
+    uint64_t expected, got, left;
     bool there; // `current` is
 };
 
@@ -79,6 +79,8 @@ struct fleet {
     struct timer begin, keep, deadline;
     // state
     struct reading read;
+    char incomplete[64]; // the generation that was read in vain
+    uint32_t read_wait;  // ms, before it is read again
     struct timer read_again, watch_again;
     bool watching, known; // known: everything has been read once, and is being watched
     bool foreign;         // of another schema
@@ -88,6 +90,7 @@ struct fleet {
     struct item *items;
     struct hash names;
     unsigned count;
+    size_t octets, octets_most; // of what is desired; FLEET_OCTETS_MOST
     uint64_t versions;
     // owners
     struct timer turn;

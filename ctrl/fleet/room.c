@@ -59,6 +59,7 @@ struct fleet *fleet_new(struct loop *l, const struct fleet_config *c, struct etc
     f->cfg = *c;
     f->etcd = e;
     f->page = page;
+    f->octets_most = FLEET_OCTETS_MOST;
     state_init(f);
     owners_init(f);
     session_start(f);

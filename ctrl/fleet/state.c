@@ -11,7 +11,8 @@
 #include "ctrl/fleet/internal.h"
 #include "ctrl/lib/log.h"
 
-enum { PAGE = 128 };
+enum { PAGE = 64 }; // so that one of the largest connections is within ETCD_ANSWER_MOST, in base64
+enum { READ_WAIT_MOST = 60000 }; // ms
 
 // The parts of a reading; what of the first ones is not seen any more has gone.
 enum part { NODES, DRAINS, OWNERS, CURRENT, CONNS, PARTS };
@@ -94,6 +95,7 @@ void state_forget(struct fleet *f, struct item *i)
     *i->at = i->next;
     if (i->next)
         i->next->at = i->at;
+    f->octets -= i->len;
     free(i->message);
     free(i->last);
     free(i);
@@ -116,11 +118,13 @@ static bool take_message(struct fleet *f, struct item *i, const struct etcd_kv *
     i->seen = true;
     if (i->wanted && i->len == kv->len && memcmp(i->message, kv->value, kv->len) == 0)
         return true;
-    uint8_t *copy = malloc(kv->len ? kv->len : 1);
+    bool fits = f->octets - i->len + kv->len <= f->octets_most;
+    uint8_t *copy = fits ? malloc(kv->len ? kv->len : 1) : NULL;
     if (!copy)
         return false;
     memcpy(copy, kv->value, kv->len);
     keep_last(i);
+    f->octets += kv->len - i->len;
     i->message = copy;
     i->len = kv->len;
     i->version = ++f->versions;
@@ -256,7 +260,8 @@ static void take(struct fleet *f, const struct etcd_kv *kv)
     case CURRENT: take_current(f, kv); break;
     default:
         if (kv->len > FLEET_CONN_MOST || !(i = state_item(f, name, true)) || !take_message(f, i, kv))
-            LOGF(CFG, 0, "fleet: connection %.100s is not taken: it is too large, or one too many", name);
+            LOGF(CFG, strcmp(f->incomplete, r->generation) == 0 || r->left++ ? 1 : 0,
+                 "fleet: connection %.100s is not taken: it is too large, or one too many", name);
         else
             r->got++;
     }
@@ -288,17 +293,31 @@ static void watch_due(struct timer *t)
     follow(t->ctx);
 }
 
+// A load is under way, and the generation before has gone; or it cannot be taken here, for which nobody is to
+// be asked for all of it each second: it is also read when `current` changes.
+static void incomplete(struct fleet *f)
+{
+    const struct reading *r = &f->read;
+    bool again = strcmp(f->incomplete, r->generation) == 0;
+    f->read_wait = !again                              ? FLEET_AGAIN_MS
+                   : f->read_wait < READ_WAIT_MOST / 2 ? 2 * f->read_wait
+                                                       : READ_WAIT_MOST;
+    LOGF(CFG, again ? 1 : 0,
+         "fleet: generation %s has %" PRIu64 " connections that can be taken and should have %" PRIu64
+         ": read again in %u ms",
+         r->generation, r->got, r->expected, f->read_wait);
+    snprintf(f->incomplete, sizeof(f->incomplete), "%s", r->generation);
+    read_later(f, f->read_wait);
+}
+
 static void read_all(struct fleet *f)
 {
     struct reading *r = &f->read;
-    if (r->there && r->got != r->expected) { // a load is under way: the generation before has gone
-        LOGF(CFG, 0,
-             "fleet: generation %s has %" PRIu64 " connections that can be taken and should have %" PRIu64
-             ": read again",
-             r->generation, r->got, r->expected);
-        read_later(f, FLEET_AGAIN_MS);
+    if (r->there && r->got != r->expected) {
+        incomplete(f);
         return;
     }
+    f->incomplete[0] = 0;
     for (struct item *i = f->items; i && r->there; i = i->next)
         i->wanted = i->seen;
     if (r->whole) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What etcd's gateway is asked and answers, octet by octet (answers as etcd 3.4.23 gave them to curl), and
 // what is wrong with those that are not; the files of TLS.
+#include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "ctrl/fleet/etcd_http.h"
 #include "ctrl/fleet/etcd_json.h"
@@ -210,6 +214,160 @@ static void test_who_is_not_there_is_named(void **state)
     loop_free(l);
 }
 
+// ---- one that says too much
+
+static struct server {
+    int fd;
+    pthread_t thread;
+    char url[40];
+    size_t octets; // of the body that it promises, and sends all but the last of
+} server;
+
+static void *serve(void *ctx)
+{
+    static char junk[1 << 16];
+    int client[16], clients = 0;
+    (void)ctx;
+    memset(junk, ' ', sizeof(junk));
+    while (clients < 16 && (client[clients] = accept(server.fd, NULL, NULL)) >= 0) {
+        int fd = client[clients++];
+        char request[2048], head[100];
+        int n = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", server.octets);
+        if (recv(fd, request, sizeof(request), 0) <= 0 || send(fd, head, (size_t)n, MSG_NOSIGNAL) != n)
+            continue;
+        for (size_t left = server.octets - 1; left;) {
+            ssize_t sent = send(fd, junk, left < sizeof(junk) ? left : sizeof(junk), MSG_NOSIGNAL);
+            if (sent <= 0)
+                break;
+            left -= (size_t)sent;
+        }
+    }
+    while (clients)
+        close(client[--clients]);
+    return NULL;
+}
+
+static void serve_begin(size_t octets)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(in);
+    server.octets = octets;
+    server.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(server.fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    assert_int_equal(listen(server.fd, 32), 0);
+    assert_int_equal(getsockname(server.fd, (struct sockaddr *)&in, &len), 0);
+    snprintf(server.url, sizeof(server.url), "http://127.0.0.1:%u", ntohs(in.sin_port));
+    assert_int_equal(pthread_create(&server.thread, NULL, serve, NULL), 0);
+}
+
+static void serve_end(void)
+{
+    shutdown(server.fd, SHUT_RDWR);
+    pthread_join(server.thread, NULL);
+    close(server.fd);
+}
+
+// So many questions at once; how many of them had an answer within the time that it takes to be silent.
+static unsigned ask_all(enum etcd_kind kind, struct etcd_answer *got, unsigned n)
+{
+    struct esp_error err = {0};
+    struct loop *l = loop_new();
+    const struct etcd_http_config c = {.endpoints = server.url, .timeout_ms = 20000};
+    struct etcd *e = etcd_http_new(l, &c, &err);
+    unsigned done = 0;
+    assert_non_null(e);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(
+            etcd_ask(e, &(struct etcd_question){.kind = kind, .key = "k", .ttl = 5}, kept, &got[i]), 0);
+    while (!done) {
+        loop_once(l, 10);
+        for (unsigned i = 0; i < n; i++)
+            done += got[i].revision != 0;
+    }
+    etcd_free(e);
+    loop_free(l);
+    return done;
+}
+
+static void test_a_long_answer_to_a_short_question_is_refused(void **state)
+{
+    struct etcd_answer got = {0};
+    (void)state;
+    serve_begin(ETCD_SHORT_MOST + 2);
+    assert_int_equal(ask_all(ETCD_GRANT, &got, 1), 1);
+    assert_int_equal(got.error, -EBADMSG);
+    assert_non_null(strstr(got.text, "more than 65536 octets"));
+    serve_end();
+}
+
+// Each is within its own bound.
+static void test_all_answers_together_have_a_bound(void **state)
+{
+    struct etcd_answer got[8] = {{0}};
+    (void)state;
+    serve_begin(ETCD_ANSWER_MOST / 2);
+    assert_in_range(ask_all(ETCD_RANGE, got, 8), 1, 8);
+    for (int i = 0; i < 8; i++)
+        if (got[i].revision) {
+            assert_int_equal(got[i].error, -EBADMSG);
+            assert_non_null(strstr(got[i].text, "octets at once"));
+        }
+    serve_end();
+}
+
+static void heard(void *ctx, const struct etcd_news *n)
+{
+    *(int *)ctx = n->error;
+}
+
+// It would be as much again from the same revision: everything is to be read anew.
+static void test_a_watch_that_says_too_much_at_once_has_lost_its_place(void **state)
+{
+    int error = 0;
+    struct esp_error err = {0};
+    struct loop *l = loop_new();
+    (void)state;
+    serve_begin(ETCD_ANSWER_MOST + 2);
+    const struct etcd_http_config c = {.endpoints = server.url, .timeout_ms = 20000};
+    struct etcd *e = etcd_http_new(l, &c, &err);
+    assert_int_equal(etcd_watch(e, "k", 1, heard, &error), 0);
+    while (!error)
+        loop_once(l, 10);
+    assert_int_equal(error, -EBADMSG);
+    etcd_free(e);
+    loop_free(l);
+    serve_end();
+}
+
+static size_t allocated;
+
+static void *counting(size_t n)
+{
+    allocated += n;
+    return malloc(n);
+}
+
+static void test_many_small_values_are_not_read(void **state)
+{
+    size_t n = 4 << 20;
+    char *text = malloc(n);
+    (void)state;
+    assert_non_null(text);
+    memcpy(text, "{" HEAD ",\"kvs\":[", strlen("{" HEAD ",\"kvs\":["));
+    size_t at = strlen("{" HEAD ",\"kvs\":[");
+    for (; at + 4 < n; at += 3)
+        memcpy(text + at, "{},", 3);
+    memcpy(text + at - 1, "]}", 2);
+    etcd_answer_free(&a);
+    json_set_alloc_funcs(counting, free);
+    allocated = 0;
+    etcd_json_answer(ETCD_RANGE, 200, text, at + 1, &a);
+    json_set_alloc_funcs(malloc, free);
+    assert_int_equal(a.error, -EBADMSG);
+    assert_in_range(allocated, 0, 1 << 20);
+    free(text);
+}
+
 // ---- files
 
 static void test_tls_files_go_through_a_memory_file(void **state)
@@ -252,6 +410,10 @@ int main(void)
         cmocka_unit_test(test_news_are_read),
         cmocka_unit_test(test_endpoints_are_urls),
         cmocka_unit_test(test_who_is_not_there_is_named),
+        cmocka_unit_test(test_a_long_answer_to_a_short_question_is_refused),
+        cmocka_unit_test(test_all_answers_together_have_a_bound),
+        cmocka_unit_test(test_a_watch_that_says_too_much_at_once_has_lost_its_place),
+        cmocka_unit_test(test_many_small_values_are_not_read),
         cmocka_unit_test(test_tls_files_go_through_a_memory_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

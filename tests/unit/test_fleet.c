@@ -338,6 +338,21 @@ static void test_half_a_generation_is_not_taken(void **state)
     all_are_open_once();
 }
 
+// Nor is all of it asked for each second, for ever; what is right at last is taken at once.
+static void test_what_cannot_be_taken_is_asked_for_less_and_less(void **state)
+{
+    (void)state;
+    all_join();
+    model_put(model, "/espalier/current", "{\"schema\":1,\"generation\":\"g2\",\"connections\":3}");
+    run(60000);
+    unsigned before = model_ranges(model);
+    run(300000);
+    assert_in_range(model_ranges(model) - before, NODES, NODES * 2 * 7); // two questions each time
+    load("g3", CONNS - 1);
+    run(2000);
+    assert_int_equal(open_at("c4"), 0);
+}
+
 static void test_a_compacted_watch_is_read_anew(void **state)
 {
     (void)state;
@@ -443,6 +458,27 @@ static void test_no_answer_keeps_a_node_open_for_long(void **state)
     run(TTL * 1000);
     assert_int_equal(open_at("c0"), 1);
     assert_true(node[0].page.deadline < now_us / 1000 + 600000);
+}
+
+// What is desired has a bound as a whole, and a load that is larger leaves what there is.
+static void test_more_than_a_node_can_hold_is_not_taken(void **state)
+{
+    (void)state;
+    all_join();
+    for (int i = 0; i < NODES; i++) {
+        assert_int_equal(node[i].fleet->octets, CONNS * strlen("c0 of g1"));
+        node[i].fleet->octets_most = CONNS * strlen("c0 of g1");
+    }
+    load("longer", CONNS);
+    run(5000);
+    all_are_open_once();
+    for (int i = 0; i < NODES; i++)
+        assert_true(node[i].fleet->octets <= node[i].fleet->octets_most);
+    load("g3", CONNS - 1);
+    run(5000);
+    assert_int_equal(open_at("c4"), 0);
+    for (int i = 0; i < NODES; i++)
+        assert_int_equal(node[i].fleet->octets, (CONNS - 1) * strlen("c0 of g1"));
 }
 
 static void test_nodes_that_have_gone_are_forgotten(void **state)
@@ -566,6 +602,7 @@ int main(void)
         T(test_a_load_changes_removes_and_keeps),
         T(test_another_schema_changes_nothing),
         T(test_half_a_generation_is_not_taken),
+        T(test_what_cannot_be_taken_is_asked_for_less_and_less),
         T(test_a_compacted_watch_is_read_anew),
         T(test_what_a_node_refuses_another_takes),
         T(test_a_change_that_the_owner_refuses_closes_what_it_has),
@@ -573,6 +610,7 @@ int main(void)
         T(test_an_etcd_that_answers_with_other_keys_is_not_believed),
         T(test_an_answer_that_comes_late_is_not_the_last_word),
         T(test_no_answer_keeps_a_node_open_for_long),
+        T(test_more_than_a_node_can_hold_is_not_taken),
         T(test_nodes_that_have_gone_are_forgotten),
         T(test_two_nodes_of_one_name_are_one_at_a_time),
         T(test_a_key_that_somebody_deletes_closes_at_once),
