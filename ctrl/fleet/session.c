@@ -114,18 +114,27 @@ static void extend(struct fleet *f, uint32_t ttl)
 
 // ---- while it lasts
 
+// NULL: that is what etcd says of this lease, which has ended where it has no time.
+static const char *not_extended(const struct fleet *f, const struct etcd_answer *a)
+{
+    if (a->error)
+        return a->error == -ENOENT ? NULL : a->text;
+    return a->lease == f->lease ? NULL : "it speaks of another lease than it was asked about";
+}
+
 static void kept(void *ctx, const struct etcd_answer *a)
 {
     struct fleet *f = ctx;
     f->keeping = false;
     if (f->kept != f->session || f->phase != FLEET_IN || f->ending)
         return;
-    if (a->error == -ENOENT || (!a->error && !a->ttl)) {
+    const char *why = not_extended(f, a);
+    if (!why && !a->ttl) {
         session_lost(f, "etcd has ended the lease");
         return;
     }
-    if (a->error) {
-        say_silent(f, a->text);
+    if (why) {
+        say_silent(f, why);
         keep_soon(f, KEEP_AGAIN_MS + fleet_jitter(f, KEEP_AGAIN_MS));
         return;
     }
@@ -249,7 +258,7 @@ static void taken_over(void *ctx, const struct etcd_answer *a)
     if (f->ending)
         return;
     uint64_t session = f->page->session;
-    if (a->error || !a->ttl || !fence_open_at(f->page, f->page->number, loop_now(f->loop))) {
+    if (not_extended(f, a) || !a->ttl || !fence_open_at(f->page, f->page->number, loop_now(f->loop))) {
         fence_close(f->page);
         grant(f);
         return;

@@ -37,6 +37,7 @@ struct etcd_model {
     bool away, broken;
     unsigned ranges;
     uint32_t ttl_said, slow_ms;
+    uint64_t lease_said;
 };
 struct asked {
     struct asked *next;
@@ -263,7 +264,7 @@ static void of_lease(struct etcd_model *m, const struct etcd_question *q, struct
         a->ttl = q->ttl;
         m->lease[m->leases++] = (struct lease){a->lease, loop_now(m->loop) + q->ttl * 1000ull, q->ttl};
     } else if (q->kind == ETCD_KEEPALIVE) {
-        a->lease = q->lease;
+        a->lease = m->lease_said ? m->lease_said : q->lease;
         a->ttl = !l ? 0 : m->ttl_said ? m->ttl_said : l->ttl;
         if (l)
             l->end = loop_now(m->loop) + l->ttl * 1000ull;
@@ -480,6 +481,11 @@ void model_broken(struct etcd_model *m, bool broken)
 void model_ttl_said(struct etcd_model *m, uint32_t ttl)
 {
     m->ttl_said = ttl;
+}
+
+void model_lease_said(struct etcd_model *m, uint64_t lease)
+{
+    m->lease_said = lease;
 }
 
 void model_slow(struct etcd_model *m, uint32_t ms)

@@ -18,7 +18,8 @@ void model_client_away(struct etcd *e, bool away);
 void model_away(struct etcd_model *m, bool away); // from everybody; leases go on, as with a leader that stays
 void model_compact(struct etcd_model *m);         // nothing of the past is kept
 void model_broken(struct etcd_model *m, bool broken); // each range is all keys, and more behind them, forever
-void model_ttl_said(struct etcd_model *m, uint32_t ttl); // to keepalives, whatever it is; 0: what it is
+void model_ttl_said(struct etcd_model *m, uint32_t ttl);     // to keepalives, whatever it is; 0: what it is
+void model_lease_said(struct etcd_model *m, uint64_t lease); // likewise, of which it is
 void model_slow(struct etcd_model *m, uint32_t ms); // transactions are heard of so much later than by a watch
 unsigned model_ranges(const struct etcd_model *m);  // how many it was asked for
 // By somebody with etcdctl.

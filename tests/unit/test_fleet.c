@@ -460,6 +460,23 @@ static void test_no_answer_keeps_a_node_open_for_long(void **state)
     assert_true(node[0].page.deadline < now_us / 1000 + 600000);
 }
 
+// An answer that went astray, or a proxy's of before.
+static void test_an_answer_about_another_lease_keeps_nothing_open(void **state)
+{
+    (void)state;
+    uint64_t session[NODES];
+    all_join();
+    for (int i = 0; i < NODES; i++)
+        session[i] = node[i].page.session;
+    model_lease_said(model, 4711);
+    run(TTL * 1000);
+    for (int i = 0; i < NODES; i++) // what it had has ended by its time
+        assert_true(node[i].page.session != session[i]);
+    model_lease_said(model, 0);
+    run(20000);
+    all_are_open_once();
+}
+
 // What is desired has a bound as a whole, and a load that is larger leaves what there is.
 static void test_more_than_a_node_can_hold_is_not_taken(void **state)
 {
@@ -610,6 +627,7 @@ int main(void)
         T(test_an_etcd_that_answers_with_other_keys_is_not_believed),
         T(test_an_answer_that_comes_late_is_not_the_last_word),
         T(test_no_answer_keeps_a_node_open_for_long),
+        T(test_an_answer_about_another_lease_keeps_nothing_open),
         T(test_more_than_a_node_can_hold_is_not_taken),
         T(test_nodes_that_have_gone_are_forgotten),
         T(test_two_nodes_of_one_name_are_one_at_a_time),
