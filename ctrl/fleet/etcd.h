@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 enum {
-    ETCD_ANSWER_MOST = 16 << 20, // octets of a RANGE's answer, or of what a watch says at once
+    ETCD_ANSWER_MOST = 16 << 20, // octets of an answer to RANGE or LEASED, or of what a watch says at once
     ETCD_SHORT_MOST = 64 << 10,  // of each other answer
     ETCD_HELD_MOST = 34 << 20,   // of all that is on its way
     ETCD_ITEMS_MOST = 1 << 19,   // values of one answer: what is read takes more memory than its text
@@ -50,6 +50,7 @@ enum etcd_kind {
     ETCD_GRANT,     // a lease of ttl seconds
     ETCD_KEEPALIVE, // of `lease`
     ETCD_REVOKE,    // likewise: its keys go with it
+    ETCD_LEASED,    // likewise: the keys that end with it, in no order
 };
 struct etcd_question {
     enum etcd_kind kind;
@@ -75,9 +76,9 @@ struct etcd_answer {
     uint64_t revision;
     bool succeeded;     // TXN
     bool more;          // RANGE: there are others behind the last
-    uint64_t lease;     // GRANT
-    uint32_t ttl;       // GRANT, KEEPALIVE: s; 0: the lease has ended
-    struct etcd_kv *kv; // RANGE
+    uint64_t lease;     // GRANT, KEEPALIVE, LEASED
+    uint32_t ttl;       // GRANT, KEEPALIVE, LEASED: s; 0: the lease has ended
+    struct etcd_kv *kv; // RANGE; LEASED: `key` alone
     size_t count;
 };
 // The answer and what it points to is there until this returns.

@@ -96,7 +96,7 @@ static void tell_lines(struct transfer *t)
 
 static size_t most_of(const struct transfer *t)
 {
-    return t->watch || t->kind == ETCD_RANGE ? ETCD_ANSWER_MOST : ETCD_SHORT_MOST;
+    return t->watch || t->kind == ETCD_RANGE || t->kind == ETCD_LEASED ? ETCD_ANSWER_MOST : ETCD_SHORT_MOST;
 }
 
 static bool make_room(struct transfer *t, size_t n)

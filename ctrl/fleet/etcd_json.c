@@ -130,6 +130,9 @@ char *etcd_json_question(const struct etcd_question *q, const char **path)
     case ETCD_KEEPALIVE:
         *path = "/v3/lease/keepalive";
         return text_of(json_pack("{s:o}", "ID", number(q->lease)));
+    case ETCD_LEASED:
+        *path = "/v3/lease/timetolive";
+        return text_of(json_pack("{s:o, s:b}", "ID", number(q->lease), "keys", 1));
     default: *path = "/v3/lease/revoke"; return text_of(json_pack("{s:o}", "ID", number(q->lease)));
     }
 }
@@ -164,9 +167,8 @@ static bool get_number(const json_t *o, const char *name, uint64_t *out)
 }
 
 // With a NUL behind it; NULL: it is no base64, or no memory. What is not there is empty.
-static uint8_t *get_octets(const json_t *o, const char *name, size_t *len)
+static uint8_t *octets_of(const json_t *v, size_t *len)
 {
-    const json_t *v = json_object_get(o, name);
     const char *text = v ? json_string_value(v) : "";
     size_t n = v ? json_string_length(v) : 0;
     if (!text || n % 4 || n > INT32_MAX)
@@ -180,6 +182,11 @@ static uint8_t *get_octets(const json_t *o, const char *name, size_t *len)
     *len = (size_t)got - (n && text[n - 1] == '=') - (n && text[n - 2] == '=');
     p[*len] = 0;
     return p;
+}
+
+static uint8_t *get_octets(const json_t *o, const char *name, size_t *len)
+{
+    return octets_of(json_object_get(o, name), len);
 }
 
 static bool get_kv(const json_t *o, struct etcd_kv *kv)
@@ -252,6 +259,27 @@ static bool get_kvs(const json_t *o, struct etcd_answer *a)
     return a->kv != NULL;
 }
 
+// Without a time the lease has ended: that is "-1" there.
+static bool get_leased(const json_t *o, struct etcd_answer *a)
+{
+    const json_t *list = json_object_get(o, "keys");
+    const char *ttl = json_string_value(json_object_get(o, "TTL"));
+    size_t n = json_array_size(list);
+    uint64_t s = 0;
+    if (!get_number(o, "ID", &a->lease) || ((!ttl || strcmp(ttl, "-1") != 0) && !get_number(o, "TTL", &s)))
+        return false;
+    a->ttl = s < UINT32_MAX ? (uint32_t)s : UINT32_MAX;
+    a->kv = calloc(n ? n : 1, sizeof(*a->kv));
+    for (size_t i = 0; i < n && a->kv; i++) {
+        size_t len = 0;
+        uint8_t *key = octets_of(json_array_get(list, i), &len);
+        a->kv[a->count++].key = (const char *)key;
+        if (!key || !len || strlen((const char *)key) != len)
+            return false;
+    }
+    return a->kv != NULL;
+}
+
 static bool get_answer(enum etcd_kind kind, const json_t *o, struct etcd_answer *a)
 {
     uint64_t ttl = 0;
@@ -265,7 +293,7 @@ static bool get_answer(enum etcd_kind kind, const json_t *o, struct etcd_answer 
         a->ttl = (uint32_t)ttl;
         return ok && (kind == ETCD_KEEPALIVE || (a->lease && a->ttl));
     }
-    return kind != ETCD_RANGE || get_kvs(body, a);
+    return kind == ETCD_LEASED ? get_leased(body, a) : kind != ETCD_RANGE || get_kvs(body, a);
 }
 
 void etcd_json_answer(enum etcd_kind kind, long status, const char *body, size_t len, struct etcd_answer *a)

@@ -7,8 +7,11 @@
 // Below the prefix in etcd:
 //   current        {"schema": 1, "generation": G, "connections": N, "loaded": SECONDS}
 //   conns/G/NAME   what `load-conn` is sent, of VICI
-//   nodes/NODE     {"node": NODE, "since": SECONDS}, with the node's lease
+//   nodes/NODE     {"node": NODE, "since": SECONDS, "ttl": SECONDS}, with the node's lease
 //   owners/NAME    {"node": NODE, "since": SECONDS}, with the same lease: whose the connection is
+//   given/NODE     NAME, with the same lease: which one that node has given away last, in the transaction
+//                  that deletes its key. A key that goes otherwise while its node is there has been deleted
+//                  by somebody: others wait for as long as that node may not know
 //   drain/NODE     anything: it gives what it has away and takes nothing
 #ifndef CTRL_FLEET_FLEET_H
 #define CTRL_FLEET_FLEET_H

@@ -14,13 +14,17 @@ enum {
     FLEET_NODES = 1000,
     FLEET_RANK_MS = 1000, // between the first that may claim a connection and the next
     FLEET_AGAIN_MS = 1000,
+    FLEET_SURE_MS = 1000, // after a claim etcd's members agree on it
+    FLEET_TTL_MOST = 600, // s: longer than that no answer of etcd's keeps a node open
 };
 
 struct peer { // a node, this one among them
     struct peer *next;
     char name[FLEET_NODE_LEN];
     bool present, draining;
-    bool seen; // by the reading under way
+    uint64_t session; // while it is present
+    uint32_t ttl;     // of its lease, s
+    bool seen;        // by the reading under way
 };
 
 struct item {              // a connection of the fleet
@@ -33,10 +37,15 @@ struct item {              // a connection of the fleet
     uint64_t version; // of the message, counted here
     uint8_t *last;    // the one before, where ctl has taken that and not this; else NULL
     size_t last_len;
-    bool wanted, seen, owner_seen;
-    char owner[FLEET_NODE_LEN];           // "": nobody
-    uint64_t owner_revision, owner_as_of; // of its key; up to which etcd's changes of it are known
-    bool ours;                            // etcd has said so, in this session
+    bool wanted, seen, owner_seen, leased; // leased: its key is with this node's lease, etcd has said
+    char owner[FLEET_NODE_LEN];            // "": nobody
+    uint64_t owner_revision, owner_as_of;  // of its key; up to which etcd's changes of it are known
+    bool ours;                             // etcd has said so, in this session
+    uint64_t ours_at;                      // when
+    // Whose it was whose key somebody has deleted, in which session: it may not know yet.
+    char former[FLEET_NODE_LEN];
+    uint64_t former_session, held_until;
+    uint64_t given; // the revision of its being given away
     // what ctl has said yes to (fence FENCE_NONE: it has nothing), and what it is asked
     uint32_t told_fence, asked_fence;
     uint64_t told_version, asked_version;
@@ -70,12 +79,14 @@ struct fleet {
     // session
     enum fleet_phase phase;
     uint64_t session, lease;
-    uint64_t lapsed; // the lease before, that is over here; 0: none
-    uint64_t sent;   // when what extends it was sent
-    bool keeping;    // a keepalive is on its way
-    uint64_t kept;   // ... of this session
-    bool silent;     // etcd's silence has been said
-    bool taken;      // likewise that another one has the name
+    uint64_t lapsed;   // the lease before, that is over here; 0: none
+    uint64_t sent;     // when what extends it was sent
+    bool keeping;      // a keepalive is on its way, or the question behind it
+    uint64_t kept;     // ... of this session
+    uint32_t extends;  // s, what it has brought
+    uint64_t asked_at; // when what the lease has was asked for
+    bool silent;       // etcd's silence has been said
+    bool taken;        // likewise that another one has the name
     struct timer begin, keep, deadline;
     // state
     struct reading read;
@@ -114,6 +125,8 @@ void state_free(struct fleet *f);
 struct peer *state_peer(struct fleet *f, const char *name, bool make);
 struct item *state_item(struct fleet *f, const char *name, bool make);
 void state_forget(struct fleet *f, struct item *i);
+// Its key has gone, as of that revision.
+void state_no_owner(struct item *i, uint64_t as_of);
 bool state_draining(struct fleet *f); // this node
 const char *fleet_key(const struct fleet *f, char buf[FLEET_KEY_LEN], const char *part, const char *name);
 
@@ -121,6 +134,8 @@ const char *fleet_key(const struct fleet *f, char buf[FLEET_KEY_LEN], const char
 void owners_kick(struct fleet *f, uint64_t ms); // looks at everything, not before that
 void owners_answer(struct fleet *f, const struct msg_RESULT *m);
 void owners_without_ctl(struct fleet *f);
+// Whether ctl may have anything open in this session that is not ours.
+bool owners_open_of_others(const struct fleet *f);
 void owners_init(struct fleet *f);
 
 uint64_t fleet_jitter(const struct fleet *f, uint64_t most);

@@ -23,6 +23,15 @@ void owners_kick(struct fleet *f, uint64_t ms)
 
 // ---- what ctl is asked
 
+bool owners_open_of_others(const struct fleet *f)
+{
+    uint32_t fence = f->page->number;
+    for (const struct item *i = f->items; i; i = i->next)
+        if (!i->ours && (i->told_fence == fence || (i->req && i->asked_fence == fence)))
+            return true;
+    return false;
+}
+
 static bool is_open(const struct item *i) // there
 {
     return i->told_fence != FENCE_NONE && i->told_fence != FENCE_CLOSED;
@@ -117,10 +126,13 @@ static void etcd_said(struct item *i, const struct etcd_answer *a, bool ours)
     struct fleet *f = i->fleet;
     f->claims--;
     i->asking_etcd = false;
-    i->claim_at = 0;
+    // in vain: the watch says why, or whoever has it has no name
+    i->claim_at = a->succeeded ? 0 : loop_now(f->loop) + FLEET_AGAIN_MS + fleet_jitter(f, f->cfg.jitter_ms);
     if (!a->error && a->succeeded && a->revision > i->owner_as_of) {
         i->owner_as_of = a->revision;
         i->ours = ours;
+        i->ours_at = loop_now(f->loop);
+        i->former[0] = 0;
         i->owner_revision = a->revision;
         snprintf(i->owner, sizeof(i->owner), "%s", ours ? f->cfg.node : "");
         LOGF(CFG, 1, "fleet: connection %s %s, epoch %" PRIu64, i->name,
@@ -181,13 +193,17 @@ static void claim(struct fleet *f, struct item *i)
     free(value);
 }
 
+// Whoever hears that it is given away need not wait.
 static void release(struct fleet *f, struct item *i)
 {
-    char key[FLEET_KEY_LEN];
+    char key[FLEET_KEY_LEN], given[FLEET_KEY_LEN];
     fleet_key(f, key, "owners/", i->name);
+    fleet_key(f, given, "given/", f->cfg.node);
     const struct etcd_compare compare = {.key = key, .revision = i->owner_revision};
-    const struct etcd_op del = {.change = ETCD_DELETE, .key = key};
-    struct etcd_question q = {.kind = ETCD_TXN, .compare = &compare, .compares = 1, .op = &del, .ops = 1};
+    const struct etcd_op op[] = {
+        {.change = ETCD_PUT, .key = given, .value = i->name, .len = strlen(i->name), .lease = f->lease},
+        {.change = ETCD_DELETE, .key = key}};
+    struct etcd_question q = {.kind = ETCD_TXN, .compare = &compare, .compares = 1, .op = op, .ops = 2};
     if (!ask_etcd(f, i, &q, released))
         owners_kick(f, FLEET_AGAIN_MS);
 }
@@ -211,12 +227,23 @@ static uint32_t fence_for(const struct fleet *f, const struct item *i, bool drai
                                                                                             : FENCE_CLOSED;
 }
 
+// Until then; 0: not at all.
+static uint64_t held(struct fleet *f, const struct item *i)
+{
+    const struct peer *p = i->former[0] ? state_peer(f, i->former, false) : NULL;
+    return p && p->present && p->session == i->former_session ? i->held_until : 0;
+}
+
 static void consider_claim(struct fleet *f, struct item *i, bool draining)
 {
     uint64_t now = loop_now(f->loop);
     if (i->owner[0] || i->asking_etcd || draining || i->refused == i->version || !f->known ||
         !session_open(f))
         return;
+    if (held(f, i) > now) {
+        owners_kick(f, held(f, i) - now);
+        return;
+    }
     if (!i->claim_at)
         i->claim_at = now + rank(f, i) * (uint64_t)FLEET_RANK_MS + fleet_jitter(f, f->cfg.jitter_ms);
     if (i->claim_at <= now)

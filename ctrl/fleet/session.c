@@ -13,8 +13,6 @@
 #include "ctrl/fleet/internal.h"
 #include "ctrl/lib/log.h"
 
-// Longer than that no answer of etcd's keeps a node open, whatever lease it speaks of.
-enum { TTL_MOST = 600 };
 enum { MARGIN_LEAST_MS = 500, KEEP_AGAIN_MS = 300, REVOKE_MS = 500 };
 
 uint64_t fleet_margin_ms(uint32_t ttl)
@@ -102,7 +100,7 @@ static void over(struct timer *t)
 
 static uint32_t bounded(uint32_t ttl)
 {
-    return ttl < TTL_MOST ? ttl : TTL_MOST;
+    return ttl < FLEET_TTL_MOST ? ttl : FLEET_TTL_MOST;
 }
 
 static void extend(struct fleet *f, uint32_t ttl)
@@ -122,6 +120,79 @@ static const char *not_extended(const struct fleet *f, const struct etcd_answer 
     return a->lease == f->lease ? NULL : "it speaks of another lease than it was asked about";
 }
 
+static void try_again_soon(struct fleet *f, const char *why)
+{
+    f->keeping = false;
+    if (why)
+        say_silent(f, why);
+    keep_soon(f, KEEP_AGAIN_MS + fleet_jitter(f, KEEP_AGAIN_MS));
+}
+
+static struct item *item_of_key(struct fleet *f, const char *key)
+{
+    char owners[FLEET_KEY_LEN];
+    fleet_key(f, owners, "owners/", "");
+    size_t n = strlen(owners);
+    return strncmp(key, owners, n) == 0 ? state_item(f, key + n, false) : NULL;
+}
+
+// Ours without a key: somebody has deleted it or put another in its place, and the watch has not said so.
+static bool take_leased(struct fleet *f, const struct etcd_answer *a)
+{
+    bool missed = false;
+    struct item *i;
+    for (i = f->items; i; i = i->next)
+        i->leased = false;
+    for (size_t k = 0; k < a->count; k++)
+        if ((i = item_of_key(f, a->kv[k].key)) != NULL)
+            i->leased = true;
+    for (i = f->items; i; i = i->next) {
+        if (!i->ours || i->leased || i->ours_at + FLEET_SURE_MS > f->asked_at)
+            continue;
+        state_no_owner(i, i->owner_as_of);
+        missed = true;
+    }
+    return missed;
+}
+
+// What this node may go on for begins with a keepalive, and goes by what etcd has of its lease since: not by
+// the watch, which may be silent without anybody knowing. While ctl has anything open that is not in there
+// the time that was left goes by, and then everything is closed.
+static void leased(void *ctx, const struct etcd_answer *a)
+{
+    struct fleet *f = ctx;
+    f->keeping = false;
+    if (f->kept != f->session || f->phase != FLEET_IN || f->ending)
+        return;
+    const char *why = not_extended(f, a);
+    if (!why && !a->ttl) {
+        session_lost(f, "etcd has ended the lease");
+        return;
+    }
+    if (why) {
+        try_again_soon(f, why);
+        return;
+    }
+    answers(f);
+    if (take_leased(f, a)) {
+        state_read(f);
+        owners_kick(f, 0);
+    }
+    if (owners_open_of_others(f))
+        try_again_soon(f, NULL);
+    else
+        extend(f, f->extends);
+}
+
+static void ask_what_it_has(struct fleet *f)
+{
+    struct etcd_question q = {.kind = ETCD_LEASED, .lease = f->lease};
+    f->asked_at = loop_now(f->loop);
+    f->keeping = etcd_ask(f->etcd, &q, leased, f) == 0;
+    if (!f->keeping)
+        try_again_soon(f, "no memory");
+}
+
 static void kept(void *ctx, const struct etcd_answer *a)
 {
     struct fleet *f = ctx;
@@ -134,12 +205,11 @@ static void kept(void *ctx, const struct etcd_answer *a)
         return;
     }
     if (why) {
-        say_silent(f, why);
-        keep_soon(f, KEEP_AGAIN_MS + fleet_jitter(f, KEEP_AGAIN_MS));
+        try_again_soon(f, why);
         return;
     }
-    answers(f);
-    extend(f, bounded(a->ttl));
+    f->extends = bounded(a->ttl);
+    ask_what_it_has(f);
 }
 
 static void keep(struct timer *t)
@@ -210,7 +280,8 @@ static void registered(void *ctx, const struct etcd_answer *a)
 
 static char *node_value(const struct fleet *f)
 {
-    json_t *o = json_pack("{s:s, s:I}", "node", f->cfg.node, "since", (json_int_t)time(NULL));
+    json_t *o = json_pack("{s:s, s:I, s:I}", "node", f->cfg.node, "since", (json_int_t)time(NULL), "ttl",
+                          (json_int_t)f->cfg.ttl);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
     return text;

@@ -145,6 +145,16 @@ static bool node_of(const struct etcd_kv *kv, char name[FLEET_NODE_LEN])
     return ok;
 }
 
+// Whose lease the key goes with, and for how long that is.
+static void take_node(struct fleet *f, struct peer *p, const struct etcd_kv *kv)
+{
+    json_t *o = json_loadb((const char *)kv->value, kv->len, 0, NULL);
+    json_int_t ttl = json_integer_value(json_object_get(o, "ttl"));
+    p->session = kv->created;
+    p->ttl = ttl > 0 && ttl < FLEET_TTL_MOST ? (uint32_t)ttl : ttl > 0 ? FLEET_TTL_MOST : f->cfg.ttl;
+    json_decref(o);
+}
+
 static void take_owner(struct fleet *f, const char *name, const struct etcd_kv *kv)
 {
     struct item *i = state_item(f, name, true);
@@ -161,14 +171,32 @@ static void take_owner(struct fleet *f, const char *name, const struct etcd_kv *
     bool mine = f->lease && kv->lease == f->lease && strcmp(i->owner, f->cfg.node) == 0;
     if (i->ours && !mine)
         LOGF(CFG, 0, "fleet: connection %s is another node's now: %s", name, i->owner);
+    if (mine && !i->ours)
+        i->ours_at = loop_now(f->loop);
     i->ours = mine && f->phase == FLEET_IN;
+    i->former[0] = 0;
 }
 
-static void no_owner(struct item *i, uint64_t as_of)
+// Its node is there, and has not given it away: it may go on until it hears of this.
+static void hold(struct item *i)
+{
+    struct fleet *f = i->fleet;
+    const struct peer *p = state_peer(f, i->owner, false);
+    i->former[0] = 0;
+    if (!p || !p->present || i->given == i->owner_as_of || strcmp(i->owner, f->cfg.node) == 0)
+        return;
+    snprintf(i->former, sizeof(i->former), "%s", i->owner);
+    i->former_session = p->session;
+    i->held_until = loop_now(f->loop) + (uint64_t)(p->ttl > f->cfg.ttl ? p->ttl : f->cfg.ttl) * 1000;
+}
+
+void state_no_owner(struct item *i, uint64_t as_of)
 {
     if (as_of < i->owner_as_of)
         return;
     i->owner_as_of = as_of;
+    if (i->owner[0])
+        hold(i);
     if (i->ours)
         LOGF(CFG, 0, "fleet: connection %s is taken from this node: its key has gone from etcd", i->name);
     i->ours = false;
@@ -255,6 +283,8 @@ static void take(struct fleet *f, const struct etcd_kv *kv)
         p->present = r->part == NODES || (p->seen && p->present);
         p->draining = r->part == DRAINS;
         p->seen = true;
+        if (r->part == NODES)
+            take_node(f, p, kv);
         break;
     case OWNERS: take_owner(f, name, kv); break;
     case CURRENT: take_current(f, kv); break;
@@ -275,7 +305,7 @@ static void forget_unseen(struct fleet *f)
     forget_gone_peers(f);
     for (struct item *i = f->items; i; i = i->next)
         if (!i->owner_seen && (i->ours || i->owner[0]))
-            no_owner(i, f->read.revision);
+            state_no_owner(i, f->read.revision);
 }
 
 static void on_news(void *ctx, const struct etcd_news *n);
@@ -418,6 +448,11 @@ static void on_event(struct fleet *f, const struct etcd_event *e)
     if ((name = behind(key, "nodes/")) != NULL) {
         if ((p = state_peer(f, name, !e->deleted)) != NULL)
             p->present = !e->deleted;
+        if (p && !e->deleted)
+            take_node(f, p, &e->kv);
+    } else if (behind(key, "given/") && !e->deleted) {
+        if ((i = state_item(f, (const char *)e->kv.value, false)) != NULL)
+            i->given = e->kv.changed;
     } else if ((name = behind(key, "drain/")) != NULL) {
         if ((p = state_peer(f, name, !e->deleted)) != NULL)
             p->draining = !e->deleted;
@@ -425,7 +460,7 @@ static void on_event(struct fleet *f, const struct etcd_event *e)
         if (!e->deleted)
             take_owner(f, name, &e->kv);
         else if ((i = state_item(f, name, false)) != NULL)
-            no_owner(i, e->kv.changed);
+            state_no_owner(i, e->kv.changed);
     } else if (strcmp(key, "current") == 0 && !e->deleted) {
         begin_reading(f, false);
     }

@@ -461,6 +461,27 @@ static void test_a_drained_node_gives_its_connections_away(void **state)
     assert_int_equal(fleet(out, sizeof(out), command), 0);
 }
 
+// Whoever has it closes it and may take it again at once; another one waits for as long as that could not
+// know.
+static void test_a_key_that_somebody_deletes_moves_nothing_by_force(void **state)
+{
+    (void)state;
+    needs_etcd();
+    int had = owner_of(3);
+    assert_true(had >= 0);
+    look_begins();
+    assert_int_equal(
+        sh("cd %s && nsenter --net=%s curl -s -f --cacert ca.pem --cert node.pem --key node.key " ETCD
+           "/v3/kv/deleterange -d \"{\\\"key\\\":\\\"$(printf /espalier/owners/c3 | base64 -w0)\\\"}\" "
+           "| grep -q '\"deleted\":\"1\"'",
+           lab.dir, lab.east.ns),
+        0);
+    row("the key of one deleted by hand", seconds_until(all_answer, "not all tunnels carry again"));
+    assert_true(logged(&node[had], "connection c3 is taken from this node"));
+    assert_int_equal(owner_of(3), had);
+    nothing_in_clear_or_twice();
+}
+
 // How long it was away. A keepalive is sent each third of the lease, and a fifth of that is not used.
 static double etcd_killed_and_back(void)
 {
@@ -550,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_a_node_that_is_killed_is_replaced),
         cmocka_unit_test(test_a_room_that_dies_changes_nothing),
         cmocka_unit_test(test_a_drained_node_gives_its_connections_away),
+        cmocka_unit_test(test_a_key_that_somebody_deletes_moves_nothing_by_force),
         cmocka_unit_test(test_etcd_away_within_the_lease_changes_nothing),
         cmocka_unit_test(test_etcd_away_for_longer_closes_everything),
         cmocka_unit_test(test_a_node_that_freezes_and_wakes_sends_nothing_more),

@@ -62,7 +62,7 @@ struct client {
     struct etcd base;
     struct client *next;
     struct etcd_model *m;
-    bool away;
+    bool away, deaf;
     struct asked *asked;
     struct late *late;
     // its watch
@@ -256,6 +256,15 @@ static void txn(struct etcd_model *m, const struct etcd_question *q, struct etcd
     }
 }
 
+static void leased(struct etcd_model *m, uint64_t lease, struct etcd_answer *a)
+{
+    static struct etcd_kv kv[KEYS];
+    a->kv = kv;
+    for (size_t i = 0; i < m->keys; i++)
+        if (m->key[i].lease == lease)
+            kv[a->count++] = (struct etcd_kv){.key = m->key[i].name};
+}
+
 static void of_lease(struct etcd_model *m, const struct etcd_question *q, struct etcd_answer *a)
 {
     struct lease *l = lease_of(m, q->lease);
@@ -263,6 +272,10 @@ static void of_lease(struct etcd_model *m, const struct etcd_question *q, struct
         a->lease = ++m->last_lease;
         a->ttl = q->ttl;
         m->lease[m->leases++] = (struct lease){a->lease, loop_now(m->loop) + q->ttl * 1000ull, q->ttl};
+    } else if (q->kind == ETCD_LEASED) {
+        a->lease = q->lease;
+        a->ttl = l ? l->ttl : 0;
+        leased(m, q->lease, a);
     } else if (q->kind == ETCD_KEEPALIVE) {
         a->lease = m->lease_said ? m->lease_said : q->lease;
         a->ttl = !l ? 0 : m->ttl_said ? m->ttl_said : l->ttl;
@@ -384,7 +397,7 @@ static void look(struct timer *t)
     struct etcd_model *m = c->m;
     static struct etcd_event list[EVENTS];
     struct etcd_news n = {.revision = m->revision, .event = list};
-    if (!c->watching || c->away || m->away)
+    if (!c->watching || c->away || c->deaf || m->away)
         return; // looked at again when it is back
     if (c->from <= m->compacted) {
         n.error = -ESTALE;
@@ -457,6 +470,13 @@ void model_client_away(struct etcd *e, bool away)
 {
     struct client *c = (struct client *)e;
     c->away = away;
+    wake_watches(c->m);
+}
+
+void model_client_deaf(struct etcd *e, bool deaf)
+{
+    struct client *c = (struct client *)e;
+    c->deaf = deaf;
     wake_watches(c->m);
 }
 

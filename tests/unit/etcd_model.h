@@ -15,6 +15,7 @@ void model_free(struct etcd_model *m); // after its clients
 // A client. Each is away by itself: what it asks is not heard, and it hears nothing.
 struct etcd *model_client(struct etcd_model *m);
 void model_client_away(struct etcd *e, bool away);
+void model_client_deaf(struct etcd *e, bool deaf); // it is answered; its watch says nothing, and does not end
 void model_away(struct etcd_model *m, bool away); // from everybody; leases go on, as with a leader that stays
 void model_compact(struct etcd_model *m);         // nothing of the past is kept
 void model_broken(struct etcd_model *m, bool broken); // each range is all keys, and more behind them, forever

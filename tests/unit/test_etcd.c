@@ -44,6 +44,8 @@ static void test_questions_are_etcds(void **state)
     asks(&(struct etcd_question){.kind = ETCD_GRANT, .ttl = 10}, "/v3/lease/grant", "{\"TTL\":\"10\"}");
     asks(&(struct etcd_question){.kind = ETCD_KEEPALIVE, .lease = 18446744073709551615u},
          "/v3/lease/keepalive", "{\"ID\":\"18446744073709551615\"}");
+    asks(&(struct etcd_question){.kind = ETCD_LEASED, .lease = 7}, "/v3/lease/timetolive",
+         "{\"ID\":\"7\",\"keys\":true}");
     const struct etcd_compare c = {.key = "k", .creation = true};
     const struct etcd_op op[] = {{.change = ETCD_PUT, .key = "k", .value = "\0v", .len = 2, .lease = 5},
                                  {.change = ETCD_DELETE_PREFIX, .key = "d/"}};
@@ -99,6 +101,15 @@ static void test_answers_are_read(void **state)
     answers(ETCD_KEEPALIVE, 200, "{\"result\":{" HEAD ",\"ID\":\"5\"}}"); // it has ended
     assert_int_equal(a.error, 0);
     assert_int_equal(a.ttl, 0);
+    answers(ETCD_LEASED, 200,
+            "{" HEAD ",\"ID\":\"5\",\"TTL\":\"2\",\"grantedTTL\":\"9\",\"keys\":[\"YS9i\",\"Yw==\"]}");
+    assert_true(!a.error && a.lease == 5 && a.ttl == 2 && a.count == 2);
+    assert_string_equal(a.kv[0].key, "a/b");
+    assert_string_equal(a.kv[1].key, "c");
+    answers(ETCD_LEASED, 200, "{" HEAD ",\"ID\":\"5\",\"TTL\":\"-1\"}"); // likewise
+    assert_true(!a.error && !a.ttl && !a.count);
+    answers(ETCD_LEASED, 200, "{" HEAD ",\"ID\":\"5\",\"TTL\":\"2\",\"keys\":[\"YS9i\",\"?\"]}");
+    assert_int_equal(a.error, -EBADMSG);
     etcd_answer_free(&a);
 }
 

@@ -31,7 +31,7 @@ struct node {
     struct told told[CONNS + 2];
     unsigned conns, refuse; // refuse: so many questions
     const char *refuses;    // what has that in its message
-    bool frozen;
+    bool hangs;             // it hears, and neither does nor answers anything
 };
 static struct loop *loop;
 static struct etcd_model *model;
@@ -60,6 +60,8 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
 {
     struct node *n = ctx;
     char name[64];
+    if (n->hangs)
+        return;
     if (t == MSG_FLEET_CONN) {
         snprintf(name, sizeof(name), "%.*s", (int)m->FLEET_CONN.conn.len, (const char *)m->FLEET_CONN.conn.p);
         bool refused = n->refuses && strstr(name, n->refuses);
@@ -554,6 +556,53 @@ static void test_a_key_that_somebody_deletes_closes_at_once(void **state)
     assert_int_equal(open_at("c3"), 1);
 }
 
+// Its watch is silent, and nothing says so: it finds out by what etcd has of its lease, and nobody takes it
+// before it has.
+static void test_a_key_that_somebody_deletes_is_missed_without_the_watch(void **state)
+{
+    (void)state;
+    all_join();
+    int had = owner("c3");
+    unsigned before = of(&node[had], "c3")->closed;
+    model_client_deaf(node[had].etcd, true);
+    model_delete(model, "/espalier/owners/c3");
+    run(TTL * 1000);
+    assert_int_equal(of(&node[had], "c3")->closed, before + 1);
+    run(TTL * 1000);
+    all_are_open_once();
+}
+
+// It knows, and cannot have it closed: then everything is, by its time.
+static void test_what_ctl_does_not_close_ends_the_session(void **state)
+{
+    (void)state;
+    all_join();
+    int had = owner("c3");
+    node[had].hangs = true;
+    model_delete(model, "/espalier/owners/c3");
+    run(TTL * 1000 - (unsigned)fleet_margin_ms(TTL));
+    assert_false(fence_open_at(&node[had].page, of(&node[had], "c3")->fence, now_us / 1000));
+    run(TTL * 1000 * 2);
+    assert_int_equal(most_open, 1);
+    assert_int_not_equal(owner("c3"), had);
+    assert_int_equal(open_at("c3"), 1);
+}
+
+// To nobody, or to one that cannot be told: it is not taken from under whoever has it.
+static void test_a_key_that_somebody_overwrites_is_nobodys(void **state)
+{
+    (void)state;
+    all_join();
+    int had = owner("c3");
+    model_client_deaf(node[had].etcd, true);
+    model_put(model, "/espalier/owners/c3", "nonsense");
+    run(TTL * 1000);
+    assert_int_equal(open_at("c3"), 0);
+    model_delete(model, "/espalier/owners/c3");
+    run(TTL * 1000);
+    all_are_open_once();
+}
+
 static void test_a_fleet_that_comes_again_goes_on_with_its_lease(void **state)
 {
     (void)state;
@@ -632,6 +681,9 @@ int main(void)
         T(test_nodes_that_have_gone_are_forgotten),
         T(test_two_nodes_of_one_name_are_one_at_a_time),
         T(test_a_key_that_somebody_deletes_closes_at_once),
+        T(test_a_key_that_somebody_deletes_is_missed_without_the_watch),
+        T(test_what_ctl_does_not_close_ends_the_session),
+        T(test_a_key_that_somebody_overwrites_is_nobodys),
         T(test_a_fleet_that_comes_again_goes_on_with_its_lease),
         T(test_never_two_whatever_is_away),
     };
