@@ -7,7 +7,7 @@
 
 #include "tests/orders/orders.h"
 
-enum { LOG2_STATES = 24, KEPT_MOST = 4, SCATTER = 1009 };
+enum { LOG2_STATES = 28, KEPT_MOST = 4, SCATTER = 1009 };
 // KEPT_MOST: losses and copies of a kept order. SCATTER: a prime that no number of lists has
 
 struct options {
