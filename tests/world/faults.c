@@ -215,9 +215,49 @@ static void renew(struct world *w, void *ctx, uint64_t pair)
     agenda_add(w, rng_between(&w->rng, 1, 2 * RENEW_US), renew, NULL, pair);
 }
 
+// One room after another, and before the first is mended, in every order, while operators load, edit and
+// unload; now and then all of it without memory.
+enum { DEATHS_US = 8000000, WAVE_US = 1500000 };
+static void dies(struct world *w, void *ctx, uint64_t room)
+{
+    struct site *s = ctx;
+    if (!w->calm && s->d.life == UP)
+        daemon_kill(s, (int)room);
+}
+
+static void orders(struct world *w, void *ctx, uint64_t arg)
+{
+    (void)arg;
+    if (!w->calm)
+        operator_acts(w, ctx);
+}
+
+static void wave(struct world *w, void *ctx, uint64_t arg)
+{
+    static const int room[] = {ROOM_PATH, ROOM_PATH, ROOM_IKE, ROOM_KEYS, ROOM_CTL};
+    struct rng *r = &w->rng;
+    struct site *s = &w->site[rng_below(r, w->sites)];
+    (void)ctx, (void)arg;
+    if (w->calm)
+        return;
+    if (!w->fair && s->d.life == UP) {
+        uint64_t span = rng_chance(r, 500) ? WAVE_US : WAVE_US / 10;
+        if (rng_chance(r, 400))
+            memory_scarce(s, (unsigned)rng_between(r, 10, 1000), rng_below(r, 2 * span));
+        for (uint64_t n = rng_between(r, 1, 4); n--;)
+            agenda_add(w, rng_below(r, span), dies, s, (uint64_t)room[rng_below(r, 5)]);
+        for (uint64_t n = rng_below(r, 4); n--;)
+            agenda_add(w, rng_below(r, span), orders, s, 0);
+        fault_restart(s, rng_between(r, SECOND, 10 * SECOND));
+    }
+    agenda_add(w, rng_between(r, SECOND, 2 * (uint64_t)DEATHS_US), wave, NULL, 0);
+}
+
 void faults_start(struct world *w)
 {
     weather(w);
+    if (w->o.deaths)
+        agenda_add(w, DEATHS_US, wave, NULL, 0);
     agenda_add(w, rng_between(&w->rng, 3 * SECOND, 15 * SECOND), something, NULL, 0);
     for (unsigned i = 0; i < w->pairs && w->renews; i++)
         agenda_add(w, RENEW_US, renew, NULL, i);

@@ -59,6 +59,8 @@ static void print_replay(const struct options *o)
         printf(" --traffic %u", o->traffic);
     if (o->workers)
         printf(" --workers %u", o->workers);
+    if (o->deaths)
+        printf(" --deaths");
     if (o->steps)
         printf(" --steps %llu", (unsigned long long)o->steps);
     if (o->ignore)
@@ -114,7 +116,7 @@ static int usage(void)
           "SECONDS]\n"
           "       [--ignore INVARIANT] [--card c|verilated] [--traffic PACKETS] [--workers N] [--fast] "
           "[--busy]\n"
-          "       [--trip SECONDS]\n"
+          "       [--trip SECONDS] [--deaths]\n"
           "  Runs the world of SEED (or of N seeds from it on): N minutes of faults, then calm.\n"
           "  --twice: only whether two runs of a seed are the same to the octet.\n"
           "  --cpu: no further seed after so many seconds of CPU time.\n"
@@ -125,6 +127,7 @@ static int usage(void)
           "  --fast: fails below 100 virtual seconds and 50,000 events a CPU second.\n"
           "  --busy: fails below 1,000 packets through and 10 exchanges a virtual minute and tunnel.\n"
           "  --quiet: all seeds, one line for each that fails.\n"
+          "  --deaths: rooms die far more often, several at once, short of memory, while operators go on.\n"
           "  --trip: fails after so many virtual seconds, whatever holds.\n",
           stderr);
     return 2;
@@ -145,6 +148,8 @@ static bool parse(int argc, char **argv, struct options *o, uint64_t *count)
             o->twice = true;
         else if (!strcmp(argv[i], "--quiet"))
             o->quiet = true;
+        else if (!strcmp(argv[i], "--deaths"))
+            o->deaths = true;
         else if (!strcmp(argv[i], "--fast"))
             o->fast = true;
         else if (!strcmp(argv[i], "--busy"))

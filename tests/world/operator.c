@@ -396,8 +396,11 @@ static void sent(struct site *s, struct order *c)
         s->w->pair[c->pair].taken_down = true;
         s->w->pair[c->pair].taken_down_at = s->w->now;
     }
-    if (c->kind == CMD_LOAD)
+    if (c->kind == CMD_LOAD) {
+        if (want->pending >= 0 && want->pending != (int)c->variant)
+            want->unsure |= 1u << want->pending;
         want->pending = (int)c->variant;
+    }
     if (c->kind == CMD_UNLOAD) {
         want->leaving = want->variant;
         want->variant = -1;
@@ -513,8 +516,10 @@ static void answered(struct site *s, const struct order *c, bool ok, const char 
     else if (c->kind == CMD_UNLOAD_FORMER)
         want->twice = false;
     if (c->kind == CMD_LOAD) {
-        if (ok)
+        if (ok) {
             want->variant = (int)c->variant;
+            want->unsure = 0;
+        }
         want->pending = -1;
         want->unknown = false;
         want->since = s->w->now;
@@ -523,6 +528,8 @@ static void answered(struct site *s, const struct order *c, bool ok, const char 
         want->variant = want->leaving; // what stood before stands
     if (c->kind == CMD_UNLOAD && (ok || strstr(error, "memory")))
         want->leaving = -1;
+    if (c->kind == CMD_UNLOAD && ok)
+        want->unsure = 0;
     if (c->kind == CMD_INITIATE && ok && c->sent_at > s->w->pair[c->pair].taken_down_at)
         s->w->pair[c->pair].taken_down = false;
     if (c->kind == CMD_LIST)

@@ -88,6 +88,12 @@ static const struct pair *pair_for(const struct site *s, struct asked *a)
     return NULL;
 }
 
+// That may be there as well as the one whose load was confirmed last: bits.
+static unsigned forms_beside(const struct want *want)
+{
+    return want->unsure | (want->pending < 0 ? 0 : 1u << want->pending);
+}
+
 // Both forms where one replaces the other. since: they have said it from then on.
 enum said verdict(struct site *s, const uint8_t *p, uint32_t len, bool inbound, uint64_t *since)
 {
@@ -98,10 +104,11 @@ enum said verdict(struct site *s, const uint8_t *p, uint32_t len, bool inbound, 
     if (!want || want->variant < 0)
         return SAYS_NOTHING;
     enum said now = variant_says(&pr->own, &pr->variant[want->variant], &a);
-    if (want->pending < 0)
-        return now;
-    enum said then = variant_says(&pr->own, &pr->variant[want->pending], &a);
-    return now == then ? now : SAYS_EITHER;
+    unsigned forms = forms_beside(want);
+    for (unsigned i = 0; i < VARIANTS; i++)
+        if (forms & 1u << i && variant_says(&pr->own, &pr->variant[i], &a) != now)
+            return SAYS_EITHER;
+    return now;
 }
 
 static bool closed(enum said said)
@@ -118,7 +125,10 @@ bool check_required(struct site *s, const uint8_t *p, uint32_t len, bool inbound
         return true;
     if (!want || want->variant < 0 || !closed(variant_says(&pr->own, &pr->variant[want->variant], &a)))
         return false;
-    return want->pending < 0 || closed(variant_says(&pr->own, &pr->variant[want->pending], &a));
+    for (unsigned i = 0; i < VARIANTS; i++)
+        if (forms_beside(want) & 1u << i && !closed(variant_says(&pr->own, &pr->variant[i], &a)))
+            return false;
+    return true;
 }
 
 bool verdict_may_pass(struct site *s, const uint8_t *p, uint32_t len)
@@ -126,8 +136,11 @@ bool verdict_may_pass(struct site *s, const uint8_t *p, uint32_t len)
     struct asked a = asked_of(s->w, p, len, false);
     const struct pair *pr = pair_for(s, &a);
     const struct want *want = pr ? &s->op.want[pr - s->w->pair] : NULL;
-    const int form[] = {want ? want->variant : -1, want ? want->pending : -1, want ? want->leaving : -1};
-    for (unsigned i = 0; i < 3; i++)
+    const int form[] = {want ? want->variant : -1, want ? want->leaving : -1};
+    for (unsigned i = 0; want && i < VARIANTS; i++)
+        if (forms_beside(want) & 1u << i && variant_says(&pr->own, &pr->variant[i], &a) == SAYS_PASS)
+            return true;
+    for (unsigned i = 0; i < 2; i++)
         if (form[i] >= 0 && variant_says(&pr->own, &pr->variant[form[i]], &a) == SAYS_PASS)
             return true;
     return false;

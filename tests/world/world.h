@@ -192,14 +192,15 @@ struct pair { // two sites that want to talk
     bool by_cert[2]; // how each end proves itself
     const char *revocation;
 };
-struct want {       // what an operator has asked of its site, by pair
-    int variant;    // -1: not loaded
-    int pending;    // a load under way: both count where they say the same
-    int leaving;    // an unload under way, of this one
-    bool unknown;   // the daemon went before it answered
-    unsigned named; // how it is called in the file: bits
-    bool twice;     // it may be loaded under its former name too
-    uint64_t since; // the last load was confirmed
+struct want {        // what an operator has asked of its site, by pair
+    int variant;     // -1: not loaded
+    int pending;     // a load under way: both count where they say the same
+    int leaving;     // an unload under way, of this one
+    unsigned unsure; // forms whose load nobody has answered, and which may be what is there: bits
+    bool unknown;    // the daemon went before it answered
+    unsigned named;  // how it is called in the file: bits
+    bool twice;      // it may be loaded under its former name too
+    uint64_t since;  // the last load was confirmed
 };
 enum command_kind {
     CMD_SHARED,
@@ -549,6 +550,7 @@ struct options {
     uint64_t cpu_s;
     unsigned traffic; // packets a minute that the hosts of each pair offer, 0: 1,000 or BUSY
     unsigned workers; // of each path, 0: one
+    bool deaths;      // rooms die all the time
     bool fast, busy;  // the speed is judged; what went through the tunnels is
     unsigned trip_s;  // it fails by itself then, 0: never
 };

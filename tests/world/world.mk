@@ -38,6 +38,7 @@ check-world: check-mutants check-orders-short $(WORLD) ## a couple of hundred ra
 	@$(WORLD) $(or $(WORLD_SEED),1) --count 200 --cpu 60 --fast
 	@$(WORLD) 1001 --count 10 --traffic 4500 --fast --busy
 	@$(WORLD) 3 --count 20 --cpu 8 --workers 2
+	@$(WORLD) 1 --count 50 --cpu 15 --deaths
 
 .PHONY: check-mutants
 check-mutants: ## does each planted defect still apply to the source
