@@ -483,6 +483,7 @@ void ctl_unload_fleet_conn(struct ctl *c, const char *name, uint32_t req)
 }
 
 // A connection that was refused, or that only an earlier run had, is out of the configuration with this, too.
+// What is awaited behind a ctl that died path may have still, though ike has it not.
 void cmd_unload_conn(struct ctl *c, struct command *cmd)
 {
     const char *name = vici_get(cmd->msg.root, "name");
@@ -491,7 +492,7 @@ void cmd_unload_conn(struct ctl *c, struct command *cmd)
         server_reply_error(cmd, "unload: connection name missing");
     else if (e && e->fleet)
         server_reply_error(cmd, "unload: connection '%.128s' is the fleet's: espalier fleet load", name);
-    else if (ctl_find_conn(c, name) || ctl_under_way(c, name))
+    else if (ctl_find_conn(c, name) || ctl_under_way(c, name) || (c->follows && ctl_sweep_knows(c, name)))
         unload(c, cmd, 0, name);
     else if (ctl_sweep_given_up(c, name))
         server_reply_ok(cmd);

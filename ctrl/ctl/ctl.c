@@ -286,6 +286,7 @@ static void serve(struct ctl *c, const char *fault)
         return;
     }
     c->serving = true;
+    replay_recovered(c);
     LOGF(CFG, 1, "serving VICI at %s", c->settings.vici_uri);
     ctl_sweep_again(c);
     ipc_send(c->chan[ROOM_SUPER], MSG_SERVING, &(struct msg_SERVING){0});
@@ -495,6 +496,7 @@ void ctl_keep(struct ctl *c, struct ctl_kept *k)
 {
     kept_free(c->kept);
     c->kept = k;
+    c->follows = k->started != 0;
     if (!k->started) {
         k->started = time(NULL);
         k->started_ms = loop_now(c->loop);

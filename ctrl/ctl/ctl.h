@@ -123,6 +123,7 @@ struct ctl {
     struct configured *configured; // what ike alone holds
     int listener;                  // where VICI is served, until it is; -1
     bool serving;
+    bool follows; // another one that died
     struct server *server;
     struct settings settings;
     struct ipc_chan *chan[ROOM_COUNT];
@@ -282,7 +283,9 @@ void ctl_sweep_ends(struct ctl *c, const struct command *cmd); // ... or was; cm
 void ctl_sweep_refused(struct ctl *c, const char *name);
 void ctl_sweep_taken(struct ctl *c, const char *name); // loaded, or about to be again
 void ctl_sweep_unloaded(struct ctl *c, const char *name);
-bool ctl_sweep_given_up(struct ctl *c, const char *name); // unloaded, and never loaded: was it awaited?
+bool ctl_sweep_given_up(struct ctl *c, const char *name);    // unloaded, and never loaded: was it awaited?
+bool ctl_sweep_knows(const struct ctl *c, const char *name); // it is awaited
+bool ctl_sweep_awaits(const struct ctl *c); // one that was loaded before, or not all of these are known
 void ctl_sweep_names(const struct ctl *c, void (*each)(void *ctx, const char *name), void *ctx);
 void ctl_sweep_cut(void *ctl); // a client that loaded was disconnected
 // Path may be another one, that has not been told: it sweeps too, where the one before was to.

@@ -302,16 +302,28 @@ static void give_up(struct ctl *c)
                  conn_entry_name(e), c->replay.passes);
 }
 
+// What the ctl before had loaded and ike lacks is known by its name alone, from the file of these.
+static bool lacks(const struct ctl *c)
+{
+    return missing_conns(c) || (c->follows && ctl_sweep_awaits(c));
+}
+
 static void tell_whole(struct ctl *c, enum room to)
 {
-    struct msg_WHOLE m = {.pid = c->replay.pid, .missing = missing_conns(c) > 0};
+    struct msg_WHOLE m = {.pid = c->replay.pid, .missing = lacks(c)};
     c->replay.told_missing = m.missing;
     ipc_send(c->chan[to], MSG_WHOLE, &m);
 }
 
 void replay_settled(struct ctl *c)
 {
-    if (!c->replay.active && c->replay.told_missing && !missing_conns(c))
+    if (!c->replay.active && c->replay.told_missing && !lacks(c))
+        tell_whole(c, ROOM_IKE);
+}
+
+void replay_recovered(struct ctl *c)
+{
+    if (c->follows && !c->replay.active)
         tell_whole(c, ROOM_IKE);
 }
 

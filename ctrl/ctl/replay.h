@@ -31,6 +31,8 @@ bool replay_leases(struct ctl *c, const char *pool);
 void replay_untold(struct ctl *c, uint32_t req); // likewise, of that question, which is still to be answered
 void replay_pool(struct ctl *c, const char *pool, const char *why); // again, as not all of them are there
 void replay_later(struct ctl *c);                                   // something is missing there
+// This ctl, in the place of one that died, has from ike what that has: it is told whether that is all.
+void replay_recovered(struct ctl *c);
 void replay_settled(struct ctl *c); // what was missing may be there: ike hears so once all of it is
 void replay_end(struct ctl *c);     // it has died as well
 

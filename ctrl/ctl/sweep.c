@@ -7,6 +7,7 @@
 // file does not name, and nothing that the file names and that it cannot load.
 #include "ctrl/ctl/ctl.h"
 #include "ctrl/ctl/names.h"
+#include "ctrl/ctl/replay.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -131,6 +132,7 @@ void ctl_sweep_taken(struct ctl *c, const char *name)
         c->sweep.refused -= r->refused;
         hash_del(&c->sweep.awaited, &r->node);
         free(r);
+        replay_settled(c);
     }
     settle(c);
 }
@@ -150,6 +152,16 @@ bool ctl_sweep_given_up(struct ctl *c, const char *name)
     return awaited;
 }
 
+bool ctl_sweep_knows(const struct ctl *c, const char *name)
+{
+    return find(&c->sweep, name) != NULL;
+}
+
+bool ctl_sweep_awaits(const struct ctl *c)
+{
+    return c->sweep.blind || c->sweep.awaited.count > c->sweep.refused;
+}
+
 void ctl_sweep_cut(void *ctl)
 {
     ((struct ctl *)ctl)->kept->half = true;
@@ -157,7 +169,8 @@ void ctl_sweep_cut(void *ctl)
 
 void ctl_sweep_names(const struct ctl *c, void (*each)(void *ctx, const char *name), void *ctx)
 {
-    for (const struct hash_node *n = NULL; !c->kept->swept && (n = hash_each(&c->sweep.awaited, n));)
+    bool any = !c->kept->swept || ctl_sweep_awaits(c);
+    for (const struct hash_node *n = NULL; any && (n = hash_each(&c->sweep.awaited, n));)
         each(ctx, ((const struct awaited *)n)->name);
 }
 

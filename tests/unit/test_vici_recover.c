@@ -154,6 +154,7 @@ static void test_it_serves_when_it_knows_what_is_loaded(void **state)
     expect_conns("x", "y");
     send_conn("x", "none"); // as it is loaded: nothing for ike to do
     expect_success();
+    assert_false(expect(ROOM_IKE, MSG_WHOLE).WHOLE.missing);
     expect_nothing(ROOM_IKE);
     struct given z;
     load(&z, "z"); // behind them
@@ -388,13 +389,15 @@ static union msg swept(void)
     return expect(ROOM_PATH, MSG_SWEEP);
 }
 
-static void recovers(const struct given *g)
+// Whether ike is told that it lacks what was loaded.
+static bool recovers(const struct given *g)
 {
     uint32_t req = begins();
     is_loaded(g, req);
     result(ROOM_IKE, req, true, "");
     no_pools();
     expect(ROOM_SUPER, MSG_SERVING);
+    return expect(ROOM_IKE, MSG_WHOLE).WHOLE.missing;
 }
 
 static void test_client_that_loaded_when_it_died_has_not_loaded_all(void **state)
@@ -472,6 +475,45 @@ static void test_sweep_that_path_was_not_told_of_is_told_by_the_next(void **stat
     assert_string_equal(swept().SWEEP.held, "");
 }
 
+// The one who died was to give ike, which followed another, what that had no memory for. This one knows its
+// name alone: so ike knows that it lacks something, and a path that follows another, until it is loaded or
+// unloaded by somebody.
+static void missing_until(bool loaded)
+{
+    struct given x, y;
+    load(&x, "x");
+    load(&y, "y");
+    assert_string_equal(swept().SWEEP.held, "");
+    killed();
+    assert_true(recovers(&x));
+    expect(ROOM_PATH, MSG_SWEEP);
+    expect_conns("x", "y");
+    expect_nothing(ROOM_IKE);
+    if (loaded) {
+        load(&y, "y");
+    } else {
+        request("unload-conn", "name", "y", NULL);
+        result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_UNLOAD).CONN_UNLOAD.req, true, ""); // path may have it
+        expect_success();
+    }
+    assert_false(expect(ROOM_IKE, MSG_WHOLE).WHOLE.missing);
+    expect_conns("x", loaded ? "y" : NULL);
+    killed();
+    assert_int_equal(recovers(&x), loaded); // ike does not say that it has it
+}
+
+static void test_connection_that_ike_has_not_again_is_missing_there_until_it_is_loaded(void **state)
+{
+    (void)state;
+    missing_until(true);
+}
+
+static void test_connection_that_ike_has_not_again_is_missing_there_until_it_is_unloaded(void **state)
+{
+    (void)state;
+    missing_until(false);
+}
+
 // Nothing of an earlier run is left that a refused one could mean.
 static void test_after_the_sweep_nothing_is_awaited(void **state)
 {
@@ -510,6 +552,8 @@ int main(void)
         T(test_connection_that_was_awaited_is_awaited_still),
         T(test_connection_that_ike_has_is_written_down_again),
         T(test_sweep_that_path_was_not_told_of_is_told_by_the_next),
+        T(test_connection_that_ike_has_not_again_is_missing_there_until_it_is_loaded),
+        T(test_connection_that_ike_has_not_again_is_missing_there_until_it_is_unloaded),
         T(test_after_the_sweep_nothing_is_awaited),
     };
     return cmocka_run_group_tests_name("a ctl in the place of one that died", tests, NULL, NULL);
