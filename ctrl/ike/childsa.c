@@ -131,6 +131,7 @@ void child_destroy(struct child_sa *c)
     if (sa->hs && sa->hs->later->pending == c)
         sa->hs->later->pending = NULL;
     job_step(ike, c->job, true, "");
+    path_again_gone(c);
     free_child(c);
 }
 
@@ -327,13 +328,13 @@ void child_installed(struct child_sa *c, uint32_t old)
     LOGF(IKE, 0, "CHILD_SA %s{%u} established with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
          c->spi_in, c->spi_out, selectors_print(c->local_ts, lts, sizeof(lts)),
          selectors_print(c->remote_ts, rts, sizeof(rts)));
-    c->lost = c->path_life != c->sa->ike->again.lives; // path said so, and died
+    bool lost = c->path_life != c->sa->ike->again.lives; // path said so, and died
     counts_child_up(c, true);
     counts_child_installed(c);
     c->sa->alone = false;
     lifetime_child(c);
-    if (c->lost) {
-        counts_child_lost(c);
+    if (lost) {
+        path_again_lose(c);
         c->rekey_at = c->installed_at;
         lifetime_child_arm(c);
     }

@@ -55,6 +55,7 @@ struct child_sa {
     bool outdated;      // what is loaded by now is being made in its place, by an operator's wish
     bool unwanted;      // it is to go for good, whatever comes in its place too
     bool lost;          // path has died, and with it its keys: it is made anew (path_again.h)
+    bool guarded;       // ... and until then no policy that path has been given says all that it protected
     uint8_t refusals;   // of that
     uint8_t path_life;  // of ike.again: which path it was given to
     uint32_t successor; // what replaced it, 0: nothing

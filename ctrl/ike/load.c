@@ -370,10 +370,21 @@ static void take_policies(struct conn *c)
     drop_pending(c);
 }
 
+// Other ones than path, or the last one, may have of it. Of an ike that is given what the last one had none
+// is, as far as it can know.
+static bool is_edit(struct ike *ike, const struct conn *c)
+{
+    const struct conn *live = conn_find(ike, c->cfg.name);
+    return !ike->partial && !(live && slice_eq(slice_of(c->pending, c->pending_len),
+                                               slice_of(live->policies, live->policies_len)));
+}
+
 static void send_policies(struct ike *ike, const struct conn *c, uint32_t req)
 {
-    struct msg_POLICY_APPLY q = {
-        .req = req, .peer = c->peer, .policies = slice_of(c->pending, c->pending_len)};
+    struct msg_POLICY_APPLY q = {.req = req,
+                                 .peer = c->peer,
+                                 .edit = is_edit(ike, c),
+                                 .policies = slice_of(c->pending, c->pending_len)};
     snprintf(q.conn, sizeof(q.conn), "%s", c->cfg.name);
     ask(ike, ROOM_PATH, q.req, MSG_POLICY_APPLY, &q);
 }
@@ -642,6 +653,27 @@ bool conn_takes(const struct conn *c, const struct child_config *child, const st
                  all_inside(sa->local_ts, &specs[i].local) && all_inside(sa->remote_ts, &specs[i].remote);
     free(specs);
     return takes;
+}
+
+static bool all_named(const struct ts_list *sa, const struct ts_list *of)
+{
+    for (unsigned k = 0; k < of->count; k++)
+        if (!of->t[k].family)
+            return false;
+    return all_inside(sa, of);
+}
+
+bool conn_protects(const struct conn *c, const struct child_sa *sa)
+{
+    struct policy_spec *specs = NULL;
+    unsigned count = 0;
+    bool named = false;
+    (void)policies_read(slice_of(c->policies, c->policies_len), &specs, &count);
+    for (unsigned i = 0; specs && i < count && !named; i++)
+        named = specs[i].action == POLICY_PROTECT && all_named(sa->local_ts, &specs[i].local) &&
+                all_named(sa->remote_ts, &specs[i].remote);
+    free(specs);
+    return named;
 }
 
 enum { RENEWALS_MOST = 12, RENEW_AGAIN_MS = 1000, RENEW_LONGEST = 6 };

@@ -18,6 +18,8 @@ bool conn_holds(const struct conn *c, const struct addr *address);
 // Whether this child of it has the selectors of the one that the CHILD SA is of, and its policy, as path has
 // it, takes the CHILD SA's own.
 bool conn_takes(const struct conn *c, const struct child_config *child, const struct child_sa *sa);
+// Whether its policies, as path has them, name all that the CHILD SA protects; nobody's address is left open.
+bool conn_protects(const struct conn *c, const struct child_sa *sa);
 // Another path has nothing yet: all policies are put in force there, in their order, then what was being
 // loaded or unloaded is asked for again. In windows; when all of it is answered path_again_applied is called,
 // and once more when what was refused for want of memory has been taken. True of the second: nothing is

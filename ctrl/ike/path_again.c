@@ -120,13 +120,32 @@ void path_again_end(struct ike *ike)
 
 // ---- it is gone
 
-static void lose(struct child_sa *c)
+// What the last one blocked for it blocks on meanwhile: of an end whose address no policy knows, or of a
+// connection that is loaded no more, nothing else says that it is protected.
+static bool is_guarded(const struct child_sa *c)
 {
-    bool installed = c->state != CHILD_CREATED && c->state != CHILD_INSTALLING;
-    if (!installed)
-        return;
+    const struct conn *live = conn_find(c->sa->ike, c->sa->conn->cfg.name);
+    return !live || !conn_protects(live, c);
+}
+
+void path_again_lose(struct child_sa *c)
+{
     c->lost = true;
     counts_child_lost(c);
+    if (c->guarded || !is_guarded(c))
+        return;
+    c->guarded = true;
+    c->sa->ike->again.guarded++;
+}
+
+void path_again_gone(struct child_sa *c)
+{
+    struct ike *ike = c->sa->ike;
+    if (!c->guarded)
+        return;
+    c->guarded = false;
+    if (!--ike->again.guarded)
+        path_again_whole(ike);
 }
 
 void path_again_lost(struct ike *ike)
@@ -139,7 +158,8 @@ void path_again_lost(struct ike *ike)
     timer_stop(ike->loop, &a->go_on);
     for (struct ike_sa *sa = ike->sas; sa; sa = sa->next)
         for (struct child_sa *c = sa->children; c; c = c->next, n++)
-            lose(c);
+            if (c->state != CHILD_CREATED && c->state != CHILD_INSTALLING)
+                path_again_lose(c);
     ask_fail_path(ike);
     LOGF(KNL, 0, "the path process is gone, and with it %u CHILD_SAs; IKE_SAs go on", n);
 }
@@ -192,9 +212,15 @@ static void receive_held(struct ike *ike)
     }
 }
 
+// Of an ike that follows another one ctl says what it has: before, it cannot know what it lacks.
+static bool has_all(const struct ike *ike)
+{
+    return !ike->partial && !ike->again.missing && !ike->again.guarded && conn_all_applied(ike);
+}
+
 static void tell_open(struct ike *ike)
 {
-    bool whole = !ike->again.missing && conn_all_applied(ike);
+    bool whole = has_all(ike);
     ike->again.lacks = !whole;
     ipc_send(ike->chan[ROOM_PATH], MSG_PATH_OPEN, &(struct msg_PATH_OPEN){.whole = whole});
 }
@@ -221,7 +247,7 @@ void path_again_applied(struct ike *ike)
 
 void path_again_whole(struct ike *ike)
 {
-    if (!ike->again.away && ike->again.lacks && !ike->again.missing && conn_all_applied(ike))
+    if (!ike->again.away && ike->again.lacks && has_all(ike))
         tell_open(ike);
 }
 

@@ -20,10 +20,11 @@ struct path_again {    // all zero: there is one, the first
     bool away;         // it has died, and the next one has not all policies yet
     bool died;         // ... and the supervisor has said that there will be a next one
     bool missing;      // ctl has more connections than there are here
-    bool lacks;        // the one that is there has been told that it has not all policies
+    bool lacks;        // the one that is there has been told that it has not all that protects
     bool sending;      // it is given them
     bool busy;         // what is asked goes to it all the same
     uint8_t lives;     // how many have died: what is of an earlier one is gone
+    unsigned guarded;  // CHILD SAs that are
     unsigned asked;    // of what it is given, that it has not answered
     struct conn *next; // to be given
     struct held_message *first, *last;
@@ -37,6 +38,8 @@ void path_again_lost(struct ike *ike);    // its channel is no more
 void path_again_here(struct ike *ike);    // there is another one
 void path_again_applied(struct ike *ike); // it has answered for all that it was given
 void path_again_whole(struct ike *ike);   // what it lacked may be there
+void path_again_lose(struct child_sa *c); // which it had, or was to have; it is to be made anew
+void path_again_gone(struct child_sa *c); // that is no more
 // This one, in the place of an ike that died, has what that had, but for connections that are missing.
 void path_again_told(struct ike *ike, bool missing);
 // What it is to hear when it is there again. 0, or -errno: there is no room.

@@ -190,7 +190,7 @@
 // Replaces all loaded policies of the connection by policies_write's list, as one transaction: new before old; on
 // any failure nothing has changed. They are in force from then on, SA or not. peer: the same for connections to the same
 // peer; what is loaded takes over the SAs of an equal policy for that peer that is loaded no more. -> RESULT
-#define MSG_POLICY_APPLY_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U64, peer, 0) F(BLOB, policies, 0)
+#define MSG_POLICY_APPLY_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U64, peer, 0) F(U8, edit, 0) F(BLOB, policies, 0)
 #define MSG_POLICY_CLEAR_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)                // POLICY_APPLY of an empty list. -> RESULT
 // A virtual address that a gateway gave us, on the TUN as long as an IKE SA has it: an ADD for each. The policies that
 // hold it are applied before.
@@ -206,7 +206,8 @@
 // after a rekey, deletes it that much later; a newer child sends meanwhile.
 // CHILD SAs whose ike has died, by their names (an empty one: any) and number: the next ike knows none of them.
 // All policies that are loaded are there: its packets are read, which wait until then where it is in the place of one that died.
-// whole: without what is missing still, for which nothing goes past us meanwhile. Once more when that is there too. No answer.
+// whole: and no policy is missing still, nor a CHILD SA that is to be made anew and protected what no policy names. Until that is
+// said, once more, nothing goes past us, and what the last one blocked in the kernel stays. No answer.
 #define MSG_PATH_OPEN_FIELDS(F) F(U8, whole, 0)
 #define MSG_SURVIVORS_END_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(STR, child, NAME_MAX_LEN) F(U32, child_id, 0) /* 0: any */ // -> RESULT (text: how many)
 #define MSG_CHILD_DELETE_FIELDS(F) F(U32, req, 0) F(U32, child_id, 0)                 // -> RESULT; unknown ids are fine

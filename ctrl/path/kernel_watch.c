@@ -174,9 +174,19 @@ void kernel_watch_sweep(struct path *p, const struct msg_SWEEP *m)
 
 void kernel_watch_whole(struct path *p)
 {
+    kset_guard_no_more(p->kset);
+    kernel_watch_changed(p);
     if (p->watch.sweep_due)
         sweep_when_known(&p->watch.sweep);
     p->watch.sweep_due = false;
+}
+
+void kernel_watch_edited(struct path *p)
+{
+    if (!p->lacks)
+        return;
+    kset_close_lets(p->kset);
+    kernel_watch_changed(p);
 }
 
 int kernel_watch_open(struct path *p, struct esp_error *err)
@@ -188,8 +198,10 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
                                       .own_mark = ESPALIER_SO_MARK,
                                       .port_nat_t = s->port_nat_t,
                                       .routes = s->install_routes};
-    struct kset_options k = {
-        .routes = s->install_routes, .rule_priority = s->routing_priority, .own_mark = ESPALIER_SO_MARK};
+    struct kset_options k = {.routes = s->install_routes,
+                             .rule_priority = s->routing_priority,
+                             .own_mark = ESPALIER_SO_MARK,
+                             .follows = p->lacks};
     w->repair = (struct timer){.fire = repair, .ctx = p};
     w->moved = (struct timer){.fire = moved, .ctx = p};
     w->sweep = (struct timer){.fire = sweep_when_known, .ctx = p};

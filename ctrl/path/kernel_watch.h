@@ -30,6 +30,9 @@ void kernel_watch_changed(struct path *p);
 // is taken. Until then it stays, closed.
 void kernel_watch_sweep(struct path *p, const struct msg_SWEEP *m);
 void kernel_watch_whole(struct path *p); // all policies are there: what was to be swept is
+// What is loaded is not what the last path had: while policies are missing, what that let by in clear is let
+// by only where it is asked for.
+void kernel_watch_edited(struct path *p);
 void kernel_watch_close(struct path *p);
 
 #endif

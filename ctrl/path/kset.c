@@ -74,11 +74,12 @@ static int why_not(int rc, struct esp_error *err)
 static void adopt_all(struct kset *s, const struct refs *r)
 {
     for (unsigned i = 0; i < r->count; i++)
-        kset_entry_mine(s, r->r[i].value->entry);
+        kset_entry_adopt(s, r->r[i].value->entry);
 }
 
 // What an earlier run left is this one's from now on: it goes with its last hold, not when the rest is swept.
-// Until then a bypass that has been taken away would still let packets by.
+// Until then a bypass that has been taken away would still let packets by. But what an earlier life of this
+// run left blocks on for policies that are not here yet, and may have the same object.
 static void adopt(struct kset *s, struct kset_hold *h)
 {
     adopt_all(s, &h->objects);
@@ -98,8 +99,7 @@ static void close_lets(struct kset *s, const struct kobj *o)
         next = LIST_NEXT(l, let);
         if (l->o.priority > o->priority || !kobj_overlap(&l->o, o))
             continue;
-        kset_entry_mine(s, e);
-        kset_entry_put_on(s, e, ON_TOUCHED);
+        kset_entry_close(s, e);
     }
 }
 
@@ -197,6 +197,33 @@ static void free_tables(struct kset *s)
     s->table_hint = 0;
     for (struct hash_node *n = NULL; (n = hash_each(&s->groups, n));)
         kset_table_mark(s, ((struct group *)n)->table, true);
+}
+
+void kset_close_lets(struct kset *s)
+{
+    struct esp_error err;
+    struct left *next;
+    for (struct left *l = LIST_FIRST(&s->lets); l; l = next) {
+        next = LIST_NEXT(l, let);
+        kset_entry_close(s, l->entry);
+    }
+    kset_settle(s, &s->touched, &err);
+}
+
+void kset_guard_no_more(struct kset *s)
+{
+    struct esp_error err;
+    if (!s->guards)
+        return;
+    s->guards = false;
+    for (struct hash_node *n = NULL; (n = hash_each(&s->entries, n));) {
+        struct entry *e = (struct entry *)n;
+        if (!e->left || !e->values)
+            continue;
+        kset_entry_mine(s, e);
+        kset_entry_put_on(s, e, ON_TOUCHED);
+    }
+    kset_settle(s, &s->touched, &err);
 }
 
 unsigned kset_sweep(struct kset *s)
@@ -361,6 +388,7 @@ int kset_open(struct kset **out, struct kernel *k, const struct kset_options *o,
         return esp_fail(err, -ENOMEM, "kernel policies", "out of memory");
     s->k = k;
     s->o = *o;
+    s->guards = o->follows;
     TAILQ_INIT(&s->touched);
     TAILQ_INIT(&s->wrong);
     LIST_INIT(&s->holds);

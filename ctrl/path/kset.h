@@ -26,6 +26,7 @@ struct kset_options {
     bool hooks;             // the kernel has them: otherwise IPv6 of this machine's own programs is blocked
     bool hooks4;            // those of IPv4
     unsigned number;        // in the mark of what the TUN brings
+    bool follows;           // an earlier set of this run: see kset_guard_no_more
 };
 #define KSET_RULE_PRIORITIES 9
 
@@ -46,6 +47,16 @@ void kset_close(struct kset *s, bool leave);
 // drop[] are gone. A hold that cannot be removed from the kernel is no failure: it is tried again.
 int kset_change(struct kset *s, const struct kset_spec *take, struct kset_hold **taken, unsigned m,
                 struct kset_hold **drop, unsigned n, struct esp_error *err);
+
+// Of a set that follows an earlier one of the same run, whose policies are given again one after another:
+// what that one blocked blocks on, also where a policy has asked for the same object and is taken away or
+// changed meanwhile, as it may have been another one's as well. No object that let something by goes without
+// a block in its place. From then on it counts as in the first life: what is held goes with its last hold,
+// and what nobody has asked for by kset_sweep.
+void kset_guard_no_more(struct kset *s);
+// Of what an earlier run left: what lets packets by in clear, and nobody has asked for, lets none by any
+// more.
+void kset_close_lets(struct kset *s);
 
 unsigned kset_sweep(struct kset *s); // removes what an earlier run left and nobody has asked for; how many
 // The virtual addresses of this machine: they are preferred sources wherever a policy has them.

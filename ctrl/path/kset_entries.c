@@ -211,6 +211,39 @@ void kset_entry_mine(struct kset *s, struct entry *e)
     e->left = false;
 }
 
+static bool may_block(const struct kobj *o)
+{
+    if (o->kind == KOBJ_HOOK)
+        return o->dst_len && o->dir == KDIR_FWD;
+    return o->kind == KOBJ_XFRM && !o->ifindex && !o->mark_mask;
+}
+
+// What it let by may have hidden a block of a policy that is not here yet, and the kernel has one object a
+// key: that key blocks from then on, but for what is asked for.
+void kset_entry_close(struct kset *s, struct entry *e)
+{
+    struct left *l = left_of(s, e);
+    if (!s->guards) {
+        kset_entry_mine(s, e);
+    } else if (!kobj_of_one_link(&l->o)) { // which what blocks on never meant
+        LIST_REMOVE(l, let);
+        l->o.action = KXFRM_BLOCK;
+        l->behind = true;
+    }
+    kset_entry_put_on(s, e, ON_TOUCHED);
+}
+
+void kset_entry_adopt(struct kset *s, struct entry *e)
+{
+    const struct left *l = left_of(s, e);
+    if (!l || l->behind)
+        return;
+    if (!s->guards || !may_block(&l->o))
+        kset_entry_mine(s, e);
+    else if (lets_by(&l->o))
+        kset_entry_close(s, e);
+}
+
 struct kobj kset_value_object(const struct value *v)
 {
     struct kobj key = kset_entry_now(v->entry);
@@ -220,16 +253,19 @@ struct kobj kset_value_object(const struct value *v)
 bool kset_entry_wanted(const struct kset *s, const struct entry *e, struct kobj *out)
 {
     const struct value *v = e->values;
-    if (!v && e->left)
-        *out = left_of(s, e)->o;
-    else if (v)
+    const struct left *l = left_of(s, e);
+    if (v)
         *out = kset_value_object(v);
+    else if (l)
+        *out = l->o;
     for (v = v ? v->next : NULL; v; v = v->next) {
         struct kobj o = kset_value_object(v);
         if (kobj_better(&o, out))
             *out = o;
     }
-    return e->values || e->left;
+    if (e->values && l && s->guards && !l->behind && kobj_better(&l->o, out))
+        *out = l->o;
+    return e->values || l;
 }
 
 bool kset_entry_settled(const struct kset *s, const struct entry *e)

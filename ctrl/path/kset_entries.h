@@ -34,6 +34,7 @@ struct left {              // the value that an earlier run has left; few entrie
     struct hash_node node; // by its entry
     struct entry *entry;
     LIST_ENTRY(left) let; // of those that let something by in clear
+    bool behind;          // it counts only where nobody asks for anything
     struct kobj o;
 };
 struct group { // the rules' selectors and their tables
@@ -67,6 +68,7 @@ struct kset {
     LIST_HEAD(, left) lets;
     unsigned wrong_count;
     bool swept;
+    bool guards; // what an earlier life has left blocks on, whatever is asked for and dropped
     uint8_t tables[(KERNEL_TABLES + 7) / 8]; // in use
     unsigned table_hint;
     bool lost;     // the kernel has to be asked for everything
@@ -87,6 +89,9 @@ void kset_entry_put_on(struct kset *s, struct entry *e, enum on_list list);
 bool kset_entry_found(struct kset *s, struct entry *e, const struct kobj *o);
 void kset_entry_forget(struct kset *s, struct entry *e);
 void kset_entry_mine(struct kset *s, struct entry *e); // no longer only of an earlier run
+// It is asked for, and had: mine, unless it is to block on.
+void kset_entry_adopt(struct kset *s, struct entry *e);
+void kset_entry_close(struct kset *s, struct entry *e); // what it has left lets nothing by any more
 struct kobj kset_value_object(const struct value *v);
 bool kset_entry_wanted(const struct kset *s, const struct entry *e, struct kobj *out); // false: nothing
 bool kset_entry_settled(const struct kset *s, const struct entry *e);

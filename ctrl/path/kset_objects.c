@@ -333,11 +333,24 @@ static bool means_no_discovery(const struct walk *w)
     return any_port(t) || (lo <= from && hi >= to && hi - lo > to - from);
 }
 
+static const struct prefix links4[] = {{{224, 0, 0}, 24}, {{255, 255, 255, 255}, 32}},
+                           links6[] = {{{0xff, 0x02}, 16}, {{0xfe, 0x80}, 10}};
+
+bool kobj_of_one_link(const struct kobj *o)
+{
+    const struct prefix *links = o->family == 6 ? links6 : links4;
+    for (unsigned i = 0; i < 2; i++)
+        if ((o->dst_len >= links[i].len &&
+             kset_prefixes_overlap(o->dst, o->dst_len, links[i].addr, links[i].len)) ||
+            (o->src_len >= links[i].len &&
+             kset_prefixes_overlap(o->src, o->src_len, links[i].addr, links[i].len)))
+            return true;
+    return false;
+}
+
 // Routers send theirs, and redirects, from link-local addresses (sections 6.1.2 and 8.1).
 static int one_link(const struct walk *w, const struct prefix *l, const struct prefix *r)
 {
-    static const struct prefix links4[] = {{{224, 0, 0}, 24}, {{255, 255, 255, 255}, 32}},
-                               links6[] = {{{0xff, 0x02}, 16}, {{0xfe, 0x80}, 10}};
     static const struct masked discovery[] = {{ND_ROUTER_SOLICIT, 0xffff},
                                               {ND_ROUTER_ADVERT, 0xfffe},    // and neighbours' solicitations
                                               {ND_NEIGHBOR_ADVERT, 0xfffe}}; // and redirects

@@ -29,6 +29,8 @@ struct kset_sources { // what the machine has
 // into too many prefixes.
 int kset_objects(const struct kset_options *o, const struct kset_spec *spec, const struct kset_visitor *v,
                  struct esp_error *err);
+// XFRM: of what goes through no tunnel (icmp_of_one_link), at either end.
+bool kobj_of_one_link(const struct kobj *o);
 // Those that depend on the machine's addresses: its neighbour discovery, and routes that give local programs
 // a protected source.
 int kset_source_objects(const struct kset_options *o, const struct kset_spec *spec,

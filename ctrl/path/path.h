@@ -298,8 +298,8 @@ struct path {
     struct timer tick, scan;
     struct path_engine engines[PATH_ENGINES];
     bool leaving; // see spd_leave_closed
-    // In the place of one that died: nothing is read before ike says that all policies are there, and nothing
-    // goes past us while one is missing (PATH_OPEN).
+    // In the place of one that died: nothing is read before ike says that all policies are there, and while
+    // one is missing (PATH_OPEN) nothing goes past us, and what the last one blocked in the kernel stays.
     bool shut, lacks;
     bool orderly; // the daemon ends as somebody has asked it to, and nothing has failed
     bool threads; // a card may be opened, and looked after, in threads of its own

@@ -49,8 +49,8 @@ static void open_to_packets(struct path *p, const struct msg_PATH_OPEN *m)
         kernel_watch_whole(p);
     else
         LOGF(ESP, 0,
-             "some of the loaded policies are not there yet: what no policy protects is dropped until they "
-             "are");
+             "some of the loaded policies, or of the SAs that alone know their ends, are not there yet: what "
+             "no policy protects is dropped until they are");
 }
 
 static struct ipc_chan **slot(struct path *p, enum room peer)

@@ -367,6 +367,8 @@ void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
     if (rc < 0)
         LOGF(KNL, 0, "policies of %s: %s: %s", m->conn, err.field, err.text);
     ipc_result(p->ike, m->req, rc == 0, "%s%s%s", err.field, rc ? ": " : "", err.text);
+    if (rc == 0 && m->edit)
+        kernel_watch_edited(p);
     if (rc == 0)
         survivors_ask(p, m->conn);
 }
@@ -375,6 +377,7 @@ void policy_clear(struct path *p, const struct msg_POLICY_CLEAR *m)
 {
     struct esp_error err = {0};
     int rc = change(p, m->conn, 0, NULL, 0, &err);
+    kernel_watch_edited(p);
     ipc_result(p->ike, m->req, rc == 0, "%s%s%s", err.field, rc ? ": " : "", err.text);
 }
 

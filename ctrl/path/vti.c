@@ -229,7 +229,7 @@ void vti_put(struct path *p, uint8_t index)
     waiting_forget(p, index);
     if (!--s->count)
         vti_own_end(s);
-    if (s->stay || v->found) {
+    if (s->stay || v->found || p->lacks) { // of another policy, that is not here yet, or to be swept
         close_queues(p, v);
         return;
     }

@@ -139,6 +139,7 @@ static void apply(struct side *s, struct ipc_chan *c, const struct msg_POLICY_AP
         return;
     assert_true(s->policies < PAIR_SAS);
     s->policies++;
+    s->edit = m->edit;
     if (s->refuse_policies) {
         ipc_result(c, m->req, false, "the test's path refuses");
         return;

@@ -40,6 +40,7 @@ struct side {
     struct ipc_chan *super_ike, *super_keys;                    // NULL until a path dies
     unsigned opens; // how often ike has said that all policies are there (PATH_OPEN),
     bool whole;     // ... the last time: without one that is missing
+    bool edit;      // the last that were applied were other ones than before
     struct path_sa sas[PAIR_SAS];
     struct policy_spec *policy; // the last that were applied
     uint64_t policy_peer;

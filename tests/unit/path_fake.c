@@ -454,3 +454,8 @@ void kernel_watch_changed(struct path *p)
 {
     (void)p;
 }
+
+void kernel_watch_edited(struct path *p)
+{
+    (void)p;
+}

@@ -17,6 +17,21 @@ static struct ike_sa *only_sa(struct pair *p, int side)
     return sa;
 }
 
+// Who may come from anywhere, to their own addresses alone.
+static void host_to_anybody(struct conn_config *c, int side)
+{
+    const struct ts any = {.port_hi = 65535};
+    c->children[0].local_ts->t[0] = c->children[0].remote_ts->t[0] = any;
+    if (side)
+        c->remote_count = 0;
+}
+
+static int nothing_arrives(struct pair *p, unsigned number, struct datagram *d)
+{
+    (void)p, (void)number, (void)d;
+    return 0;
+}
+
 static unsigned lost_children(const struct ike_sa *sa)
 {
     unsigned n = 0;
@@ -178,6 +193,74 @@ static void test_peer_that_refuses_again_and_again_gets_another_ike_sa(void **st
     pair_free(p);
 }
 
+// An ike that has died too: the next one knows of nothing that it lacks before ctl has said so.
+static void test_ike_that_follows_another_lacks_something_until_ctl_says_otherwise(void **state)
+{
+    (void)state;
+    for (int missing = 0; missing < 2; missing++) {
+        struct pair *p = pair_new(NULL);
+        struct side *s = &p->s[0];
+        struct conn_config c;
+        pair_path_dies(p, 0);
+        ike_follow(s->ike, 1, 0);
+        pair_path_comes(p, 0);
+        assert_true(s->opens == 1 && !s->whole);
+        pair_default_conn(&c, 0);
+        pair_load(p, 0, &c);
+        assert_false(s->whole);
+        ipc_send(s->ctl_ike, MSG_WHOLE, &(struct msg_WHOLE){.pid = 1, .missing = (uint8_t)missing});
+        pair_run(p);
+        assert_int_equal(s->whole, !missing);
+        ipc_send(s->ctl_ike, MSG_WHOLE, &(struct msg_WHOLE){.pid = 1});
+        pair_run(p);
+        assert_true(s->whole);
+        pair_free(p);
+    }
+}
+
+// What the last path blocked for a CHILD SA whose ends no policy names blocks on until there is another one,
+// or none any more.
+static void test_child_sa_that_no_policy_names_is_lacking_until_it_is_made_anew(void **state)
+{
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, host_to_anybody);
+        struct side *s = &p->s[1];
+        pair_initiate(p, 0, "c");
+        pair_run(p);
+        pair_path_dies(p, 1);
+        p->filter = nothing_arrives;
+        pair_path_comes(p, 1);
+        assert_true(s->opens == 1 && !s->whole);
+        pair_wait(p, 1000);
+        assert_false(s->whole);
+        if (gone)
+            pair_terminate(p, 1, "c", true);
+        else
+            p->filter = NULL;
+        pair_wait(p, LINGER_MS);
+        assert_true(s->whole);
+        assert_int_equal(pair_live(s), !gone);
+        pair_free(p);
+    }
+}
+
+static void test_policies_are_edited_where_they_are_others(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+    struct side *s = &p->s[0];
+    struct conn_config c;
+    pair_path_dies(p, 0);
+    pair_path_comes(p, 0);
+    assert_false(s->edit);
+    pair_default_conn(&c, 0);
+    c.children[0].local_ts->t[0].lo[1] = c.children[0].local_ts->t[0].hi[1] = 9;
+    pair_load(p, 0, &c);
+    assert_true(s->edit);
+    pair_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +270,9 @@ int main(void)
         cmocka_unit_test(test_policies_that_path_has_no_memory_for_are_said_to_be_missing),
         cmocka_unit_test(test_edit_that_the_next_path_refuses_leaves_the_old_one),
         cmocka_unit_test(test_peer_that_refuses_again_and_again_gets_another_ike_sa),
+        cmocka_unit_test(test_ike_that_follows_another_lacks_something_until_ctl_says_otherwise),
+        cmocka_unit_test(test_child_sa_that_no_policy_names_is_lacking_until_it_is_made_anew),
+        cmocka_unit_test(test_policies_are_edited_where_they_are_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

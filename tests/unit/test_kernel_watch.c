@@ -82,10 +82,13 @@ static void give_news(struct kernel *k, void (*each)(void *ctx, const struct kno
     each(ctx, &news);
 }
 
+static bool follows; // another path, that died
+
 static void start(void)
 {
     struct esp_error err = {0};
     memset(&path, 0, sizeof(path));
+    path.lacks = follows;
     path.env = &env;
     path.set = settings;
     path.loop = loop_new();
@@ -112,6 +115,7 @@ static int set_up(void **state)
     kernel.base.fd = -1;
     now_ms = 1000;
     said[0] = 0;
+    follows = false;
     start();
     log_set_sink(note, NULL);
     return 0;
@@ -443,6 +447,43 @@ static void test_sweep_waits_until_all_is_known_that_is_loaded(void **state)
     assert_non_null(strstr(said, "not configured any more, removed"));
 }
 
+// What ctl has said counts once ike has said that nothing is missing.
+static void test_next_life_sweeps_when_all_policies_are_there(void **state)
+{
+    static struct one y;
+    (void)state;
+    follows = true;
+    leave_behind();
+    put(&y, POLICY_PROTECT, "10.1.0.0/16", "10.3.0.0/16");
+    sweep("", 0);
+    take_away(&y); // it is unloaded, and another one may be about the same
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), KXFRM_BLOCK);
+    assert_int_equal(out_says("10.1.0.1", "10.3.0.1"), KXFRM_BLOCK);
+    path.lacks = false;
+    kernel_watch_whole(&path);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), 0);
+    assert_int_equal(out_says("10.1.0.1", "10.3.0.1"), 0);
+}
+
+static void test_next_life_closes_what_was_let_by_when_something_else_is_loaded(void **state)
+{
+    static struct one x, y;
+    (void)state;
+    put(&x, POLICY_BYPASS, "10.1.0.0/16", "10.2.0.0/16");
+    put(&y, POLICY_BYPASS, "10.1.0.0/16", "10.3.0.0/16");
+    end();
+    follows = true;
+    start();
+    put(&x, POLICY_BYPASS, "10.1.0.0/16", "10.2.0.0/16");
+    assert_int_equal(out_says("10.1.0.1", "10.3.0.1"), KXFRM_ALLOW);
+    kernel_watch_edited(&path);
+    assert_int_equal(out_says("10.1.0.1", "10.2.0.1"), KXFRM_ALLOW);
+    assert_int_equal(out_says("10.1.0.1", "10.3.0.1"), KXFRM_BLOCK);
+    path.lacks = false;
+    kernel_watch_whole(&path);
+    take_away(&x);
+}
+
 static void test_nothing_is_said_where_an_earlier_run_left_nothing(void **state)
 {
     (void)state;
@@ -468,6 +509,8 @@ int main(void)
         T(test_what_an_earlier_run_left_stays_until_ctl_says_otherwise),
         T(test_sweep_that_the_kernel_refuses_is_tried_again),
         T(test_sweep_waits_until_all_is_known_that_is_loaded),
+        T(test_next_life_sweeps_when_all_policies_are_there),
+        T(test_next_life_closes_what_was_let_by_when_something_else_is_loaded),
         T(test_nothing_is_said_where_an_earlier_run_left_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -464,6 +464,119 @@ static void test_close_leaving_keeps_blocks_alone(void **state)
     model_free(&l.m);
 }
 
+// ---- a later life of the same run
+
+struct two_lives {
+    struct kset_rig first;
+    struct kernel_model left;
+    struct kset *next;
+};
+
+// The first one is killed with both in force.
+static void live_again(struct two_lives *l, const struct pol *a, const struct pol *b)
+{
+    struct kset_options o = rig_options;
+    o.follows = true;
+    rig_up(&l->first);
+    rig_take(&l->first, a);
+    rig_take(&l->first, b);
+    model_copy(&l->left, &l->first.m);
+    assert_int_equal(kset_open(&l->next, &l->left.base, &o, NULL), 0);
+}
+
+static struct kset_hold *take_again(struct two_lives *l, const struct pol *p)
+{
+    struct kset_hold *h;
+    assert_int_equal(kset_change(l->next, &p->spec, &h, 1, NULL, 0, NULL), 0);
+    return h;
+}
+
+static void drop_again(struct two_lives *l, struct kset_hold *h)
+{
+    assert_int_equal(kset_change(l->next, NULL, NULL, 0, &h, 1, NULL), 0);
+}
+
+static int says_again(const struct two_lives *l, uint16_t port)
+{
+    int out = rig_says(&l->left, KDIR_OUT, "10.1.0.1", "10.2.0.1", 17, port, port);
+    assert_int_equal(rig_says(&l->left, KDIR_FWD, "10.2.0.1", "10.1.0.1", 17, port, port), out);
+    assert_int_equal(rig_says(&l->left, KDIR_IN, "10.2.0.1", "10.1.0.1", 17, port, port), out);
+    return out;
+}
+
+static void end_again(struct two_lives *l)
+{
+    kset_close(l->next, false);
+    assert_int_equal(l->left.count, 0);
+    model_free(&l->left);
+    kset_close(l->first.s, false);
+    model_free(&l->first.m);
+}
+
+// Of two policies with one object the second is not here yet when the first is unloaded.
+static void test_next_life_what_was_blocked_blocks_on_until_all_are_there(void **state)
+{
+    (void)state;
+    struct two_lives l;
+    struct pol x, y;
+    rig_pol(&x, POLICY_PROTECT, 5, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    rig_pol(&y, POLICY_DISCARD, 6, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    live_again(&l, &x, &y);
+    drop_again(&l, take_again(&l, &y));
+    assert_int_equal(says_again(&l, 7), KXFRM_BLOCK);
+    struct kset_hold *h = take_again(&l, &x);
+    kset_guard_no_more(l.next);
+    assert_int_equal(says_again(&l, 7), KXFRM_BLOCK);
+    drop_again(&l, h); // as in a first life
+    assert_int_equal(says_again(&l, 7), 0);
+    end_again(&l);
+}
+
+// One bypass has hidden a block of a policy that is not here yet: taken away it leaves one.
+static void test_next_life_bypass_that_goes_leaves_a_block_until_all_are_there(void **state)
+{
+    (void)state;
+    for (int asked = 0; asked < 2; asked++) {
+        struct two_lives l;
+        struct pol pass, net;
+        rig_pol(&pass, POLICY_BYPASS, 1, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+        rig_pol(&net, POLICY_PROTECT, 9, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+        live_again(&l, &pass, &net);
+        assert_int_equal(says_again(&l, 7), KXFRM_ALLOW); // until somebody wants something else
+        if (asked)
+            drop_again(&l, take_again(&l, &pass));
+        else
+            kset_close_lets(l.next);
+        assert_int_equal(says_again(&l, 7), KXFRM_BLOCK);
+        struct kset_hold *h = take_again(&l, &pass); // it is loaded again
+        assert_int_equal(says_again(&l, 7), KXFRM_ALLOW);
+        drop_again(&l, h);
+        take_again(&l, &net);
+        kset_guard_no_more(l.next);
+        kset_sweep(l.next);
+        assert_int_equal(says_again(&l, 7), KXFRM_BLOCK);
+        end_again(&l);
+    }
+}
+
+// Neighbour discovery is nobody's to block.
+static void test_next_life_what_is_of_one_link_is_let_by_all_the_time(void **state)
+{
+    (void)state;
+    struct two_lives l;
+    struct pol x, y;
+    rig_pol(&x, POLICY_PROTECT, 5, "2001:db8:1::/48", "::/0", 0, 0, 65535);
+    rig_pol(&y, POLICY_PROTECT, 6, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    live_again(&l, &x, &y);
+    kset_close_lets(l.next);
+    assert_int_equal(rig_says(&l.left, KDIR_OUT, "2001:db8:1::1", "ff02::1:ff00:1", 58, 135, 0), KXFRM_ALLOW);
+    drop_again(&l, take_again(&l, &x));
+    assert_int_equal(rig_says(&l.left, KDIR_OUT, "2001:db8:1::1", "ff02::1:ff00:1", 58, 135, 0), KXFRM_ALLOW);
+    kset_guard_no_more(l.next);
+    kset_sweep(l.next);
+    end_again(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +591,9 @@ int main(void)
         cmocka_unit_test(test_repair_while_the_tun_is_down_puts_back_all_but_its_routes),
         cmocka_unit_test(test_notice_of_what_is_not_held_is_nothing),
         cmocka_unit_test(test_next_run_adopts_what_it_finds_and_sweeps_the_rest),
+        cmocka_unit_test(test_next_life_what_was_blocked_blocks_on_until_all_are_there),
+        cmocka_unit_test(test_next_life_bypass_that_goes_leaves_a_block_until_all_are_there),
+        cmocka_unit_test(test_next_life_what_is_of_one_link_is_let_by_all_the_time),
         cmocka_unit_test(test_next_run_new_action_holds_at_once),
         cmocka_unit_test(test_next_run_bypass_adopted_and_dropped_is_gone_at_once),
         cmocka_unit_test(test_next_run_bypass_of_nobody_ends_where_something_wider_is_protected),

@@ -196,6 +196,47 @@ static void test_path_and_ike_killed_together_are_up_again(void **state)
     }
 }
 
+// What was configured is swept away where it is not any more. The next ike, which has nothing of it yet, is
+// not the one to say so, whatever comes first when the rooms get a processor again.
+static void test_path_that_dies_before_the_next_ike_has_anything_lets_nothing_by(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3 * SEEDS; seed++) {
+        begin(seed, &no_cards);
+        up();
+        run(20 * SECOND); // what an earlier run has left is swept
+        struct site *s = &w.site[seed & 1];
+        daemon_kill(s, seed % 3 ? ROOM_IKE : ROOM_KEYS);
+        daemon_freeze(s, 2 * SECOND);
+        run(SECOND / 5 + rng_below(&w.rng, SECOND / 10));
+        daemon_kill(s, ROOM_PATH);
+        run(60 * SECOND);
+        assert_int_equal(s->d.life, UP);
+        finish();
+    }
+}
+
+// Likewise, without memory for what it is given: nothing is let by that it lacks.
+static void test_path_that_dies_while_ike_lacks_connections_lets_nothing_by(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3 * SEEDS; seed++) {
+        begin(seed, &no_cards);
+        up();
+        run(20 * SECOND);
+        struct site *s = &w.site[seed & 1];
+        memory_scarce(s, 300, 4 * SECOND);
+        daemon_kill(s, ROOM_IKE);
+        run(SECOND + rng_below(&w.rng, SECOND));
+        daemon_kill(s, ROOM_PATH);
+        run(120 * SECOND);
+        if (s->d.life != UP) // one end is not enough to say what it lacks
+            daemon_start(s);
+        run(60 * SECOND);
+        finish();
+    }
+}
+
 static void test_daemon_stopped_in_order_and_started_again_is_up_again(void **state)
 {
     (void)state;
@@ -852,6 +893,8 @@ int main(void)
         cmocka_unit_test(test_keys_killed_is_started_again_and_packets_go_on),
         cmocka_unit_test(test_path_killed_is_started_again_and_child_sas_are_made_anew),
         cmocka_unit_test(test_path_and_ike_killed_together_are_up_again),
+        cmocka_unit_test(test_path_that_dies_before_the_next_ike_has_anything_lets_nothing_by),
+        cmocka_unit_test(test_path_that_dies_while_ike_lacks_connections_lets_nothing_by),
         cmocka_unit_test(test_daemon_stopped_in_order_and_started_again_is_up_again),
         cmocka_unit_test(test_crossing_initiations_end_with_one_sa_at_both_ends),
         cmocka_unit_test(test_initiations_that_cross_after_a_termination_leave_one_sa),
