@@ -4,6 +4,7 @@
 #include "ctrl/ike/expiry.h"
 
 #include "ctrl/ike/childsa.h"
+#include "ctrl/ike/conns.h"
 #include "ctrl/ike/create_child.h"
 #include "ctrl/ike/edition.h"
 #include "ctrl/ike/exchange.h"
@@ -38,6 +39,14 @@ void expiry_close(struct child_sa *c)
     exchange_queue(c->sa, TASK_DELETE_CHILD, c->id);
 }
 
+// What is of a connection that is loaded no more path takes nothing for, once its own policy has died with
+// the SA that needed it.
+static bool is_over(const struct child_sa *c)
+{
+    const struct conn *live = conn_find(c->sa->ike, c->sa->conn->cfg.name);
+    return edition_is_over(c) || (c->lost && (!live || live->leaving));
+}
+
 enum { LOST_AGAIN_MS = 1000 };
 
 void expiry_rekey(struct child_sa *c)
@@ -46,7 +55,7 @@ void expiry_rekey(struct child_sa *c)
     c->rekey_at = 0;
     if (child_is_to_go(c)) // and nothing is to come in its place
         return;
-    if (child_is_up(c) && edition_is_over(c) && sa->state == SA_ESTABLISHED) {
+    if (child_is_up(c) && is_over(c) && sa->state == SA_ESTABLISHED) {
         expiry_close(c);
         return;
     }

@@ -183,6 +183,12 @@ void ask_fail_path(struct ike *ike)
     }
 }
 
+bool ask_waits(struct ike *ike, uint32_t req)
+{
+    const struct question *q = (struct question *)(void *)table_find(&ike->pending, req);
+    return q && q->held;
+}
+
 void ask_held_sent(struct ike *ike)
 {
     for (struct hash_node *n = NULL; (n = hash_each(&ike->pending.hash, n)) != NULL;)

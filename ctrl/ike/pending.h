@@ -28,6 +28,7 @@ bool answer_is_path_gone(enum msg_type t, const union msg *m);
 // Path has died: what it was asked fails, but for what it will be asked once more: by this, and what of its
 // own is to be loaded (conn_ask_again).
 void ask_fail_path(struct ike *ike);
-void ask_held_sent(struct ike *ike); // what was held is on its way
+bool ask_waits(struct ike *ike, uint32_t req); // for path, until it is there again
+void ask_held_sent(struct ike *ike);           // what was held is on its way
 
 #endif

@@ -142,6 +142,7 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
 
 static void closed(void *ctx, struct ipc_chan *c);
 static void end_wait(struct ike *ike);
+static void lose(struct ike *ike);
 
 // A room that died is there again; what was asked of it before has no answer.
 static void attach_again(struct ike *ike, enum room room, int fd)
@@ -154,6 +155,8 @@ static void attach_again(struct ike *ike, enum room room, int fd)
         closed(ike, ike->chan[room]);
     if (ike_attach(ike, room, fd) < 0) {
         close(fd);
+        if (room == ROOM_KEYS || room == ROOM_PATH) // which do not miss it
+            lose(ike);
         return;
     }
     LOGF(DMN, 1, "the %s process is there again", ipc_peer(ike->chan[room]));

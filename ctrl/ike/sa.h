@@ -79,7 +79,8 @@ struct vip { // a virtual address
     struct addr a;
     struct lease *lease; // of a peer's
     bool put;            // of our own: path has been told,
-    uint8_t path_life;   // ... that one (ike.again)
+    uint8_t path_life;   // ... that one (ike.again),
+    bool waits;          // ... or is, once the next one is there
 };
 
 struct vips {

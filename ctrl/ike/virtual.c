@@ -341,6 +341,8 @@ int virtual_put(struct task *t, reply_fn fn)
         v->put = true;
         v->path_life = ike->again.lives;
         ask(ike, ROOM_PATH, m.req, MSG_VIRTUAL_ADD, &m);
+        if (i < sa->local_vip_count) // it has not ended for want of memory
+            sa->vips->local[i].waits = ask_waits(ike, m.req);
         return 1;
     }
     return 0;
@@ -419,10 +421,11 @@ void virtual_tell_again(struct ike *ike)
     for (struct ike_sa *sa = ike->sas; sa; sa = sa->next)
         for (unsigned i = 0; i < sa->local_vip_count; i++) {
             struct vip *v = &sa->vips->local[i];
-            if (v->put && v->path_life != ike->again.lives)
+            if (v->put && !v->waits && v->path_life != ike->again.lives)
                 ipc_send(ike->chan[ROOM_PATH], MSG_VIRTUAL_ADD,
                          &(struct msg_VIRTUAL_ADD){.req = ++ike->next_req, .address = v->a});
             v->path_life = ike->again.lives;
+            v->waits = false;
         }
 }
 

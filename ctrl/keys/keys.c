@@ -326,6 +326,7 @@ static void from_path(struct keys *k, enum msg_type t, const union msg *m)
 }
 
 static void closed(void *ctx, struct ipc_chan *c);
+static void lose_path(struct keys *k);
 
 // path may have heard of it before it has installed what the last one asked for.
 static void follow_ike(struct keys *k)
@@ -345,6 +346,10 @@ static void attach_again(struct keys *k, enum room room, int fd)
         closed(k, k->chan[room]);
     if (keys_attach(k, room, fd) < 0) {
         close(fd);
+        if (room == ROOM_PATH) { // which does not miss it
+            k->path_died = false;
+            lose_path(k);
+        }
     } else if (room == ROOM_IKE) {
         follow_ike(k);
     } else if (room == ROOM_PATH) {

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "tests/unit/ike_pair.h"
@@ -245,6 +246,106 @@ static void test_child_sa_that_no_policy_names_is_lacking_until_it_is_made_anew(
     }
 }
 
+// One that nothing can be heard by, as without memory for it.
+static void hand_out(struct ipc_chan *to)
+{
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    assert_int_equal(ipc_send_channel(to, ROOM_PATH, dup(fileno(file))), 0);
+    fclose(file);
+}
+
+// Nobody else misses that channel.
+static void test_channel_of_the_next_path_that_cannot_be_had_ends_ike(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+    pair_path_dies(p, 0);
+    hand_out(p->s[0].super_ike);
+    pair_wait(p, 1000);
+    assert_false(loop_stopped(p->loop));
+    pair_wait(p, 2000);
+    assert_true(loop_stopped(p->loop));
+    pair_free(p);
+}
+
+static void test_channel_of_the_next_path_that_cannot_be_had_ends_keys(void **state)
+{
+    (void)state;
+    struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+    pair_path_dies(p, 0);
+    hand_out(p->s[0].super_keys);
+    pair_wait(p, 1000);
+    assert_false(loop_stopped(p->loop));
+    pair_wait(p, 10000);
+    assert_true(loop_stopped(p->loop));
+    pair_free(p);
+}
+
+// Nothing is in force any more for what is loaded no more.
+static void test_child_sa_of_a_connection_that_was_unloaded_ends(void **state)
+{
+    (void)state;
+    for (int before = 0; before < 2; before++)
+        for (int side = 0; side < 2; side++) {
+            struct pair *p = pair_established(UNIQUE_REPLACE, NULL);
+            struct side *s = &p->s[side];
+            if (!before)
+                pair_path_dies(p, side);
+            ipc_send(s->ctl_ike, MSG_CONN_UNLOAD, &(struct msg_CONN_UNLOAD){.req = 9, .conn = "t"});
+            pair_run(p);
+            if (before)
+                pair_path_dies(p, side);
+            pair_path_comes(p, side);
+            pair_wait(p, LINGER_MS);
+            assert_true(s->whole);
+            assert_int_equal(pair_live(&p->s[0]) + pair_live(&p->s[1]), 0);
+            pair_free(p);
+        }
+}
+
+static void asks_for_an_address(struct conn_config *c, int side)
+{
+    const struct ts any = {.port_hi = 65535};
+    if (side) {
+        snprintf(c->pools[0], sizeof(c->pools[0]), "p");
+        c->pool_count = 1;
+        c->children[0].remote_ts->t[0] = any;
+    } else {
+        c->vip_count = 1;
+        c->vips[0] = (struct addr){.family = 4};
+        c->children[0].local_ts->t[0] = any;
+    }
+}
+
+// Path counts who uses it. One that was to be told while there was no path is told once, however many die
+// before one serves.
+static void test_virtual_address_is_told_once_to_the_one_that_serves(void **state)
+{
+    (void)state;
+    for (unsigned deaths = 1; deaths < 4; deaths++) {
+        struct pair *p = pair_loaded(UNIQUE_REPLACE, asks_for_an_address);
+        assert_true(pair_load_pool(p, 1, "p", "10.77.0.0/24", slice_of(NULL, 0)));
+        pair_path_dies(p, 0);
+        pair_initiate(p, 0, "c");
+        for (unsigned i = 1; i < deaths; i++) {
+            p->s[0].hold_policies = true;
+            pair_path_comes(p, 0);
+            pair_wait(p, 1000);
+            pair_path_dies(p, 0);
+            p->s[0].held_count = 0;
+        }
+        p->s[0].hold_policies = false;
+        pair_path_comes(p, 0);
+        pair_wait(p, LINGER_MS);
+        assert_int_equal(p->s[0].virtual_count, 1);
+        pair_terminate(p, 0, NULL, false);
+        pair_wait(p, LINGER_MS);
+        assert_int_equal(p->s[0].virtual_count, 0);
+        pair_free(p);
+    }
+}
+
 static void test_policies_are_edited_where_they_are_others(void **state)
 {
     (void)state;
@@ -272,6 +373,10 @@ int main(void)
         cmocka_unit_test(test_peer_that_refuses_again_and_again_gets_another_ike_sa),
         cmocka_unit_test(test_ike_that_follows_another_lacks_something_until_ctl_says_otherwise),
         cmocka_unit_test(test_child_sa_that_no_policy_names_is_lacking_until_it_is_made_anew),
+        cmocka_unit_test(test_channel_of_the_next_path_that_cannot_be_had_ends_ike),
+        cmocka_unit_test(test_channel_of_the_next_path_that_cannot_be_had_ends_keys),
+        cmocka_unit_test(test_child_sa_of_a_connection_that_was_unloaded_ends),
+        cmocka_unit_test(test_virtual_address_is_told_once_to_the_one_that_serves),
         cmocka_unit_test(test_policies_are_edited_where_they_are_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
