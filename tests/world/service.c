@@ -456,6 +456,13 @@ static void act(struct world *w, void *ctx, uint64_t arg)
 
 // ---- the part as a whole
 
+// Where several come from one address, what they have left half-open there keeps them out behind it
+// (block_threshold, for half_open_timeout), and then the next request of an attempt is up to so much later.
+static uint64_t behind_hole(const struct world *w)
+{
+    return w->warriors.count > 1 ? (30 + 12) * SECOND : 5 * SECOND;
+}
+
 // Somebody lets every IKE_AUTH disappear (a path that takes no large datagrams): keyingtries = 0 goes on.
 // With the short retransmissions of such a world an attempt ends after 12 s, and the next one begins at once.
 static void hole(struct world *w)
@@ -463,7 +470,7 @@ static void hole(struct world *w)
     if (!w->short_retry || !rng_chance(&w->rng, 500))
         return;
     w->auth_lost_until = w->now + rng_between(&w->rng, 5, 40) * SECOND;
-    w->fair_until += w->auth_lost_until - w->now + 20 * SECOND;
+    w->fair_until += w->auth_lost_until - w->now + behind_hole(w) + 15 * SECOND;
     TRACE(w, 91, w->auth_lost_until, "every IKE_AUTH is lost for a while");
 }
 
@@ -506,7 +513,7 @@ void service_start(struct world *w)
     hole(w);
     for (unsigned i = 0; i < w->pairs; i++) {
         struct pair *p = &w->pair[i];
-        uint64_t began = w->auth_lost_until > w->now ? w->auth_lost_until - w->now + 5 * SECOND : 0;
+        uint64_t began = w->auth_lost_until > w->now ? w->auth_lost_until - w->now + behind_hole(w) : 0;
         p->begins = 2;
         p->closures = 2; // the first attempt finds the other end without a connection
         disturb(w, p, began + 10 * SECOND);
