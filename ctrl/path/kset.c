@@ -161,8 +161,10 @@ static void found(void *ctx, const struct kobj *o)
 {
     struct kset *s = ctx;
     struct entry *e = kset_entry_find(s, o);
-    if (!e && !(e = kset_entry_make(s, o)))
-        return; // it stays in the kernel, closed, and the next run finds it
+    if (!e && !(e = kset_entry_make(s, o))) {
+        s->forgot = true;
+        return;
+    }
     bool known = e->values || e->left || e->on;
     e->present = true;
     kset_entry_is(e, o);
@@ -172,9 +174,10 @@ static void found(void *ctx, const struct kobj *o)
         kset_entry_put_on(s, e, ON_WRONG);
         return;
     }
-    if (kset_entry_found(s, e, o))
+    s->forgot |= !kset_entry_found(s, e, o);
+    if (e->left)
         keep_table(s, o);
-    else // as above
+    else
         kset_entry_forget(s, e);
 }
 
@@ -182,7 +185,9 @@ static int look(struct kset *s, struct esp_error *err)
 {
     for (const struct hash_node *n = NULL; (n = hash_each(&s->entries, n));)
         ((struct entry *)n)->present = false;
-    return s->k->ops->dump(s->k, found, s, err);
+    s->forgot = false;
+    int rc = s->k->ops->dump(s->k, found, s, err);
+    return rc < 0 || !s->forgot ? rc : esp_fail(err, -ENOMEM, "kernel policies", "out of memory");
 }
 
 // Tables that an earlier run had used without a rule that still leads there are free again.

@@ -68,6 +68,7 @@ struct kset {
     LIST_HEAD(, left) lets;
     unsigned wrong_count;
     bool swept;
+    bool forgot; // what is in the kernel, for want of memory: it may let something by
     bool guards; // what an earlier life has left blocks on, whatever is asked for and dropped
     uint8_t tables[(KERNEL_TABLES + 7) / 8]; // in use
     unsigned table_hint;

@@ -2,6 +2,7 @@
 // The set of kernel objects as it changes: counting, order, failure at each step, repair, and what an earlier
 // run has left.
 #include "tests/unit/kset_rig.h"
+#include "tests/unit/no_memory.h"
 
 #include <errno.h>
 #include <string.h>
@@ -464,6 +465,44 @@ static void test_close_leaving_keeps_blocks_alone(void **state)
     model_free(&l.m);
 }
 
+// What it had no memory to find would go with a policy that asks for the same object, or let something by
+// that is protected.
+static void test_next_run_knows_all_that_is_left_or_does_not_begin(void **state)
+{
+    (void)state;
+    struct kset_rig l;
+    struct pol pass, net;
+    struct kset *next;
+    struct kernel_model left;
+    unsigned n = 1, found, refused = 0;
+    rig_up(&l);
+    rig_pol(&pass, POLICY_BYPASS, 1, "10.1.0.0/16", "10.2.0.0/16", 17, 7100, 7199);
+    rig_pol(&net, POLICY_PROTECT, 9, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    rig_take(&l, &pass);
+    rig_take(&l, &net);
+    model_copy(&left, &l.m);
+    assert_int_equal(kset_open(&next, &left.base, &rig_options, NULL), 0);
+    found = kset_count(next).found;
+    kset_close(next, true);
+    for (bool failed = true; failed && n < 1000; n++) {
+        struct esp_error err = {0};
+        no_memory_at(n);
+        int rc = kset_open(&next, &left.base, &rig_options, &err);
+        failed = no_memory_end();
+        refused += rc == -ENOMEM;
+        assert_true(rc == 0 || (rc == -ENOMEM && err.text[0]));
+        if (rc == 0) {
+            assert_int_equal(kset_count(next).found, found);
+            kset_close(next, true);
+        }
+        assert_true(model_same(&left, &l.m));
+    }
+    assert_true(n < 1000 && refused >= found);
+    model_free(&left);
+    kset_close(l.s, false);
+    model_free(&l.m);
+}
+
 // ---- a later life of the same run
 
 struct two_lives {
@@ -591,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_repair_while_the_tun_is_down_puts_back_all_but_its_routes),
         cmocka_unit_test(test_notice_of_what_is_not_held_is_nothing),
         cmocka_unit_test(test_next_run_adopts_what_it_finds_and_sweeps_the_rest),
+        cmocka_unit_test(test_next_run_knows_all_that_is_left_or_does_not_begin),
         cmocka_unit_test(test_next_life_what_was_blocked_blocks_on_until_all_are_there),
         cmocka_unit_test(test_next_life_bypass_that_goes_leaves_a_block_until_all_are_there),
         cmocka_unit_test(test_next_life_what_is_of_one_link_is_let_by_all_the_time),
