@@ -220,7 +220,9 @@ struct addresses {
     struct netlink_kernel *n;
     void (*each)(void *ctx, const struct addr *a, uint8_t len);
     void *ctx;
-    bool of_tun; // these, and no others
+    bool of_tun;   // these, and no others
+    bool by_whom;  // the kernel says who has put an address there (Linux 5.18): of some it has
+    uint8_t proto; // ... of the one that is told, 0: it has not
 };
 
 static int one_address(const struct nlmsghdr *h, void *ctx)
@@ -231,10 +233,11 @@ static int one_address(const struct nlmsghdr *h, void *ctx)
     size_t len = out.family == 6 ? 16 : 4;
     bool local = false;
     const struct nlattr *attr;
-    if (h->nlmsg_type != RTM_NEWADDR || ((int)m->ifa_index == a->n->tun_index) != a->of_tun)
-        return 0;
+    a->proto = 0;
     mnl_attr_for_each(attr, h, sizeof(*m))
     {
+        if (mnl_attr_get_type(attr) == IFA_PROTO && mnl_attr_get_payload_len(attr))
+            a->proto = mnl_attr_get_u8(attr);
         // IFA_LOCAL is the machine's own where a point-to-point link's IFA_ADDRESS is the other end's
         if (mnl_attr_get_payload_len(attr) < len ||
             (mnl_attr_get_type(attr) != IFA_LOCAL && (local || mnl_attr_get_type(attr) != IFA_ADDRESS)))
@@ -242,6 +245,9 @@ static int one_address(const struct nlmsghdr *h, void *ctx)
         local |= mnl_attr_get_type(attr) == IFA_LOCAL;
         memcpy(out.a, mnl_attr_get_payload(attr), len);
     }
+    a->by_whom |= a->proto != 0;
+    if (h->nlmsg_type != RTM_NEWADDR || ((int)m->ifa_index == a->n->tun_index) != a->of_tun)
+        return 0;
     if (m->ifa_scope == RT_SCOPE_UNIVERSE || m->ifa_scope == RT_SCOPE_SITE)
         a->each(a->ctx, &out, m->ifa_prefixlen);
     return 0;
@@ -260,28 +266,38 @@ static int all_addresses(struct addresses *a)
 
 int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a, uint8_t len), void *ctx)
 {
-    struct addresses a = {(struct netlink_kernel *)k, each, ctx, false};
+    struct addresses a = {.n = (struct netlink_kernel *)k, .each = each, .ctx = ctx};
     return all_addresses(&a);
 }
 
+enum { TUN_ADDRESSES = 256, PUT_BY_US = 0xe5 }; // IFA_PROTO, as nobody else has it
 struct of_tun {
-    void (*each)(void *ctx, const struct addr *a);
-    void *ctx;
+    struct addresses all;
+    struct addr a[TUN_ADDRESSES];
+    bool ours[TUN_ADDRESSES];
+    unsigned count;
 };
 
 // As change_address puts them: of one host alone.
 static void one_of_tun(void *ctx, const struct addr *a, uint8_t len)
 {
-    const struct of_tun *t = ctx;
-    if (len == (a->family == 6 ? 128 : 32))
-        t->each(t->ctx, a);
+    struct of_tun *t = ctx;
+    if (len != (a->family == 6 ? 128 : 32) || t->count == TUN_ADDRESSES)
+        return;
+    t->ours[t->count] = t->all.proto == PUT_BY_US;
+    t->a[t->count++] = *a;
 }
 
+// Where the kernel says of no address who has put it there, all of them may be ours.
 int netlink_tun_addresses(struct kernel *k, void (*each)(void *ctx, const struct addr *a), void *ctx)
 {
-    struct of_tun t = {each, ctx};
-    struct addresses a = {(struct netlink_kernel *)k, one_of_tun, &t, true};
-    return all_addresses(&a);
+    struct of_tun t = {
+        .all = {.n = (struct netlink_kernel *)k, .each = one_of_tun, .ctx = &t, .of_tun = true}};
+    int rc = all_addresses(&t.all);
+    for (unsigned i = 0; i < t.count && rc == 0; i++)
+        if (t.ours[i] || !t.all.by_whom)
+            each(ctx, &t.a[i]);
+    return rc;
 }
 
 // IPv6: without looking for another one that has it, which nobody on a TUN can be asked about.
@@ -301,6 +317,7 @@ static int change_address(struct netlink_kernel *n, const struct addr *a, uint8_
     m->ifa_index = (unsigned)n->tun_index;
     mnl_attr_put(h, IFA_LOCAL, len, a->a);
     mnl_attr_put(h, IFA_ADDRESS, len, a->a);
+    mnl_attr_put_u8(h, IFA_PROTO, PUT_BY_US);
     int rc = netlink_one(n, n->route, h);
     return (add && rc == -EEXIST) || (!add && rc == -EADDRNOTAVAIL) ? 0 : rc;
 }

@@ -392,6 +392,41 @@ static void test_two_instances_leave_one_anothers_packets_alone(void **state)
     gateway_down(&g);
 }
 
+struct told {
+    struct addr a[8];
+    unsigned count;
+};
+
+static void one_address(void *ctx, const struct addr *a)
+{
+    struct told *t = ctx;
+    assert_true(t->count < 8);
+    t->a[t->count++] = *a;
+}
+
+// What an operator has put on the TUN is not for the next path to take away.
+static void test_own_addresses_of_the_tun_are_told_from_an_operators(void **state)
+{
+    struct gateway g;
+    struct told t = {.count = 0};
+    struct addr ours[2];
+    (void)state;
+    gateway_up(&g);
+    addr_parse("10.77.0.3", &ours[0]);
+    addr_parse("2001:db8:77::3", &ours[1]);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(g.l.k->ops->address(g.l.k, &ours[i], true), 0);
+    assert_int_equal(lab_shell("ip link set lo up; ip addr add 10.77.0.9/32 dev esp0; "
+                               "ip addr add 2001:db8:77::9/128 dev esp0"),
+                     0);
+    assert_int_equal(g.l.k->ops->tun_addresses(g.l.k, one_address, &t), 0);
+    assert_int_equal(t.count, 2);
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(addr_eq(&t.a[i], &ours[t.a[i].family == 6]));
+    lab_close(&g.l);
+    gateway_down(&g);
+}
+
 static void test_own_programs_without_hooks_are_told_so(void **state)
 {
     struct gateway g;
@@ -420,6 +455,7 @@ int main(int argc, char **argv)
         T(test_own_marks_are_reflected_while_somebody_wants_it),
         T(test_two_instances_leave_one_anothers_packets_alone),
         T(test_own_programs_without_hooks_are_told_so),
+        T(test_own_addresses_of_the_tun_are_told_from_an_operators),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
