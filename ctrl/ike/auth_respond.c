@@ -122,7 +122,7 @@ enum { LAST_WAIT_MS = 2000 };
 static void make_child(struct task *t)
 {
     struct ike_sa *sa = t->sa;
-    struct child_wish *w = calloc(1, sizeof(*w));
+    struct child_wish *w = malloc(sizeof(*w));
     struct refusal r = {0};
     uint16_t notify = N_NO_ADDITIONAL_SAS;
     bool none = w && !child_wish_read(&t->msg->pl, w, &r) && !w->offers.count; // it was read once already
@@ -207,13 +207,12 @@ static void got_auth(struct task *t, enum msg_type type, const union msg *m)
         return;
     }
     struct slice auth = m->AUTH_IS.auth;
-    struct inmsg *keep = malloc(sizeof(*keep) + auth.len); // until the CHILD SA is installed
+    struct inmsg *keep = inmsg_new(auth.len); // until the CHILD SA is installed
     if (!keep) {
         sa_why(sa, "no memory");
         refuse_with(sa, N_AUTHENTICATION_FAILED);
         return;
     }
-    memset(keep, 0, sizeof(*keep));
     keep->len = auth.len;
     memcpy(keep->data, auth.p, auth.len);
     sa->hs->later->answer = keep;
@@ -348,7 +347,7 @@ static void with_ppk(struct task *t, bool good, const char *why)
 // Whether SA, TSi and TSr come together, or none of them; none: the peer wants no CHILD SA.
 static bool wishes_fit(const struct payloads *pl, bool *none, struct refusal *r)
 {
-    struct child_wish *w = calloc(1, sizeof(*w));
+    struct child_wish *w = malloc(sizeof(*w));
     bool ok = w && child_wish_read(pl, w, r) == 0;
     *none = ok && !w->offers.count;
     free(w);

@@ -157,7 +157,9 @@ int child_wish_read(const struct payloads *pl, struct child_wish *w, struct refu
     const struct payload *s = payload_find(pl, PL_SA), *i = payload_find(pl, PL_TSI),
                          *t = payload_find(pl, PL_TSR);
     struct notify n;
-    memset(w, 0, sizeof(*w));
+    w->offers.count = 0; // what is behind that is never looked at, and is 32 KiB
+    memset(&w->local, 0, sizeof(w->local));
+    memset(&w->remote, 0, sizeof(w->remote));
     w->transport = notify_find(pl, N_USE_TRANSPORT_MODE, &n);
     w->no_tfc = refuses_tfc(pl);
     if (!s && !i && !t)

@@ -847,7 +847,7 @@ static void request(struct task *t)
         return;
     }
     t->child_id = old ? old->id : 0;
-    struct child_wish *w = calloc(1, sizeof(*w));
+    struct child_wish *w = malloc(sizeof(*w));
     if (!w || !data_new(t))
         decline_plain(t, N_TEMPORARY_FAILURE, "no memory");
     else if (child_wish_read(&t->msg->pl, w, &r) != 0 || !w->offers.count)

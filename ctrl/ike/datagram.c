@@ -95,10 +95,9 @@ static void sa_init_response(struct ike *ike, const struct net_path *path, const
         COUNT(ike, dropped_state);
         return;
     }
-    struct inmsg *m = malloc(sizeof(*m) + d.len);
+    struct inmsg *m = inmsg_new(d.len);
     if (!m)
         return;
-    memset(m, 0, sizeof(*m));
     m->h = *h;
     m->path = *path;
     m->len = d.len;

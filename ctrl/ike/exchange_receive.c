@@ -90,10 +90,9 @@ static struct inmsg *decrypt(struct ike_sa *sa, const struct ike_header *h, cons
                              struct slice d)
 {
     struct reader r = reader_of(d);
-    struct inmsg *m = malloc(sizeof(*m) + d.len);
+    struct inmsg *m = inmsg_new(d.len);
     if (!m)
         return NULL;
-    memset(m, 0, sizeof(*m));
     rd_bytes(&r, IKE_HEADER_LEN);
     uint8_t first = rd_u8(&r);
     rd_u8(&r);

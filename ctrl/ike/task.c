@@ -24,6 +24,19 @@ static struct task *no_task(struct ike_sa *sa)
     return NULL;
 }
 
+struct inmsg *inmsg_new(size_t octets)
+{
+    struct inmsg *m = malloc(sizeof(*m) + octets);
+    if (!m)
+        return NULL;
+    memset(m, 0, offsetof(struct inmsg, pl));
+    m->pl.count = 0;
+    m->fragmented = false;
+    memset(m->hash, 0, sizeof(m->hash));
+    m->len = 0;
+    return m;
+}
+
 struct task *task_new(struct ike_sa *sa, enum task_kind kind, uint32_t child_id)
 {
     struct ike *ike = sa->ike;

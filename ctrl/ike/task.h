@@ -49,6 +49,9 @@ struct inmsg { // one decrypted (or plain) message; heap, one owner
     size_t len;
     uint8_t data[];
 };
+// With room for so many octets of data. Zeroed, but for the places of payloads and the data, which are 6 KiB
+// that most messages need a few of. NULL: no memory.
+struct inmsg *inmsg_new(size_t octets);
 
 struct ike_sa;
 struct task;
