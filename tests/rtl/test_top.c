@@ -104,6 +104,15 @@ static void test_queue_with_senseless_rings_does_not_start(void **state)
     assert_int_equal(host_read(&h, ESPC_REG_QUEUE_LOG2_SIZE(1)), 4 | 5 << 8 | HOST_ENTRIES);
 }
 
+static void test_queue_with_rings_of_the_largest_size_starts(void **state)
+{
+    (void)state;
+    host_write(&h, ESPC_REG_QUEUE_CTRL(1), 0);
+    host_write(&h, ESPC_REG_QUEUE_LOG2_SIZE(1), 15 | 15 << 8 | HOST_ENTRIES);
+    host_write(&h, ESPC_REG_QUEUE_CTRL(1), 1);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CTRL(1)), 1);
+}
+
 static void test_freerun_counts_cycles_and_what_is_added(void **state)
 {
     (void)state;
@@ -114,6 +123,9 @@ static void test_freerun_counts_cycles_and_what_is_added(void **state)
     uint32_t b = host_read(&h, ESPC_REG_FREERUN_LO);
     assert_int_equal(host_read(&h, ESPC_REG_FREERUN_HI), 5);
     assert_in_range(b - a, 1001, 1010);
+    card_model_freerun_add(h.card, 1ull << 63);
+    assert_in_range(host_read(&h, ESPC_REG_FREERUN_LO) - b, 1, 10);
+    assert_int_equal(host_read(&h, ESPC_REG_FREERUN_HI), 1u << 31 | 5);
 }
 
 static void test_idle_card_needs_no_clock(void **state)
@@ -394,6 +406,7 @@ int main(void)
         CARD(test_counters_carry_the_names_of_the_register_source),
         CARD(test_enable_without_feature_agreement_is_refused),
         CARD(test_queue_with_senseless_rings_does_not_start),
+        CARD(test_queue_with_rings_of_the_largest_size_starts),
         CARD(test_freerun_counts_cycles_and_what_is_added),
         CARD(test_idle_card_needs_no_clock),
         CARD(test_sa_commands_refuse_and_report),

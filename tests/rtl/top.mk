@@ -14,6 +14,7 @@ $(eval $(call top_test,test_top,$(TOP_RIG) $(BUILD)/lib/libcard_l1.a $(BUILD)/li
 $(eval $(call top_test,test_top_errors,$(TOP_RIG) $(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a))
 $(eval $(call top_test,test_top_sas,$(TOP_RIG) $(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a))
 $(eval $(call top_test,test_top_reset,$(TOP_RIG) $(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a))
+$(eval $(call top_test,test_top_queues,$(TOP_RIG) $(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a))
 $(eval $(call top_test,test_top_load,$(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a))
 $(eval $(call top_test,test_top_churn,$(BUILD)/lib/libcard_l1.a $(BUILD)/lib/libcard_l4.a))
 .PHONY: check-churn
