@@ -98,6 +98,12 @@ static void test_queue_with_senseless_rings_does_not_start(void **state)
         assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CTRL(1)), 0);
         host_write(&h, bad[i].reg, good);
     }
+    for (unsigned bit = 16; bit < 32; bit++) { // entries of any other size
+        host_write(&h, ESPC_REG_QUEUE_LOG2_SIZE(1), (4 | 5 << 8 | HOST_ENTRIES) ^ 1u << bit);
+        host_write(&h, ESPC_REG_QUEUE_CTRL(1), 1);
+        assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CTRL(1)), 0);
+    }
+    host_write(&h, ESPC_REG_QUEUE_LOG2_SIZE(1), 4 | 5 << 8 | HOST_ENTRIES);
     host_write(&h, ESPC_REG_QUEUE_CTRL(1), 1);
     assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CTRL(1)), 1);
     host_write(&h, ESPC_REG_QUEUE_LOG2_SIZE(1), 7 | 7 << 8); // not while it runs
@@ -291,6 +297,26 @@ static void test_snapshots_are_of_one_instant_and_lose_nothing(void **state)
     assert_int_equal(host_counter(&h, ESPC_COUNTER_COMPLETIONS), sent + 1);
 }
 
+// Of each packet that is alone: from its first beat into a pipeline to its last one out, and of none between
+// two.
+static void test_busy_cycles_are_those_with_a_packet_in_a_pipeline(void **state)
+{
+    (void)state;
+    add_sa(0, 1, 1);
+    add_sa(1, 1, 1);
+    uint64_t before = host_counter(&h, ESPC_COUNTER_CYCLES_BUSY);
+    assert_int_equal(before, 0);
+    for (unsigned i = 0; i < 6; i++) {
+        struct espc_packet_desc d = packet(i % 2 ? ESPC_PKT_OP_DECAP : ESPC_PKT_OP_ENCAP, 300, i);
+        submit(&q1, &d);
+        host_idle(&h);
+        uint64_t after = host_counter(&h, ESPC_COUNTER_CYCLES_BUSY);
+        assert_in_range(after - before, 5, 100);
+        assert_int_equal(host_counter(&h, ESPC_COUNTER_CYCLES_BUSY), after);
+        before = after;
+    }
+}
+
 static void test_full_completion_ring_is_never_overrun(void **state)
 {
     (void)state;
@@ -415,6 +441,7 @@ int main(void)
         CARD(test_bad_descriptors_complete_with_bad_desc),
         CARD(test_result_longer_than_its_buffer_writes_nothing),
         CARD(test_snapshots_are_of_one_instant_and_lose_nothing),
+        CARD(test_busy_cycles_are_those_with_a_packet_in_a_pipeline),
         CARD(test_full_completion_ring_is_never_overrun),
         CARD(test_interrupt_comes_once_per_arm_after_its_completion),
         CARD(test_arming_with_unread_completions_fires_at_once),

@@ -47,7 +47,10 @@ static void test_disabled_queue_finishes_its_work_and_starts_afresh(void **state
     host_idle(&h);
     assert_false(status() & FATAL);
     queue_open(&q2, &h, 2, 2, 2, 3);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_SQ_HEAD(2)), 0);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CQ_TAIL(2)), 0);
     assert_int_equal(submit(&q2, &d).status, ESPC_STATUS_SA_INVALID);
+    assert_int_equal(host_read(&h, ESPC_REG_QUEUE_CQ_TAIL(2)), 1);
 }
 
 static void test_reset_under_load_forgets_everything(void **state)
@@ -152,6 +155,38 @@ static void test_no_key_stays_after_delete_reset_zeroize_and_fatal(void **state)
     }
 }
 
+// A card that holds no SA has a command's key for a while, one that it refuses too.
+static void test_zeroized_is_not_said_while_a_refused_key_is_inside(void **state)
+{
+    (void)state;
+    struct espc_sa_blob blob = esp_blob(1);
+    struct espc_sa_command add = {.op = ESPC_SA_OP_ADD, .sa_index = 1, .generation = 1};
+    blob.mode = 99;
+    add.blob_iova = host_alloc(&h, sizeof blob, 64);
+    add.result_iova = host_alloc(&h, 64, 64);
+    memcpy(host_at(&h, add.blob_iova), &blob, sizeof blob);
+    host_idle(&h);
+    assert_true(status() & ZEROIZED);
+    unsigned held = 0;
+    for (unsigned wait = 0; wait < 400; wait += 3) { // STATUS is read in another cycle of each command
+        struct espc_completion c;
+        queue_put(&sq, &add);
+        queue_ring(&sq);
+        card_model_step(h.card, wait);
+        bool before = keys_inside() > 0;
+        bool said = status() & ZEROIZED;
+        held += before && keys_inside() > 0;
+        assert_false(said && before && keys_inside() > 0);
+        queue_wait(&sq, &c);
+        queue_consumed(&sq, false);
+        assert_int_not_equal(c.status, ESPC_STATUS_OK);
+        host_idle(&h);
+        assert_int_equal(keys_inside(), 0);
+        assert_true(status() & ZEROIZED);
+    }
+    assert_in_range(held, 10, 400);
+}
+
 static void test_zeroize_frees_all_slots(void **state)
 {
     (void)state;
@@ -219,6 +254,7 @@ int main(void)
         CARD(test_quiesce_stops_fetching_until_it_is_lifted),
         CARD(test_disabled_queue_finishes_its_work_and_starts_afresh),
         CARD(test_reset_under_load_forgets_everything),
+        CARD(test_zeroized_is_not_said_while_a_refused_key_is_inside),
         CARD(test_zeroize_frees_all_slots),
         CARD(test_new_card_on_memory_with_old_keys_shows_none),
         CARD(test_no_key_stays_after_delete_reset_zeroize_and_fatal),
