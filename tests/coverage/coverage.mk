@@ -25,3 +25,12 @@ coverage: $(COVER_OBJS) $(SLANG_VENV)/.done ## what the RTL tests reach: lines a
 	@$(PYTHON) tests/coverage/coverage.py $(COVER)/seen --report $(BUILD)/report
 coverage-accept: ## take what the last `make coverage` reached, where it is more, as what has to be reached
 	@$(PYTHON) tests/coverage/coverage.py $(COVER)/seen --report $(BUILD)/report --accept
+
+# What mistakes in rtl/ the RTL tests see (mutate.py): all of a sample are in one copy of the RTL, and each run makes one of them.
+MUTATE := $(BUILD)/mutate
+MUTATE_MAKE = $(MAKE) --no-print-directory -s -j$(JOBS) BUILD=build RTL_OPT=-O1 \
+    VERILATOR='$(VERILATOR) -CFLAGS -include$(CURDIR)/tests/coverage/mutant.h'
+.PHONY: mutate
+mutate: $(SLANG_VENV)/.done ## N mistakes drawn by SEED from all of rtl/: the RTL tests find each, or it changes nothing; ONLY=REGEX of files
+	@$(SLANG_VENV)/bin/python -B tests/coverage/mutate.py --seed $(or $(SEED),1) --n $(or $(N),40) --only "$(ONLY)" --make "$(MUTATE_MAKE)" --yosys "$(YOSYS)" \
+	    --jobs $(JOBS) --build $(MUTATE) --report $(BUILD)/report
