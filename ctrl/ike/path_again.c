@@ -245,9 +245,10 @@ void path_again_applied(struct ike *ike)
     timer_set(ike->loop, &ike->again.go_on, loop_now(ike->loop));
 }
 
+// Not as the daemon ends: what its SAs protected stays blocked.
 void path_again_whole(struct ike *ike)
 {
-    if (!ike->again.away && ike->again.lacks && has_all(ike))
+    if (!ike->stopping && !ike->again.away && ike->again.lacks && has_all(ike))
         tell_open(ike);
 }
 

@@ -246,6 +246,24 @@ static void test_child_sa_that_no_policy_names_is_lacking_until_it_is_made_anew(
     }
 }
 
+static void test_end_of_the_daemon_makes_nothing_whole(void **state)
+{
+    (void)state;
+    struct pair *p = pair_loaded(UNIQUE_REPLACE, host_to_anybody);
+    struct side *s = &p->s[1];
+    pair_initiate(p, 0, "c");
+    pair_run(p);
+    pair_path_dies(p, 1);
+    p->s[0].refuse_install = true; // its peer makes none anew
+    pair_path_comes(p, 1);
+    assert_true(s->opens == 1 && !s->whole);
+    ipc_send(s->super_ike, MSG_SHUTDOWN, &(struct msg_SHUTDOWN){.orderly = 1});
+    pair_wait(p, 1000);
+    assert_null(s->ike->sas);
+    assert_true(s->opens == 1 && !s->whole);
+    pair_free(p);
+}
+
 // One that nothing can be heard by, as without memory for it.
 static void hand_out(struct ipc_chan *to)
 {
@@ -373,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_peer_that_refuses_again_and_again_gets_another_ike_sa),
         cmocka_unit_test(test_ike_that_follows_another_lacks_something_until_ctl_says_otherwise),
         cmocka_unit_test(test_child_sa_that_no_policy_names_is_lacking_until_it_is_made_anew),
+        cmocka_unit_test(test_end_of_the_daemon_makes_nothing_whole),
         cmocka_unit_test(test_channel_of_the_next_path_that_cannot_be_had_ends_ike),
         cmocka_unit_test(test_channel_of_the_next_path_that_cannot_be_had_ends_keys),
         cmocka_unit_test(test_child_sa_of_a_connection_that_was_unloaded_ends),
