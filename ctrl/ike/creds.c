@@ -65,24 +65,26 @@ static bool make_room(struct creds *c)
     return true;
 }
 
-void creds_have(struct creds *c, const struct msg_KEY_HAVE *m)
+bool creds_have(struct creds *c, const struct msg_KEY_HAVE *m)
 {
     if (!m->id.len) {
         c->key_count = 0;
-        return;
+        return true;
     }
     if (m->id.len != CREDS_KEY_ID)
-        return;
+        return true;
     unsigned i = key_at(c, m->id.p);
     if (m->have && i == c->key_count) {
-        if (make_room(c))
-            memcpy(c->keys[c->key_count++], m->id.p, CREDS_KEY_ID);
-        else
+        if (!make_room(c)) {
             LOGF(IKE, 0, "no memory: a private key that was loaded will not be used");
+            return false;
+        }
+        memcpy(c->keys[c->key_count++], m->id.p, CREDS_KEY_ID);
     } else if (!m->have && i < c->key_count) {
         memmove(c->keys[i], c->keys[c->key_count - 1], CREDS_KEY_ID);
         c->key_count--;
     }
+    return true;
 }
 
 // Made once, as every stranger's first message is answered with it.

@@ -23,7 +23,7 @@ struct creds {
 };
 struct creds *creds_new(void); // NULL: no memory
 void creds_free(struct creds *c);
-void creds_have(struct creds *c, const struct msg_KEY_HAVE *m);
+bool creds_have(struct creds *c, const struct msg_KEY_HAVE *m); // false: no memory to know of it
 bool creds_has_key(const struct creds *c, const uint8_t id[CREDS_KEY_ID]);
 struct slice creds_certreq(struct creds *c); // the hashes of the first CREDS_CERTREQ_MAX authorities
 void creds_message(struct ike *ike, enum msg_type t, const union msg *m); // from ctl

@@ -130,7 +130,10 @@ static void from_keys(struct ike *ike, enum msg_type t, const union msg *m)
     case MSG_PPK_CONFIRM_IS: ask_answer(ike, m->PPK_CONFIRM_IS.req, t, m); break;
     case MSG_AUTH_PROVEN: ask_answer(ike, m->AUTH_PROVEN.req, t, m); break;
     case MSG_AUTH_OCTETS_IS: ask_answer(ike, m->AUTH_OCTETS_IS.req, t, m); break;
-    case MSG_KEY_HAVE: creds_have(ike->creds, &m->KEY_HAVE); break;
+    case MSG_KEY_HAVE: // what keys has it tells the one that follows another once
+        if (!creds_have(ike->creds, &m->KEY_HAVE) && ike->partial)
+            loop_stop(ike->loop);
+        break;
     case MSG_EAP_CHALLENGE: ask_answer(ike, m->EAP_CHALLENGE.req, t, m); break;
     case MSG_EAP_MSCHAP_IS: ask_answer(ike, m->EAP_MSCHAP_IS.req, t, m); break;
     case MSG_EAP_TLS_SIGNED: ask_answer(ike, m->EAP_TLS_SIGNED.req, t, m); break;

@@ -6,8 +6,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <cmocka.h>
 
+#include "ctrl/ike/creds.h"
 #include "tests/unit/ike_pair.h"
 #include "tests/unit/no_memory.h"
 
@@ -271,6 +273,47 @@ static void test_ike_sa_rekeyed_without_memory_leaves_the_ends_agreed(void **sta
     rekey_without_memory("");
 }
 
+static void ignore(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
+{
+    (void)ctx, (void)c, (void)t, (void)m;
+}
+
+static void ignore_end(void *ctx, struct ipc_chan *c)
+{
+    (void)ctx;
+    ipc_close(c);
+}
+
+// It would find no private key for its own certificates, and nobody would tell it again.
+static void test_next_ike_knows_of_all_private_keys_or_ends(void **state)
+{
+    static const struct ipc_handler handler = {ignore, ignore_end};
+    static const uint8_t id[CREDS_KEY_ID] = {1, 2, 3};
+    unsigned n = 0, ended = 0;
+    bool failed = true;
+    (void)state;
+    while (failed && ++n < LIMIT) {
+        struct pair *p = pair_new(NULL);
+        struct ike *ike = p->s[0].ike;
+        int fd[2];
+        ike_follow(ike, 1, 0);
+        ipc_close(ike->chan[ROOM_KEYS]);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+        assert_int_equal(ike_attach(ike, ROOM_KEYS, fd[0]), 0);
+        struct ipc_chan *keys = ipc_open(p->loop, fd[1], ROOM_KEYS, ROOM_IKE, &handler, NULL);
+        ipc_send(keys, MSG_KEY_HAVE, &(struct msg_KEY_HAVE){.have = 1, .id = slice_of(id, sizeof(id))});
+        keep_timers(p);
+        no_memory_at(n);
+        pair_run(p);
+        failed = no_memory_end();
+        assert_true(loop_stopped(p->loop) || creds_has_key(ike->creds, id));
+        ended += loop_stopped(p->loop);
+        ipc_close(keys);
+        pair_free(p);
+    }
+    assert_true(n < LIMIT && ended > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_connection_that_goes_without_memory_is_gone_or_whole),
         cmocka_unit_test(test_ike_sa_without_memory_is_up_or_not_and_up_the_next_time),
         cmocka_unit_test(test_child_sa_rekeyed_without_memory_leaves_the_ends_agreed),
+        cmocka_unit_test(test_next_ike_knows_of_all_private_keys_or_ends),
         cmocka_unit_test(test_ike_sa_rekeyed_without_memory_leaves_the_ends_agreed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
