@@ -19,18 +19,34 @@ static void to_ctl(void *ctx, enum log_subsys s, int level, const char *ike_name
     ipc_log(p->ctl, s, level, ike_name, ike_id, text);
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // whose shadow is larger than any memory
+// 0 or an errno. Where the limit cannot be lifted, as in a container, CAP_IPC_LOCK, which is kept, knows
+// none: with a limit of nothing mlockall() says whether it counts here.
+static int lock_without_limit(const struct rlimit *now)
+{
+    const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY}, none = {0, now->rlim_max};
+    bool lifted = setrlimit(RLIMIT_MEMLOCK, &all) == 0;
+    if (!lifted && setrlimit(RLIMIT_MEMLOCK, &none) < 0)
+        return errno;
+    int rc = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0 ? 0 : errno;
+    if (!lifted)
+        (void)setrlimit(RLIMIT_MEMLOCK, now);
+    return rc;
+}
+#endif
+
 // Everything stays out of swap where that is allowed without a limit that later memory would meet.
 static bool lock_memory(void)
 {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) // whose shadow is larger than any memory
-    struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY}, now = {0};
-    if (setrlimit(RLIMIT_MEMLOCK, &all) == 0 && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
-        return true;
-    int e = errno;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    struct rlimit now = {0};
     (void)getrlimit(RLIMIT_MEMLOCK, &now);
+    int rc = lock_without_limit(&now);
+    if (!rc)
+        return true;
     LOGF(DMN, 0,
          "memory with traffic keys may be swapped out: it cannot be locked (%s; RLIMIT_MEMLOCK is %llu KiB)",
-         strerror(e), (unsigned long long)now.rlim_cur / 1024);
+         strerror(rc), (unsigned long long)now.rlim_cur / 1024);
 #endif
     return false;
 }

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -103,6 +106,46 @@ static void test_each_process_has_a_user_and_the_rights_of_its_job_alone(void **
             if ((i == k) != (rc == 0))
                 fail_msg("%s and %s: %d", rooms[i], rooms[k], rc);
         }
+    }
+}
+
+// Whether CAP_IPC_LOCK counts here: in a user namespace it does not, and with a sanitizer nothing is locked.
+static bool may_lock(void)
+{
+    int status = 1;
+    pid_t pid = filtered() ? fork() : -1;
+    if (pid == 0) {
+        struct rlimit none = {0};
+        getrlimit(RLIMIT_MEMLOCK, &none);
+        none.rlim_cur = 0;
+        _exit(setrlimit(RLIMIT_MEMLOCK, &none) < 0 || mlockall(MCL_CURRENT) < 0);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+// A container has CAP_IPC_LOCK, and often no right to lift the limit.
+static void test_all_memory_of_path_is_locked_where_it_may_also_below_a_limit(void **state)
+{
+    (void)state;
+    if (!may_lock()) {
+        print_message("skip: CAP_IPC_LOCK does not count here\n");
+        skip();
+    }
+    static const char *const kept[] = {"", "--bounding-set -sys_resource"};
+    for (int i = 0; i < 2; i++) {
+        sh_read(out, sizeof(out),
+                "mkdir -p %s/run4 && cd %s && ulimit -l 64 && nsenter --net=%s setpriv --no-new-privs %s sh "
+                "-c '%s/espalierd "
+                "--vici unix://%s/vici4 --run-dir %s/run4 --tun espother --card none >log4 2>&1 & daemon=$!; "
+                "for i in $(seq 100); do grep -q ready log4 && break; sleep 0.1; done; "
+                "cat log4 /proc/$(pgrep -P $daemon -f espalierd:.path)/status; kill $daemon; wait $daemon'",
+                lab.dir, lab.dir, lab.west.ns, kept[i], bin_dir(), lab.dir, lab.dir);
+        assert_non_null(strstr(out, "ready"));
+        assert_null(strstr(out, "swapped out"));
+        const char *locked = strstr(out, "VmLck:"), *all = strstr(out, "VmSize:");
+        assert_true(locked && all);
+        if (2 * strtoul(locked + 6, NULL, 10) < strtoul(all + 7, NULL, 10))
+            fail_msg("of %lu KiB %lu are locked", strtoul(all + 7, NULL, 10), strtoul(locked + 6, NULL, 10));
     }
 }
 
@@ -205,6 +248,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_each_process_has_a_user_and_the_rights_of_its_job_alone),
+        T(test_all_memory_of_path_is_locked_where_it_may_also_below_a_limit),
         T(test_broken_in_ike_ends_at_what_is_none_of_its),
         T(test_broken_in_ike_reaches_no_other_process_and_no_file_of_roots),
         T(test_broken_in_ike_opens_no_file_that_is_none_of_its),
