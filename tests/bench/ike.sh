@@ -42,7 +42,7 @@ round() {
     # the same pre-authentication work at a daemon that has nothing else: what many connections add is the difference
     conf 0
     up "$kind" || return 0
-    load half-fresh --kind half-open --count 200 --window 4
+    load half-fresh --kind half-open --count 1000 --window 4 # many: what a daemon does once is 100 octets of each of 200
     down
 }
 hold() { # one daemon with very many clients: what the first and the last of them cost
