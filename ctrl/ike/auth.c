@@ -109,7 +109,8 @@ static void build(struct ike_sa *sa, struct slice auth, struct slice no_ppk)
     virtual_put_request(&b, sa);
     ppk_put_offer(&b, sa, no_ppk);
     if (hs->later->pending) {
-        LOGF(CHD, 1, "establishing CHILD_SA %s{%u}", hs->later->child->name, hs->later->pending->id);
+        LOGF_CHILD(CHD, 1, hs->later->child->name, hs->later->pending->id, "establishing CHILD_SA %s{%u}",
+                   hs->later->child->name, hs->later->pending->id);
         child_put_request(&b, hs->later->pending, false, NULL);
     }
     mobike_offer(&b, sa);

@@ -110,7 +110,8 @@ static void child_answer(struct task *t, enum msg_type type, const union msg *m)
     }
     COUNT(sa->ike, child_failed);
     counts_child_failed(sa, c->cfg->name);
-    LOGF(IKE, 1, "installing the CHILD_SA failed: %s, sending NO_PROPOSAL_CHOSEN", answer_text(type, m));
+    LOGF_SA(IKE, 1, c, "installing the CHILD_SA failed: %s, sending NO_PROPOSAL_CHOSEN",
+            answer_text(type, m));
     sa_alert(sa, ALERT_INSTALL);
     sa->ike->events->child_failed(sa, c->cfg->name, answer_text(type, m)); // somebody here may wait for it
     child_destroy(c);

@@ -56,8 +56,8 @@ static void take_no_tfc(struct child_sa *c, bool refused)
 {
     c->no_tfc = refused;
     if (refused && c->cfg->tfc_padding)
-        LOGF(IKE, 1, "CHILD_SA %s: the peer takes no TFC padding, tfc_padding is without effect",
-             c->cfg->name);
+        LOGF_SA(IKE, 1, c, "CHILD_SA %s: the peer takes no TFC padding, tfc_padding is without effect",
+                c->cfg->name);
 }
 
 // --- as initiator ---

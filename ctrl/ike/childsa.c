@@ -325,9 +325,9 @@ void child_installed(struct child_sa *c, uint32_t old)
     settle_ts(&c->remote_ts);
     c->installed_at = loop_now(c->sa->ike->loop);
     COUNT(c->sa->ike, child_installed);
-    LOGF(IKE, 0, "CHILD_SA %s{%u} established with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
-         c->spi_in, c->spi_out, selectors_print(c->local_ts, lts, sizeof(lts)),
-         selectors_print(c->remote_ts, rts, sizeof(rts)));
+    LOGF_SA(IKE, 0, c, "CHILD_SA %s{%u} established with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name,
+            c->id, c->spi_in, c->spi_out, selectors_print(c->local_ts, lts, sizeof(lts)),
+            selectors_print(c->remote_ts, rts, sizeof(rts)));
     bool lost = c->path_life != c->sa->ike->again.lives; // path said so, and died
     counts_child_up(c, true);
     counts_child_installed(c);
@@ -437,7 +437,8 @@ void child_rekeyed_by_peer(struct child_sa *old, struct child_sa *c)
     replaced(old, c ? c->id : 0);
     if (!c)
         return;
-    LOGF(IKE, 1, "CHILD_SA %s{%u} is replaced by {%u}, the peer deletes it", old->cfg->name, old->id, c->id);
+    LOGF_SA(IKE, 1, old, "CHILD_SA %s{%u} is replaced by {%u}, the peer deletes it", old->cfg->name, old->id,
+            c->id);
 }
 
 void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce *lowest,
@@ -456,8 +457,8 @@ void child_rekeyed(struct child_sa *c, struct child_sa *old, const struct nonce 
         return;
     }
     // 2.8.1: what the lowest of the four nonces made is closed by the end that made it
-    LOGF(IKE, 1, "both ends rekeyed at once: CHILD_SA %s{%u} goes, {%u} stays", c->cfg->name, c->id,
-         race->child_id);
+    LOGF_SA(IKE, 1, c, "both ends rekeyed at once: CHILD_SA %s{%u} goes, {%u} stays", c->cfg->name, c->id,
+            race->child_id);
     if (old)
         child_rekeyed_by_peer(old, other);
     child_send_no_more(c);
@@ -493,7 +494,7 @@ static void back_from(const struct child_sa *successor)
     for (struct child_sa *old = successor->sa->children; old; old = old->next) {
         if (old->state != CHILD_REKEYED || old->successor != successor->id)
             continue;
-        LOGF(IKE, 1, "the peer takes CHILD_SA {%u} back, {%u} goes on", successor->id, old->id);
+        LOGF_SA(IKE, 1, old, "the peer takes CHILD_SA {%u} back, {%u} goes on", successor->id, old->id);
         old->state = CHILD_INSTALLED;
         old->replaced = false;
         old->successor = 0;

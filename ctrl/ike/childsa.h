@@ -14,6 +14,9 @@
 
 struct ike_sa;
 
+// A line about that one, which its fields name (LOGF_CHILD).
+#define LOGF_SA(sub, level, c, ...) LOGF_CHILD(sub, level, (c)->cfg->name, (c)->id, __VA_ARGS__)
+
 // REKEYING: our request for its successor is on its way. REKEYED: it has one, and whoever made it deletes
 // this one. DELETING: our DELETE is on its way. DELETED: both ends are done; what is still on the wire is let
 // in for a while.

@@ -179,8 +179,8 @@ static void gave_up(struct task *t, const char *why)
     snprintf(name, sizeof(name), "%s", x->cfg->name);
     COUNT(sa->ike, child_failed);
     counts_child_failed(sa, name);
-    LOGF(IKE, 1, rekey ? "CHILD_SA %s rekeying failed: %s" : "failed to establish CHILD_SA %s: %s", name,
-         why);
+    LOGF_CHILD(IKE, 1, name, old ? old->id : 0,
+               rekey ? "CHILD_SA %s rekeying failed: %s" : "failed to establish CHILD_SA %s: %s", name, why);
     if (old && x->race.child_id)
         child_rekeyed_by_peer(old, child_by_id(sa->ike, x->race.child_id));
     else if (old && old->state == CHILD_REKEYING)
@@ -270,7 +270,7 @@ static void rekey_start(struct task *t)
         return;
     }
     log_set_context(sa->conn->cfg.name, sa->id);
-    LOGF(IKE, 0, "rekeying CHILD_SA %s{%u}", old->cfg->name, old->id);
+    LOGF_SA(IKE, 0, old, "rekeying CHILD_SA %s{%u}", old->cfg->name, old->id);
     old->state = CHILD_REKEYING;
     if (!begin_child(t, old->conn, old->cfg, old)) {
         child_retry_rekey(old);
@@ -645,8 +645,8 @@ static void answered(struct task *t, enum msg_type type, const union msg *m)
         if (c)
             counts_child_failed(sa, c->cfg->name);
         sa_alert(sa, ALERT_INSTALL);
-        LOGF(IKE, 1, "installing the CHILD_SA failed: %s",
-             c ? answer_text(type, m) : "it was closed meanwhile");
+        LOGF_CHILD(IKE, 1, c ? c->cfg->name : "", x->made, "installing the CHILD_SA failed: %s",
+                   c ? answer_text(type, m) : "it was closed meanwhile");
         bool soon = answer_is_path_gone(type, m); // it is asked again, as by a peer that is busy
         not_made(t, c, soon ? N_TEMPORARY_FAILURE : N_NO_PROPOSAL_CHOSEN, "no CHILD_SA was made",
                  answer_text(type, m));

@@ -262,8 +262,9 @@ void edition_child_up(struct child_sa *c)
     for (struct child_sa *k = sa->children; k; k = k->next) {
         if (k == c || !child_is_up(k) || is_as_it_is_to_be(k) || !in_place_of(c, k))
             continue;
-        LOGF(IKE, 1, "CHILD_SA %s{%u} is of what is not loaded any more, %s{%u} is there: closing it soon",
-             k->cfg->name, k->id, c->cfg->name, c->id);
+        LOGF_SA(IKE, 1, k,
+                "CHILD_SA %s{%u} is of what is not loaded any more, %s{%u} is there: closing it soon",
+                k->cfg->name, k->id, c->cfg->name, c->id);
         closes_soon(k);
     }
 }
@@ -339,9 +340,9 @@ bool edition_apply(struct child_sa *c)
     if (edition_of_child(c) != SA_EDITED || !sa_follows(sa, live))
         return false;
     const struct child_config *child = edition_child(live, c);
-    LOGF(IKE, 1,
-         "CHILD_SA %s{%u} was made by what is not loaded any more: another one is made, then it is closed",
-         c->cfg->name, c->id);
+    LOGF_SA(IKE, 1, c,
+            "CHILD_SA %s{%u} was made by what is not loaded any more: another one is made, then it is closed",
+            c->cfg->name, c->id);
     c->outdated = true;
     if (!create_child_makes(sa, live, child) && !create_child_begin(sa, live, child))
         c->outdated = false;

@@ -81,7 +81,7 @@ void expiry_limit(struct child_sa *c, const char *what)
     if (c->state != CHILD_INSTALLED && c->state != CHILD_REKEYING)
         return;
     log_set_context(sa->conn->cfg.name, sa->id);
-    LOGF(KNL, 0, "CHILD_SA %s{%u} reached its hard limit%s, closing it", c->cfg->name, c->id, what);
+    LOGF_SA(KNL, 0, c, "CHILD_SA %s{%u} reached its hard limit%s, closing it", c->cfg->name, c->id, what);
     c->life_at = 0;
     revive_limit(c);
     exchange_queue(sa, TASK_DELETE_CHILD, c->id);
@@ -101,8 +101,8 @@ void expiry_child(struct child_sa *c)
         exchange_queue(sa, TASK_DELETE_CHILD, c->id);
     } else if (c->state == CHILD_REKEYED) {
         if (!c->loser)
-            LOGF(IKE, 1, "the peer does not delete the replaced CHILD_SA %s{%u}, closing it", c->cfg->name,
-                 c->id);
+            LOGF_SA(IKE, 1, c, "the peer does not delete the replaced CHILD_SA %s{%u}, closing it",
+                    c->cfg->name, c->id);
         exchange_queue(sa, TASK_DELETE_CHILD, c->id);
     } else if (c->life_at && now >= c->life_at) {
         expiry_limit(c, " of time");

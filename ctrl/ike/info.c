@@ -28,9 +28,9 @@ enum { INFO_MAX = 1024, UNKNOWN_LINES = 8 };
 static void log_closing(const struct child_sa *c)
 {
     char a[SELECTORS_TEXT], b[SELECTORS_TEXT];
-    LOGF(IKE, 0, "closing CHILD_SA %s{%u} with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name, c->id,
-         c->spi_in, c->spi_out, selectors_print(c->local_ts, a, sizeof(a)),
-         selectors_print(c->remote_ts, b, sizeof(b)));
+    LOGF_SA(IKE, 0, c, "closing CHILD_SA %s{%u} with SPIs %08x_i %08x_o and TS %s === %s", c->cfg->name,
+            c->id, c->spi_in, c->spi_out, selectors_print(c->local_ts, a, sizeof(a)),
+            selectors_print(c->remote_ts, b, sizeof(b)));
 }
 
 static void log_deleting(const struct ike_sa *sa)
@@ -59,8 +59,8 @@ static void close_children(struct ike_sa *sa, const struct delete_payload *d, ui
             create_child_gone(sa, delete_spi(d, i));
             continue;
         }
-        LOGF(IKE, 1, "received DELETE for %s CHILD_SA with SPI %08x", d->protocol == PROTO_ESP ? "ESP" : "AH",
-             c->spi_out);
+        LOGF_SA(IKE, 1, c, "received DELETE for %s CHILD_SA with SPI %08x",
+                d->protocol == PROTO_ESP ? "ESP" : "AH", c->spi_out);
         log_closing(c);
         // 1.4.1: where both ends delete at once, the answer does not name it again
         if (c->state != CHILD_DELETING)
@@ -259,7 +259,8 @@ static void delete_child_start(struct task *t)
         c->state = CHILD_DELETING;
         log_closing(c);
     }
-    LOGF(IKE, 1, "sending DELETE for %s CHILD_SA with SPI %08x", protocol == PROTO_AH ? "AH" : "ESP", spi);
+    LOGF_CHILD(IKE, 1, c ? c->cfg->name : "", t->child_id, "sending DELETE for %s CHILD_SA with SPI %08x",
+               protocol == PROTO_AH ? "AH" : "ESP", spi);
     pb_delete(&b, protocol, &spi, 1);
     COUNT(t->sa->ike, info_out_req);
     exchange_send_inner(t->sa, EX_INFORMATIONAL, &b);
@@ -270,7 +271,7 @@ static bool delete_child_response(struct task *t, struct inmsg *m)
     struct child_sa *c = child_by_id(t->sa->ike, t->child_id);
     (void)m;
     if (c) {
-        LOGF(IKE, 1, "CHILD_SA closed");
+        LOGF_SA(IKE, 1, c, "CHILD_SA closed");
         unique_child_closes(c);
         child_closed(c);
     }

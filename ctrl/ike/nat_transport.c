@@ -54,8 +54,9 @@ bool nat_transport_taken(const struct ike_sa *sa, const struct ts_list *local, c
             if (c->cfg->mode != MODE_TRANSPORT || !c->local_ts || !c->remote_ts ||
                 !meet(c->local_ts, local) || !meet(c->remote_ts, remote))
                 continue;
-            LOGF(IKE, 1, "CHILD_SA %s{%u} of '%s' behind the same NAT has these selectors (RFC 3948 5.2)",
-                 c->cfg->name, c->id, identity_print(other->remote_id, name, sizeof(name)));
+            LOGF_SA(IKE, 1, c,
+                    "CHILD_SA %s{%u} of '%s' behind the same NAT has these selectors (RFC 3948 5.2)",
+                    c->cfg->name, c->id, identity_print(other->remote_id, name, sizeof(name)));
             return true;
         }
     }

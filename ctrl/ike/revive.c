@@ -668,8 +668,8 @@ void revive_replace(struct child_sa *c, uint64_t within)
     struct ike *ike = c->sa->ike;
     struct conn *live = conn_find(ike, c->sa->conn->cfg.name);
     bool ours = c->sa->initiator && live && conn_child(live, c->cfg->name) && c->sa->state == SA_ESTABLISHED;
-    LOGF(KNL, 1, "CHILD_SA %s{%u} should be replaced, %s", c->cfg->name, c->id,
-         ours ? "another one is made" : "waiting for the peer, which initiated, to do it");
+    LOGF_SA(KNL, 1, c, "CHILD_SA %s{%u} should be replaced, %s", c->cfg->name, c->id,
+            ours ? "another one is made" : "waiting for the peer, which initiated, to do it");
     struct revive *r = ours && !ike->stopping ? place_for(c->sa, live, c->cfg->name) : NULL;
     // A look whether it is still up, or a try that waits, comes now; but not for one at its limit.
     if (!r || r->trying || (waits(r) && r->why == REVIVE_LIMIT))

@@ -49,7 +49,7 @@ static void rebound(struct ike_sa *sa, const struct msg_CHILD_EVENT *m)
 static void limit(struct child_sa *c, const char *what)
 {
     log_set_context(c->sa->conn->cfg.name, c->sa->id);
-    LOGF(KNL, 1, "CHILD_SA %s{%u} %s, rekeying it", c->cfg->name, c->id, what);
+    LOGF_SA(KNL, 1, c, "CHILD_SA %s{%u} %s, rekeying it", c->cfg->name, c->id, what);
     expiry_rekey(c);
     log_set_context("", 0);
 }
@@ -60,8 +60,8 @@ static void idle(struct child_sa *c)
     if (!child_is_up(c))
         return;
     log_set_context(c->sa->conn->cfg.name, c->sa->id);
-    LOGF(IKE, 1, "CHILD_SA %s{%u} has been idle for %u s, closing it", c->cfg->name, c->id,
-         c->cfg->inactivity);
+    LOGF_SA(IKE, 1, c, "CHILD_SA %s{%u} has been idle for %u s, closing it", c->cfg->name, c->id,
+            c->cfg->inactivity);
     revive_forget(c->sa->ike, c->sa->conn->cfg.name, c->cfg->name);
     expiry_close(c);
     log_set_context("", 0);

@@ -334,8 +334,9 @@ void unique_child_made(struct child_sa *c)
         ;
     if (!o)
         return;
-    LOGF(IKE, 1, "CHILD_SA %s{%u} is made by the peer as that of IKE_SA %s is being closed: it goes, too",
-         c->cfg->name, c->id, sa_label(o));
+    LOGF_SA(IKE, 1, c,
+            "CHILD_SA %s{%u} is made by the peer as that of IKE_SA %s is being closed: it goes, too",
+            c->cfg->name, c->id, sa_label(o));
     exchange_queue(c->sa, TASK_DELETE_CHILD, c->id);
 }
 

@@ -44,6 +44,8 @@ struct log {
     char second_text[32];
     char context_name[132];
     unsigned context_id;
+    char child_name[132]; // of one line
+    unsigned child_id;    // 0: it is about none
     log_sink_fn sink;
     void *sink_ctx;
     bool (*gate)(void *ctx);
@@ -159,6 +161,14 @@ void log_set_context(const char *ike_name, unsigned ike_id)
     l->context_id = ike_id;
 }
 
+void log_of_child(const char *child, unsigned id)
+{
+    struct log *l = current();
+    snprintf(l->child_name, sizeof(l->child_name), "%s", child);
+    printable_make(l->child_name);
+    l->child_id = id;
+}
+
 void log_set_time_format(const char *format)
 {
     struct log *l = current();
@@ -198,18 +208,21 @@ static void escape(char *dst, size_t size, const char *src)
 }
 
 // a line of JSON is never cut
-enum { TEXT = 1024, NAME = sizeof(((struct log *)0)->context_name), LINE = 2 * TEXT + 2 * NAME + 256 };
+enum { TEXT = 1024, NAME = sizeof(((struct log *)0)->context_name), LINE = 2 * TEXT + 4 * NAME + 320 };
 
 static int json_line(struct log *l, char *line, enum log_subsys s, int level, const char *text)
 {
-    char when[160], esc[2 * TEXT], ike[2 * NAME];
+    char when[160], esc[2 * TEXT], ike[2 * NAME], name[2 * NAME], child[2 * NAME + 40] = "";
     stamp(l, when, sizeof(when));
     escape(esc, sizeof(esc), text);
     escape(ike, sizeof(ike), l->context_name);
+    escape(name, sizeof(name), l->child_name);
+    if (l->child_id)
+        snprintf(child, sizeof(child), "\"child\":\"%s\",\"child_id\":%u,", name, l->child_id);
     return snprintf(line, LINE,
                     "{\"time\":\"%s\",\"process\":\"%s\",\"subsystem\":\"%s\",\"level\":%d,\"ike\":\"%s\","
-                    "\"ike_id\":%u,\"text\":\"%s\"}\n",
-                    when, l->process, names[s], level, ike, l->context_id, esc);
+                    "\"ike_id\":%u,%s\"text\":\"%s\"}\n",
+                    when, l->process, names[s], level, ike, l->context_id, child, esc);
 }
 
 static int text_line(struct log *l, char *line, enum log_subsys s, int level, const char *text)
@@ -224,17 +237,20 @@ static int text_line(struct log *l, char *line, enum log_subsys s, int level, co
 // What is printable has no line end, so each field is a line. The journal has the time by itself.
 static int journal_line(struct log *l, char *line, enum log_subsys s, int level, const char *text)
 {
-    char who[NAME + 60] = "";
+    char who[NAME + 60] = "", child[NAME + 60] = "";
     if (l->context_id)
         snprintf(who, sizeof(who), "ESPALIER_CONNECTION=%s\nESPALIER_IKE_ID=%u\n", l->context_name,
                  l->context_id);
+    if (l->child_id)
+        snprintf(child, sizeof(child), "ESPALIER_CHILD=%s\nESPALIER_CHILD_ID=%u\n", l->child_name,
+                 l->child_id);
     return snprintf(line, LINE,
                     "PRIORITY=%d\nSYSLOG_IDENTIFIER=espalierd\nESPALIER_PROCESS=%s\nESPALIER_SUBSYSTEM=%s\n"
-                    "ESPALIER_LEVEL=%d\n%sMESSAGE=%s\n",
+                    "ESPALIER_LEVEL=%d\n%s%sMESSAGE=%s\n",
                     level <= 0   ? 5
                     : level == 1 ? 6
                                  : 7,
-                    l->process, names[s], level, who, text);
+                    l->process, names[s], level, who, child, text);
 }
 
 int log_journal_open(const char *path, struct esp_error *err)
@@ -421,6 +437,7 @@ __attribute__((format(printf, 3, 0))) static void write_line(enum log_subsys s, 
         l->sink(l->sink_ctx, s, level, l->context_name, l->context_id, text);
         l->inside = false;
     }
+    l->child_id = 0;
 }
 
 void log_wanted(enum log_subsys s, int level, const char *fmt, ...)

@@ -48,6 +48,9 @@ void log_set_gate(bool (*may)(void *ctx), void *ctx);
 unsigned long long log_dropped(void);                        // lines that the output had no room for, ever
 void log_set_context(const char *ike_name, unsigned ike_id); // of the lines that follow; "" and 0 to clear
 
+// The line that follows, and no other, is about that CHILD SA: fields of JSON and of the journal.
+void log_of_child(const char *child, unsigned id);
+
 // A word that whoever started the program waits for, at every level: bare in text, an object of its own in
 // JSON.
 void log_announce(int fd, const char *text);
@@ -71,5 +74,8 @@ bool log_wants(enum log_subsys s, int level);
 __attribute__((format(printf, 3, 4))) void log_wanted(enum log_subsys s, int level, const char *fmt, ...);
 #define LOGF(sub, level, ...)                                                                                \
     (log_wants(LOG_##sub, level) ? log_wanted(LOG_##sub, level, __VA_ARGS__) : (void)0)
+#define LOGF_CHILD(sub, level, child, id, ...)                                                               \
+    (log_wants(LOG_##sub, level) ? (log_of_child(child, id), log_wanted(LOG_##sub, level, __VA_ARGS__))      \
+                                 : (void)0)
 
 #endif

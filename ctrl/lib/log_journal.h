@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log as entries of systemd's journal, by its native protocol: a datagram each, of fields a line each.
 //   PRIORITY (5, 6, 7: levels to 0, 1, above), SYSLOG_IDENTIFIER=espalierd, ESPALIER_PROCESS,
-//   ESPALIER_SUBSYSTEM, ESPALIER_LEVEL, of an IKE SA ESPALIER_CONNECTION and ESPALIER_IKE_ID, MESSAGE
+//   ESPALIER_SUBSYSTEM, ESPALIER_LEVEL, of an IKE SA ESPALIER_CONNECTION and ESPALIER_IKE_ID, of a CHILD SA
+//   ESPALIER_CHILD and ESPALIER_CHILD_ID too, MESSAGE
 #ifndef CTRL_LOG_JOURNAL_H
 #define CTRL_LOG_JOURNAL_H
 

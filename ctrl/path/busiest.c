@@ -134,7 +134,7 @@ static void go(struct path *p, struct child *c)
 
 static void leave(struct path *p, struct child *c, const char *why)
 {
-    LOGF(ESP, 1, "child %s{%u}: %s; on in software", c->c.name, c->c.child_id, why);
+    LOGF_SA(1, c, "child %s{%u}: %s; on in software", c->c.name, c->c.child_id, why);
     if (!sadb_let_leave(&c->in) || !sadb_let_leave(&c->out))
         return; // a failed card: FAILED comes and moves it
     sadb_set_offload(p, c, false, why);

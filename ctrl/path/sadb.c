@@ -218,7 +218,7 @@ void sadb_give_up(struct path *p, struct child *c, const char *why)
         sadb_let_go(p, c);
         return;
     }
-    LOGF(ESP, 0, "child %s{%u} cannot go on and is deleted: %s", c->c.name, c->c.child_id, why);
+    LOGF_SA(0, c, "child %s{%u} cannot go on and is deleted: %s", c->c.name, c->c.child_id, why);
     sadb_report(p, c, false, why);
     limit_last(p, c);
     sadb_begin_delete(p, c);
@@ -263,8 +263,8 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
         return;
     }
     if (c->in.state == HALF_READY && c->out.state == HALF_READY && !c->reported) {
-        LOGF(ESP, 1, "child %s{%u}: SPIs %08x_i %08x_o in %s%s%s", c->c.name, c->c.child_id, c->c.spi_in,
-             c->c.spi_out, child_offload(c), c->reason ? ": " : "", child_reason(c));
+        LOGF_SA(1, c, "child %s{%u}: SPIs %08x_i %08x_o in %s%s%s", c->c.name, c->c.child_id, c->c.spi_in,
+                c->c.spi_out, child_offload(c), c->reason ? ": " : "", child_reason(c));
         c->installed = true;
         heir_serves(p, c);
         idle_start(p, c);
@@ -275,7 +275,7 @@ static void added(struct path *p, struct half *h, struct esp_sa *sa)
     if (c->card_missing && sadb_is_home(p, c)) {
         c->card_missing = false;
         sadb_set_offload(p, c, true, "");
-        LOGF(ESP, 1, "child %s{%u} is in card %s", c->c.name, c->c.child_id, p->engines[PATH_CARD].name);
+        LOGF_SA(1, c, "child %s{%u} is in card %s", c->c.name, c->c.child_id, p->engines[PATH_CARD].name);
     }
     sadb_endpoint_added(p, h);
     if (unwanted)
@@ -302,7 +302,7 @@ static void refused(struct path *p, struct half *h, const struct esp_event *ev)
         char why[200];
         snprintf(why, sizeof(why), "the card refuses it: %.150s",
                  ev->error.text[0] ? ev->error.text : esp_status_name(ev->status));
-        LOGF(ESP, 1, "child %s{%u}: %s; in software", c->c.name, c->c.child_id, why);
+        LOGF_SA(1, c, "child %s{%u}: %s; in software", c->c.name, c->c.child_id, why);
         if (sadb_add_half(p, h, path_soft(p), &err) == 0) {
             sadb_set_offload(p, c, false, why);
             if (c->installed && !c->dying)

@@ -5,6 +5,9 @@
 
 #include "ctrl/path/path.h"
 
+// A line about that SA, which its fields name.
+#define LOGF_SA(level, child, ...) LOGF_CHILD(ESP, level, (child)->c.name, (child)->c.child_id, __VA_ARGS__)
+
 // sadb.c
 void sadb_hold(struct child *c); // whoever works on a child that its own packets may free holds it meanwhile
 void sadb_let_go(struct path *p, struct child *c);

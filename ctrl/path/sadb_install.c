@@ -255,8 +255,8 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
         if (mode != OFFLOAD_AUTO)
             return rc;
         sadb_set_offload(p, c, false, err->text);
-        LOGF(ESP, 1, "child %s{%u}: the card refuses %s: %s; in software", c->c.name, c->c.child_id,
-             err->field, err->text);
+        LOGF_SA(1, c, "child %s{%u}: the card refuses %s: %s; in software", c->c.name, c->c.child_id,
+                err->field, err->text);
     } else {
         no_card(&p->engines[PATH_CARD], why, sizeof(why));
         if (card && mode != OFFLOAD_AUTO)

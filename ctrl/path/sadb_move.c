@@ -73,7 +73,7 @@ void sadb_leave(struct path *p, struct half *h, const char *why)
     if (!sadb_let_leave(h))
         return;
     h->child->declined = true;
-    LOGF(ESP, 1, "child %s{%u}: %s; on in software", h->child->c.name, h->child->c.child_id, why);
+    LOGF_SA(1, h->child, "child %s{%u}: %s; on in software", h->child->c.name, h->child->c.child_id, why);
     sadb_set_offload(p, h->child, false, why);
 }
 

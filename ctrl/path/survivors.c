@@ -152,7 +152,7 @@ static void make_way(struct path *p, struct child *s, const struct child *c, con
     const struct ts *had = s && s->survivor && !s->dying ? host_of(s) : NULL;
     if (!had || had->family != at->family || memcmp(had->lo, at->lo, sizeof(at->lo)) != 0 || same_peer(s, c))
         return;
-    LOGF(ESP, 1, "child %s{%u} ends: another peer has its address", s->c.name, s->c.child_id);
+    LOGF_SA(1, s, "child %s{%u} ends: another peer has its address", s->c.name, s->c.child_id);
     sadb_begin_delete(p, s);
 }
 
@@ -181,7 +181,7 @@ void survivors_end(struct path *p, const struct msg_SURVIVORS_END *m)
         next = c->next;
         if (!c->survivor || c->dying || !is_meant(c, m))
             continue;
-        LOGF(ESP, 1, "child %s{%u} ends: terminated", c->c.name, c->c.child_id);
+        LOGF_SA(1, c, "child %s{%u} ends: terminated", c->c.name, c->c.child_id);
         sadb_begin_delete(p, c);
         n++;
     }
@@ -305,7 +305,7 @@ void survivors_look(struct path *p)
         const char *why = c->survivor && !c->dying ? why_it_ends(p, c) : NULL;
         if (!why)
             continue;
-        LOGF(ESP, 1, "child %s{%u} ends: %s", c->c.name, c->c.child_id, why);
+        LOGF_SA(1, c, "child %s{%u} ends: %s", c->c.name, c->c.child_id, why);
         sadb_begin_delete(p, c);
     }
     if (!p->survivors && p->virtual_held) {

@@ -117,6 +117,45 @@ static void test_log_what_is_not_utf8_is_shown_as_question_marks(void **state)
     }
 }
 
+// Its name and number are fields of the one line that is about it, in what a program reads.
+static void test_log_of_a_child_sa_has_its_number_as_a_field(void **state)
+{
+    (void)state;
+    int fds[2];
+    log_set_json(true);
+    log_set_context("site", 7);
+    LOGF_CHILD(IKE, 2, "net", 4, "left out"); // of a level that nobody wants: nothing of it stays
+    for (int i = 0; i < 3; i++) {
+        if (i == 1)
+            LOGF_CHILD(IKE, 1, "n\"et", 3, "of the CHILD SA");
+        else
+            LOGF(IKE, 1, "of the IKE SA");
+        json_t *j = json_loads(next_line(), 0, NULL);
+        assert_non_null(j);
+        assert_int_equal(json_integer_value(json_object_get(j, "ike_id")), 7);
+        assert_int_equal(json_integer_value(json_object_get(j, "child_id")), i == 1 ? 3 : 0);
+        assert_int_equal(json_object_get(j, "child") != NULL, i == 1);
+        if (i == 1)
+            assert_string_equal(json_string_value(json_object_get(j, "child")), "n\"et");
+        json_decref(j);
+    }
+    log_set_json(false);
+    LOGF_CHILD(IKE, 1, "net", 3, "CHILD_SA net{3} closed");
+    must_match(next_line(), UTC " 1 ike\\[ike\\] <site\\|7> CHILD_SA net\\{3\\} closed$");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
+    log_set_journal(fds[0]);
+    LOGF_CHILD(IKE, 1, "net\n", 3, "closed");
+    ssize_t n = read(fds[1], line, sizeof(line) - 1);
+    assert_true(n > 0);
+    line[n] = 0;
+    assert_non_null(strstr(line, "\nESPALIER_CONNECTION=site\nESPALIER_IKE_ID=7\nESPALIER_CHILD=net?\n"
+                                 "ESPALIER_CHILD_ID=3\nMESSAGE=closed\n"));
+    log_set_json(false);
+    log_set_output(out[1]);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 // The protocol's own form: a datagram an entry, a line a field; what is missed is counted by entries.
 static void test_log_journal_has_an_entry_a_datagram(void **state)
 {
@@ -535,6 +574,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_log_what_is_not_utf8_is_shown_as_question_marks, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_log_journal_has_an_entry_a_datagram, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_of_a_child_sa_has_its_number_as_a_field, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_journal_takes_nothing_out_of_a_page, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_json_is_whole_at_the_longest_line, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_announcement_is_bare_in_text_and_an_object_in_json, setup,
