@@ -17,7 +17,7 @@ const struct load_kind_words load_kinds[LOAD_KINDS] = {
 };
 
 // Secrets come by pages: espalierd says where the next one begins.
-int load_had_get(struct cli *cli, enum load_kind kind, struct load_had *h, struct esp_error *err)
+static int get_pages(struct cli *cli, enum load_kind kind, struct load_had *h, struct esp_error *err)
 {
     const char *from = "0";
     while (from) {
@@ -36,6 +36,19 @@ int load_had_get(struct cli *cli, enum load_kind kind, struct load_had *h, struc
         from = kind == LOAD_SHARED ? vici_get(root, "next") : NULL;
     }
     return 0;
+}
+
+// A daemon whose process of the secrets has died between two pages says so: they are asked for once more.
+int load_had_get(struct cli *cli, enum load_kind kind, struct load_had *h, struct esp_error *err)
+{
+    enum { TRIES = 5 };
+    int r = get_pages(cli, kind, h, err);
+    for (int i = 1; i < TRIES && r == -EREMOTEIO && h->count; i++) {
+        load_had_free(h);
+        *err = (struct esp_error){0};
+        r = get_pages(cli, kind, h, err);
+    }
+    return r;
 }
 
 void load_had_free(struct load_had *h)

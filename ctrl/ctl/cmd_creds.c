@@ -95,6 +95,7 @@ void cmd_unload_shared(struct ctl *c, struct command *cmd)
 struct secret_list {
     struct pages pages;
     struct vici_out out; // one reply, which a frame bounds
+    pid_t keys;          // whose pages these are: the next keys has numbers of its own
 };
 
 static void add_secret(struct pages *p, enum msg_type t, const union msg *m)
@@ -112,7 +113,7 @@ static void reply_secrets(struct pages *p)
     l->out = (struct vici_out){0}; // the reply outlives the command
     vici_list_end(&o);
     if (p->from)
-        vici_putf(&o, "next", "%llu", (unsigned long long)p->from);
+        vici_putf(&o, "next", "%llu", (unsigned long long)l->keys << 32 | p->from);
     server_reply(p->cmd, &o);
 }
 
@@ -125,6 +126,7 @@ static void begin_secrets(struct secret_list *l)
 static void send_list(struct pending *p)
 {
     const struct pages *l = p->cmd->data;
+    ((struct secret_list *)p->cmd->data)->keys = p->ctl->pid[ROOM_KEYS];
     ctl_send(p, ROOM_KEYS, MSG_SECRET_LIST, &(struct msg_SECRET_LIST){.req = p->req, .from = l->from});
 }
 
@@ -144,6 +146,11 @@ enum { SECRETS_A_REPLY = VICI_MAX_FRAME / 4 };
 static void ask_secrets(struct pages *l)
 {
     size_t len = ((struct secret_list *)l)->out.len;
+    if (l->from && ((struct secret_list *)l)->keys != l->ctl->pid[ROOM_KEYS]) {
+        server_reply_error(l->cmd,
+                           "keys has been started again, and numbers them anew: ask from 0 once more");
+        return;
+    }
     if (len > SECRETS_A_REPLY && vici_get(l->cmd->msg.root, "from")) {
         reply_secrets(l);
         return;
@@ -169,16 +176,18 @@ static void free_secret_list(void *data)
 void cmd_get_shared(struct ctl *c, struct command *cmd)
 {
     struct secret_list *l = calloc(1, sizeof(*l));
+    uint64_t from = vici_get_num(cmd->msg.root, "from", 0);
     if (!l) {
         server_reply_error(cmd, "out of memory");
         return;
     }
+    l->keys = (pid_t)(from >> 32);
     l->pages = (struct pages){.ctl = c,
                               .cmd = cmd,
                               .ask = ask_secrets,
                               .message = add_secret,
                               .end = reply_secrets,
-                              .from = vici_get_num(cmd->msg.root, "from", 0),
+                              .from = (uint32_t)from,
                               .room = "keys"};
     cmd->data = l;
     cmd->free_data = free_secret_list;

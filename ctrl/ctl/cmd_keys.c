@@ -162,6 +162,7 @@ void cmd_unload_key(struct ctl *c, struct command *cmd)
 struct key_list {
     struct pages pages;
     struct vici_out out; // one reply, which a frame bounds
+    pid_t keys;          // as with secrets
 };
 
 static void add_key(struct pages *p, enum msg_type t, const union msg *m)
@@ -191,6 +192,7 @@ static void begin_keys(struct key_list *l)
 static void send_list(struct pending *p)
 {
     const struct pages *l = p->cmd->data;
+    ((struct key_list *)p->cmd->data)->keys = p->ctl->pid[ROOM_KEYS];
     ctl_send(p, ROOM_KEYS, MSG_KEY_LIST, &(struct msg_KEY_LIST){.req = p->req, .from = l->from});
 }
 
@@ -205,6 +207,10 @@ static void list_again(struct pending *p)
 // As with secrets (cmd_creds.c).
 static void ask_keys(struct pages *l)
 {
+    if (l->from && ((struct key_list *)l)->keys != l->ctl->pid[ROOM_KEYS]) {
+        server_reply_error(l->cmd, "keys has been started again, and numbers them anew: ask once more");
+        return;
+    }
     if (((struct key_list *)l)->out.len > VICI_MAX_FRAME) {
         server_reply_error(l->cmd, "more keys than a reply of %d octets holds", VICI_MAX_FRAME);
         return;

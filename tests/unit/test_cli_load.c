@@ -184,6 +184,32 @@ static void test_load_of_many_secrets_keeps_their_order_and_sees_all_that_there_
     shows("100 secrets, ");
 }
 
+// Its process of the secrets dies between the two pages, once.
+static void with_pages_of_two_lives(struct fake *f, const char *command, const struct vici_node *args)
+{
+    static bool died;
+    const char *from = vici_get(args, "from");
+    if (strcmp(command, "get-shared") == 0 && strcmp(from, "77") == 0 && !died) {
+        died = true;
+        fake_refuse(f, "keys has been started again, and numbers them anew: ask from 0 once more");
+        return;
+    }
+    with_pages(f, command, args);
+}
+
+static void test_load_asks_once_more_for_secrets_that_have_been_numbered_anew(void **state)
+{
+    (void)state;
+    pki_write("swanctl.conf", "%s", CONN("gw") SECRET);
+    fake_start(with_pages_of_two_lives, NULL);
+    assert_int_equal(espalier("load", file, NULL), CLI_DONE);
+    const char *heard = fake_heard();
+    assert_non_null(strstr(heard, "get-shared from=0\nget-shared from=77\nget-shared from=0\n"
+                                  "get-shared from=77\nload-shared"));
+    assert_non_null(strstr(heard, "unload-shared id=gone-first\n"));
+    assert_non_null(strstr(heard, "unload-shared id=gone-last\n"));
+}
+
 // Three IKE SAs: of one that was edited, of one whose peer has to begin, and one with CHILD SAs of each kind.
 static void put_sa(struct fake *f, const char *conn, const char *id, const char *stays, bool children)
 {
@@ -531,6 +557,7 @@ int main(void)
         T(test_load_sends_in_swanctls_order_and_unloads_what_the_file_has_not),
         T(test_load_of_a_faulty_file_asks_the_daemon_nothing_and_names_every_fault),
         T(test_load_goes_on_behind_what_the_daemon_refuses_and_exits_1),
+        T(test_load_asks_once_more_for_secrets_that_have_been_numbered_anew),
         T(test_load_makes_anew_what_can_be_and_ends_the_rest_where_it_is_asked_for),
         T(test_load_that_is_refused_in_part_touches_no_sa),
         T(test_dry_run_shows_what_a_load_would_change_and_changes_nothing),

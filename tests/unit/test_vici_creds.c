@@ -149,6 +149,43 @@ static void test_get_shared_goes_on_where_the_reply_before_ended(void **state)
     assert_string_equal(vici_text(vici_find(reply, "keys")->child), "last");
 }
 
+static void keys_is(uint32_t pid)
+{
+    tell(ROOM_SUPER, MSG_ROOM_PID, &(struct msg_ROOM_PID){.room = ROOM_KEYS, .pid = pid});
+    turn();
+}
+
+static void send_many(uint32_t req)
+{
+    for (unsigned i = 0; i <= 512; i++) {
+        struct msg_SECRET_IS is = {.req = req};
+        snprintf(is.id, sizeof(is.id), "%0255u", i);
+        tell(ROOM_KEYS, MSG_SECRET_IS, &is);
+    }
+    tell(ROOM_KEYS, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = req, .next = 700});
+}
+
+// The next keys counts them anew: behind a page of the one before it would leave some out.
+static void test_get_shared_by_pages_of_two_lives_of_keys_says_so(void **state)
+{
+    char next[32];
+    (void)state;
+    keys_is(4711);
+    request("get-shared", "from", "0", NULL);
+    send_many(expect(ROOM_KEYS, MSG_SECRET_LIST).SECRET_LIST.req);
+    const struct vici_node *reply = receive(client, VICI_CMD_RESPONSE, NULL);
+    snprintf(next, sizeof(next), "%s", vici_get(reply, "next"));
+    request("get-shared", "from", next, NULL);
+    union msg m = expect(ROOM_KEYS, MSG_SECRET_LIST);
+    assert_int_equal(m.SECRET_LIST.from, 700);
+    result(ROOM_KEYS, m.SECRET_LIST.req, true, "");
+    assert_null(vici_find(receive(client, VICI_CMD_RESPONSE, NULL), "next"));
+    keys_is(4712);
+    request("get-shared", "from", next, NULL);
+    expect_error("keys has been started again");
+    expect_nothing(ROOM_KEYS);
+}
+
 // ---- private keys
 
 // An Ed25519 key in PKCS#8, and its identifier.
@@ -645,6 +682,7 @@ int main(void)
         T(test_secrets_that_are_refused),
         T(test_get_shared_hides_secrets_without_a_name),
         T(test_get_shared_goes_on_where_the_reply_before_ended),
+        T(test_get_shared_by_pages_of_two_lives_of_keys_says_so),
         T(test_private_key_goes_to_keys_and_nowhere_else),
         T(test_private_key_in_pem_is_sent_as_der),
         T(test_private_keys_that_are_refused),
