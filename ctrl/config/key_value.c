@@ -11,10 +11,10 @@
 
 int load_refuse(struct load *l, const char *fmt, ...)
 {
-    char text[300];
+    char text[480];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    esp_text_end(text, sizeof(text), vsnprintf(text, sizeof(text), fmt, ap));
     va_end(ap);
     if (l->faults++ == 0) {
         const char *name = l->key ? l->key->name : l->node ? l->node->name : "";

@@ -144,19 +144,22 @@ static void warn(void *ctx, const struct vici_node *at, const char *path, const 
 struct faults {
     unsigned count;
     size_t len;
-    char text[400]; // one after the other, behind the number of faults
+    char first[480]; // the first one's, without where it is
+    char text[900];  // one after the other, behind the number of faults
 };
 enum { FAULTS_LOGGED = 64 };
 
 static void note_fault(void *ctx, const struct vici_node *at, const char *path, const char *text)
 {
     struct faults *f = ctx;
-    char line[200];
+    char line[600];
     (void)at;
+    if (!f->count)
+        snprintf(f->first, sizeof(f->first), "%s", text);
     if (f->count++ < FAULTS_LOGGED)
         LOGF(CFG, 0, "connection refused: %s: %s", path, text);
-    int n = snprintf(line, sizeof(line), "%s %.80s: %.110s", f->len ? ";" : "", path, text);
-    if (n <= 0 || (size_t)n >= sizeof(f->text) - f->len)
+    int n = snprintf(line, sizeof(line), "%s %s: %s", f->len ? ";" : "", path, text);
+    if (n <= 0 || (size_t)n >= sizeof(line) || (size_t)n >= sizeof(f->text) - f->len)
         return; // the client is told how many there are
     memcpy(f->text + f->len, line, (size_t)n + 1);
     f->len += (size_t)n;
@@ -168,6 +171,8 @@ static void reply_faults(struct command *cmd, const struct faults *f, const stru
         LOGF(CFG, 0, "connection refused: %u more faults", f->count - FAULTS_LOGGED);
     if (f->count > 1)
         server_reply_error(cmd, "%u faults, config discarded (all are in the log):%s", f->count, f->text);
+    else if (f->count == 1)
+        server_reply_error(cmd, "%s, config discarded", f->first);
     else
         server_reply_error(cmd, "%s", first->text);
 }

@@ -107,8 +107,8 @@ void server_reply_ok(struct command *cmd)
 
 void server_put_errmsg(struct vici_out *o, const char *text)
 {
-    char shown[512];
-    snprintf(shown, sizeof(shown), "%s", text);
+    char shown[SERVER_ERRMSG];
+    esp_text_end(shown, sizeof(shown), snprintf(shown, sizeof(shown), "%s", text));
     for (char *c = shown; *c; c++) {
         if (*c < 0x20 || *c > 0x7e)
             *c = '?';
@@ -118,11 +118,11 @@ void server_put_errmsg(struct vici_out *o, const char *text)
 
 void server_reply_error(struct command *cmd, const char *fmt, ...)
 {
-    char text[512];
+    char text[SERVER_ERRMSG];
     struct vici_out o;
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    esp_text_end(text, sizeof(text), vsnprintf(text, sizeof(text), fmt, ap));
     va_end(ap);
     vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
     vici_put(&o, "success", "no");

@@ -29,6 +29,7 @@ enum {
     SERVER_STREAM = 256 << 10,          // octets waiting, above which what a command streams pauses
     SERVER_EVENT_QUEUE = 1 << 20,       // octets waiting, above which events to the client are dropped
     SERVER_QUEUE = 16 << 20,            // octets waiting, above which the client is disconnected
+    SERVER_ERRMSG = 1024,               // octets of an errmsg; what is longer ends behind a word
     SERVER_FRAME_TIMEOUT_MS = 10 * 1000 // for the rest of a frame that has begun, and for a stuck reader
 };
 

@@ -207,8 +207,9 @@ void control_child_up(struct ike_sa *sa, const char *child)
 
 void control_child_failed(struct ike_sa *sa, const char *child, const char *why)
 {
-    char text[340];
-    snprintf(text, sizeof(text), "establishing CHILD_SA '%.100s' failed: %.180s", child, why);
+    char text[512];
+    esp_text_end(text, sizeof(text),
+                 snprintf(text, sizeof(text), "establishing CHILD_SA '%s' failed: %s", child, why));
     end_initiate(sa, child, false, text);
     sa_why(sa, "%.190s", why);
     revive_failed(sa, child);

@@ -59,7 +59,7 @@ struct job *job_new(struct ike *ike, enum job_kind kind, uint32_t req)
 void job_step(struct ike *ike, uint32_t id, bool ok, const char *why)
 {
     struct job *j = job_find(ike, id);
-    char text[200];
+    char text[sizeof(j->why)];
     if (!j)
         return;
     if (!ok && !j->failed) {

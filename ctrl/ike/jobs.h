@@ -18,7 +18,7 @@ struct job { // a request of ctl that takes time
     bool unasked;      // JOB_LOAD: path has died and is to be asked once more;
     bool again;        // ... it has been, or is given what the last one had
     struct conn *conn; // JOB_LOAD: what takes its place when path has said yes; counted
-    char child[NAME_MAX_LEN], why[200];
+    char child[NAME_MAX_LEN], why[512];
     struct timer timer;
 };
 

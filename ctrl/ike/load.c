@@ -453,8 +453,8 @@ static void applied(struct ike *ike, uint32_t id, enum msg_type t, const union m
 {
     struct job *job = job_find(ike, id);
     bool ok = answer_ok(t, m);
-    char why[200];
-    snprintf(why, sizeof(why), "%.199s", answer_text(t, m));
+    char why[sizeof(m->RESULT.text)];
+    snprintf(why, sizeof(why), "%s", answer_text(t, m));
     if (!job)
         return;
     has_answer(ike, job);

@@ -27,7 +27,7 @@
 // ctl -> the others: whether anybody takes LOG, what comes unasked of SAs (IKE_UPDOWN ... IKE_MOVES), and ALERT. Until it says so, they
 // send, but for alerts.
 #define MSG_LISTEN_FIELDS(F) F(U8, logs, 0) F(U8, events, 0) F(U8, alerts, 0)
-#define MSG_RESULT_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(STR, text, 400)            // ends every request; text names what failed
+#define MSG_RESULT_FIELDS(F) F(U32, req, 0) F(U8, ok, 0) F(STR, text, 1024)           // ends every request; text names what failed
 // Lists come in pages, so that no list is too long for a channel: from is 0 or what the LIST_MORE before said, most
 // the number of entries (0, or more than LIST_PAGE_MAX: LIST_PAGE_MAX). What comes or goes between two pages is in
 // the list or not; what stays is in it once.

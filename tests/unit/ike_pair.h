@@ -54,7 +54,7 @@ struct side {
     uint8_t held[8192];
     size_t held_len;
     uint32_t last_req;
-    char last_text[400];
+    char last_text[1024];
     struct msg_IKE_INFO ike_info;
     void (*on_ctl)(struct side *s, enum msg_type t,
                    const union msg *m); // each of ike's messages to ctl; may be NULL

@@ -17,7 +17,7 @@ struct bench {
     unsigned deaths;    // of ikes, as path has heard of them
     enum msg_type type; // the last answer to ike or ctl
     bool ok;
-    char text[400];
+    char text[1024];
     char secret[NAME_MAX_LEN], owner[257]; // AUTH_PROVEN
     unsigned listed;                       // SECRET_IS, KEY_IS
     unsigned have, gone;                   // KEY_HAVE

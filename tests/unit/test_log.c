@@ -227,7 +227,7 @@ static void test_log_json_is_whole_at_the_longest_line(void **state)
     name[sizeof(name) - 1] = 0;
     log_set_json(true);
     log_set_context(name, 4294967295u);
-    LOGF(IKE, 1, "%s", quotes);
+    LOGF_CHILD(IKE, 1, name, 4294967295u, "%s", quotes);
     json_t *j = json_loads(next_line(), 0, NULL);
     assert_non_null(j);
     assert_int_equal(strspn(json_string_value(json_object_get(j, "text")), "\""), 1023);

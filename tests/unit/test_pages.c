@@ -23,7 +23,7 @@ static unsigned listed, pages, children_seen, out_of_order;
 static uint32_t last_id;
 static uint64_t next_page;
 static bool ended;
-static char why[400];
+static char why[1024];
 
 static double seconds(void)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ctl process between a VICI client and the other rooms: connections, counters, and that a client always
 // gets an answer even when a room does not.
+#include <errno.h>
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,8 +95,6 @@ static void test_load_conn_refused_tells_every_fault(void **state)
     expect_error("connection 'z??rich?' not found");
 }
 
-// ---- compare-conn
-
 static void put_auth(struct vici_out *o, const char *side, const char *id)
 {
     vici_section(o, side);
@@ -104,6 +103,51 @@ static void put_auth(struct vici_out *o, const char *side, const char *id)
         vici_put(o, "id", id);
     vici_section_end(o);
 }
+
+// What was refused and what is to be done stands at its end. Longer than a kilobyte, it ends behind a word.
+static void test_errmsg_is_whole(void **state)
+{
+    char text[1200] = "";
+    struct esp_error err;
+    (void)state;
+    for (unsigned i = 0; i < 120; i++)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%sword%03u", i ? " " : "", i);
+    send_conn("gw", "none");
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, false, text);
+    assert_value(receive(client, VICI_CMD_RESPONSE, NULL), "errmsg", text);
+    esp_fail(&err, -EINVAL, "x", "%s", text);
+    assert_string_equal(err.text + strlen(err.text) - 12, " word023 ...");
+    esp_fail(&err, -EINVAL, "x", "%.199s", text);
+    assert_memory_equal(err.text, text, 199); // just as long as there is room
+}
+
+// The same network on both sides of a child whose names are long.
+static void test_fault_is_told_with_what_is_to_be_done(void **state)
+{
+    char name[200];
+    struct vici_out o;
+    (void)state;
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = 0;
+    vici_out_begin(&o, VICI_CMD_REQUEST, "load-conn");
+    vici_section(&o, "gw");
+    put_auth(&o, "local", NULL);
+    put_auth(&o, "remote", NULL);
+    vici_section(&o, "children");
+    vici_section(&o, name);
+    for (int i = 0; i < 2; i++) {
+        vici_list(&o, i ? "remote_ts" : "local_ts");
+        vici_item(&o, "0.0.0.0/0");
+        vici_list_end(&o);
+    }
+    vici_section_end(&o);
+    vici_section_end(&o);
+    vici_section_end(&o);
+    send_out(client, &o);
+    expect_error("set if_id_in and if_id_out, or narrow local_ts, config discarded");
+}
+
+// ---- compare-conn
 
 // As send_conn has it, but for what is given.
 static void compare_conn(const char *name, const char *key, const char *value, const char *child_key,
@@ -546,6 +590,8 @@ int main(void)
         T(test_load_conn_is_kept_when_ike_takes_it),
         T(test_load_conn_refused_tells_every_fault),
         T(test_load_conn_refused_by_ike_is_not_kept),
+        T(test_errmsg_is_whole),
+        T(test_fault_is_told_with_what_is_to_be_done),
         T(test_compare_conn_tells_what_a_load_would_change_and_loads_nothing),
         T(test_comparison_tells_of_each_number_that_a_file_has),
         T(test_load_conn_with_start_action_leaves_starting_to_ike),
