@@ -352,8 +352,13 @@ static void ike_counted(struct pending *p, bool ok, const char *text)
 static void count(struct ctl *c, struct command *cmd)
 {
     const char *name = vici_get(cmd->msg.root, "name");
-    if (name && name[0]) {
-        server_reply_error(cmd, "counters of a single connection are not supported yet");
+    bool of_conns = (name && name[0]) || vici_get_yes(cmd->msg.root, "all", false);
+    if (of_conns && strcmp(cmd->name, "reset-counters") == 0) {
+        server_reply_error(cmd, "counters of connections are not reset, those of all together are");
+        return;
+    }
+    if (of_conns) {
+        ctl_count_conns(c, cmd);
         return;
     }
     struct pending *p = ctl_ask(c, cmd, CTL_ANSWER_MS);

@@ -243,6 +243,9 @@ bool ctl_command(void *ctx, struct command *cmd);
 COMMAND_LIST(X)
 #undef X
 
+// ---- cmd_counters.c: the command asks for those of connections
+void ctl_count_conns(struct ctl *c, struct command *cmd);
+
 // ---- cmd_conns.c
 const char *ctl_mode_name(uint8_t action, uint8_t mode); // as charon lists it: TUNNEL, TRANSPORT, PASS, DROP
 const struct conn_entry *ctl_find_conn(const struct ctl *c, const char *name);

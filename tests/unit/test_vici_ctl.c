@@ -354,11 +354,53 @@ static void test_counters_are_counted_from_the_last_reset(void **state)
     assert_value(n, "card_present", "1");
     assert_value(n, "child_sas", "7");
     assert_value(n, "failover_detection_to_first_packet_us", "900");
-    request("get-counters", "name", "gw", NULL);
-    expect_error("single connection");
 }
 
 // ---- rooms that do not answer
+
+static void tell_counts(uint32_t req, const char *conn, unsigned n)
+{
+    struct msg_CONN_COUNTS c = {.req = req, .up = 1, .established = n, .rekeyed = 2};
+    struct msg_CHILD_COUNTS k = {.req = req, .child = "net", .up = 1, .installed = 10, .rekeyed = 3};
+    static const uint8_t failed[16] = {[7] = 4, [15] = 1};
+    snprintf(c.conn, sizeof(c.conn), "%s", conn);
+    snprintf(k.conn, sizeof(k.conn), "%s", conn);
+    c.failed = k.failed = slice_of(failed, sizeof(failed));
+    tell(ROOM_IKE, MSG_CONN_COUNTS, &c);
+    for (int i = 0; i < 2; i++)
+        tell(ROOM_IKE, MSG_CHILD_COUNTS, &k);
+    result(ROOM_IKE, req, true, "");
+}
+
+static void test_counters_of_a_connection_are_those_that_ike_has_by_its_name(void **state)
+{
+    (void)state;
+    load_conn("gw");
+    load_conn("hub");
+    request("get-counters", "name", "hub", NULL);
+    union msg m = expect(ROOM_IKE, MSG_COUNTS_LIST);
+    assert_true(slice_eq(m.COUNTS_LIST.names, slice_of("\0\3hub", 5)));
+    tell_counts(m.COUNTS_LIST.req, "hub", 7);
+    const struct vici_node *all = vici_find(receive(client, VICI_CMD_RESPONSE, NULL), "counters"),
+                           *hub = vici_find(all, "hub");
+    assert_non_null(hub);
+    assert_value(hub, "ike_established", "7");
+    assert_value(hub, "ike_failed", "5");
+    assert_value(hub, "child_installed", "20");
+    assert_value(hub, "child_rekeyed", "6");
+    assert_null(vici_find(all, "gw"));
+    request("get-counters", "all", "yes", NULL);
+    m = expect(ROOM_IKE, MSG_COUNTS_LIST);
+    assert_true(slice_eq(m.COUNTS_LIST.names, slice_of("\0\2gw\0\3hub", 9)));
+    tell_counts(m.COUNTS_LIST.req, "gw", 1);
+    assert_value(vici_find(vici_find(receive(client, VICI_CMD_RESPONSE, NULL), "counters"), "gw"), "ike_up",
+                 "1");
+    request("get-counters", "name", "nobody", NULL);
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_COUNTS_LIST).COUNTS_LIST.req, true, "");
+    expect_error("connection 'nobody' is not loaded");
+    request("reset-counters", "name", "hub", NULL);
+    expect_error("counters of connections are not reset");
+}
 
 static void test_room_without_answer_times_out(void **state)
 {
@@ -598,6 +640,7 @@ int main(void)
         T(test_load_conn_replaces_one_of_the_same_name),
         T(test_list_conns_tells_of_tries_whom_asks_for_them),
         T(test_counters_are_counted_from_the_last_reset),
+        T(test_counters_of_a_connection_are_those_that_ike_has_by_its_name),
         T(test_room_without_answer_times_out),
         T(test_room_that_is_gone_is_an_error),
         T(test_channel_that_ended_ends_it_where_the_daemon_does_not),
