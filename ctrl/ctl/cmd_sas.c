@@ -485,6 +485,21 @@ static bool wants_policies(const struct command *cmd, uint8_t action)
     return vici_get_yes(cmd->msg.root, key, false);
 }
 
+// As it is configured; 0: each SA has one of its own. swanctl 6.1 shows it.
+static uint32_t reqid_of(const struct ctl *c, const struct msg_POLICY_IS *pol)
+{
+    const struct conn_entry *e = ctl_find_child(c, pol->conn, pol->child);
+    struct conn_config cfg;
+    uint32_t reqid = 0;
+    if (!e || !ctl_read_conn(e, &cfg))
+        return 0;
+    for (unsigned i = 0; i < cfg.child_count; i++)
+        if (strcmp(cfg.children[i].name, pol->child) == 0)
+            reqid = cfg.children[i].reqid;
+    conn_clear(&cfg);
+    return reqid;
+}
+
 static void emit_policy(struct pages *p, enum msg_type t, const union msg *m)
 {
     const struct msg_POLICY_IS *pol = &m->POLICY_IS;
@@ -501,6 +516,7 @@ static void emit_policy(struct pages *p, enum msg_type t, const union msg *m)
     vici_put(&o, "ike", pol->conn);
     vici_put(&o, "mode", ctl_mode_name(pol->action, pol->mode));
     vici_put(&o, "trap", pol->trap ? "yes" : "no");
+    vici_putf(&o, "reqid", "%u", reqid_of(p->ctl, pol));
     put_ts(&o, "local-ts", &pol->local_ts);
     put_ts(&o, "remote-ts", &pol->remote_ts);
     vici_section_end(&o);

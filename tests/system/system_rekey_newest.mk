@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the newest peers alone have: additional key exchanges with ML-KEM, EAP-TLS by TLS 1.3, session resumption and PPKs in
-# IKE_INTERMEDIATE. They are those of a younger Debian, and this daemon is built there, for its OpenSSL.
-NEWEST_TESTS := $(addprefix $(BUILD)/tests/system_,newest intermediate eap)
+# IKE_INTERMEDIATE; and swanctl 6.1 as the client. They are those of a younger Debian, and this daemon is built there, for its OpenSSL.
+NEWEST_TESTS := $(addprefix $(BUILD)/tests/system_,newest intermediate eap swanctl)
 $(BUILD)/tests/system_newest: $(BUILD)/obj/tests/system/test_newest.o $(BUILD)/obj/tests/system/pluto.o $(BUILD)/obj/tests/system/steps.o $(HARNESS) $(REKEY_LAB)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"

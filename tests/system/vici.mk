@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The daemon's supervisor and VICI, with stock swanctl as the client.
-SYSTEM_TESTS += $(BUILD)/tests/system_vici $(BUILD)/tests/system_install $(BUILD)/tests/system_journal
+SYSTEM_TESTS += $(BUILD)/tests/system_vici $(BUILD)/tests/system_swanctl $(BUILD)/tests/system_install $(BUILD)/tests/system_journal
 
 $(BUILD)/tests/system_secrets: $(BUILD)/obj/tests/system/vici_client.o
 .PHONY: check-secrets
