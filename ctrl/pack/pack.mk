@@ -3,7 +3,7 @@
 prefix ?= /usr/local
 PACK_ENV = BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' prefix='$(prefix)' $(foreach v,bindir libdir includedir datadir sysconfdir mandir docdir unitdir bashdir zshdir fishdir,$(if $($(v)),$(v)='$($(v))'))
 
-.PHONY: install uninstall check-install deb lint-deb check-deb
+.PHONY: install uninstall check-install deb lint-deb check-deb check-image
 install: $(PROGRAMS) $(LIBESPALIER) ## put programs, man pages, unit, library and RTL under $(DESTDIR)$(prefix) (/usr/local)
 	@$(PACK_ENV) ctrl/pack/install.sh install
 uninstall: ## take away what `make install` with the same paths has put there; settings that were changed stay
@@ -24,3 +24,7 @@ lint-deb: ## lintian over those (installs it)
 check-deb: ## the packages: made twice on bare Debian 12 and 13 and equal, clean by lintian, installed, run, upgraded and purged there (root, debootstrap; half an hour)
 	@tests/deps.sh roots
 	@BUILD=$(BUILD) tests/run.sh tests/pack/deb.sh
+
+check-image: ## the recipe for a container, step by step on a bare Debian without an engine for containers, and both its uses (root, debootstrap; a few minutes)
+	@tests/deps.sh roots
+	@BUILD=$(BUILD) tests/run.sh tests/pack/image.sh

@@ -87,5 +87,6 @@ check-long: ## everything: check, the manual's examples, a routing daemon, sanit
 	@$(AGAIN) check-secrets
 	@tests/or_skip.sh $(AGAIN) check-vici-python
 	@tests/or_skip.sh $(AGAIN) check-deb
+	@tests/or_skip.sh $(AGAIN) check-image
 	@tests/or_skip.sh $(AGAIN) check-qemu
 	@tests/or_skip.sh $(AGAIN) check-debian13
