@@ -28,7 +28,7 @@ PIPES = ["test_reasons", "test_wide", "test_pipe", "test_perf"]
 # by the first pattern that the file's name matches: tests, and those that only what these have not found is shown to
 TESTS = [
     (r"rtl/(aes|ghash|gcm)/", ["test_gcm_core"], ["test_gcm_cavp", "test_esp_rx_slots", "test_sa", "test_perf"]),
-    (r"rtl/esp/esp_rx", ["test_esp_rx", "test_esp_rx_slots"], PIPES + ["test_spi_table"]),
+    (r"rtl/esp/esp_rx", ["test_esp_rx_epochs", "test_esp_rx", "test_esp_rx_slots"], PIPES + ["test_spi_table"]),
     (r"rtl/esp/", ["test_tx", "test_sa"], PIPES),
     (r"rtl/lib/(key_ram|delay_ram)", ["test_gcm_core", "test_esp_rx_slots", "test_sa"], PIPES),
     (r"rtl/lib/", ["test_esp_rx", "test_tx"] + CARD, PIPES + ["test_esp_rx_slots", "test_sa", "test_top_load"]),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The decapsulation pipeline's tests: three Verilated models (LANES 1, 2, 4), one bench, two C programs.
+# The decapsulation pipeline's tests: three Verilated models (LANES 1, 2, 4), one bench, three C programs.
 RX_FILES := $(RTL_GCM) rtl/esp/esp_rx.f
 RX_TB_SRCS := $(foreach f,$(RX_FILES),$(call rtl_sources,$(f)))
 RX_TB_FLAGS := $(foreach f,$(RX_FILES),$(call rtl_includes,$(f)))
@@ -11,7 +11,7 @@ $(BUILD)/obj/tests/rtl/rx_shim.o: tests/rtl/rx_shim.cpp tests/rtl/rx_shim.h $(RX
 	@echo "  CXX     $<"
 	@$(CXX) $(RTL_CXXFLAGS) $(foreach l,1 2 4,-isystem $(BUILD)/vl/esp_rx_l$(l)) -Itests/rtl -c -o $@ $<
 
-RX_TESTS := $(BUILD)/tests/test_esp_rx $(BUILD)/tests/test_esp_rx_slots
+RX_TESTS := $(BUILD)/tests/test_esp_rx $(BUILD)/tests/test_esp_rx_slots $(BUILD)/tests/test_esp_rx_epochs
 $(RX_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/rtl/%.o $(BUILD)/obj/tests/rtl/rx_bench.o \
     $(BUILD)/obj/tests/rtl/rx_shim.o $(ZEROED_NEW) $(RX_TB_LIBS)
 	@mkdir -p $(@D)
