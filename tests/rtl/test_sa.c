@@ -41,6 +41,10 @@ static void test_slot_life(void **state)
     assert_int_equal(model_op(p, ESPC_SA_OP_DELETE, 0, 3, sa.gen, 0, &r), ESPC_STATUS_OK);
     assert_int_equal(r.last_seq, sa.seq - 1);
     assert_int_equal(r.drops, sa.drops);
+    // an answer has nothing of the one before
+    assert_true(r.last_seq && r.packets && r.bytes && r.drops);
+    assert_int_equal(model_op(p, ESPC_SA_OP_QUERY, 0, SLOTS, 1, 0, &r), ESPC_STATUS_BAD_INDEX);
+    assert_false(r.last_seq || r.packets || r.bytes || r.drops);
     sa.valid = false;
     assert_int_equal(one_of(p, &sa, 40, &rng), ESPC_STATUS_SA_INVALID);
     assert_int_equal(model_op(p, ESPC_SA_OP_DELETE, 0, 3, sa.gen, 0, &r), ESPC_STATUS_SA_INVALID);
