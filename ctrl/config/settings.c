@@ -86,6 +86,7 @@ static const struct key keys[] = {
     {"fleet.cert", K_TEXT, AT(fleet_cert), 0, SIZE(fleet_cert), true, true},
     {"fleet.key", K_TEXT, AT(fleet_key), 0, SIZE(fleet_key), true, true},
     {"fleet.allow_clear", K_BOOL, AT(fleet_allow_clear), 0, 1, true, true},
+    {"kernel_esp", K_BOOL, AT(kernel_esp), 0, 1, true, true},
     {"lease_min", K_U32, AT(lease_min), 64, 1u << 24, true, false},
 };
 enum { KEY_COUNT = sizeof(keys) / sizeof(keys[0]) };

@@ -297,6 +297,7 @@ static bool is_state(const char *name)
 {
     static const char *const states[] = {"child_sas",
                                          "child_sas_on_card",
+                                         "child_sas_in_kernel",
                                          "card_present",
                                          "counters_left_out",
                                          "failover_last_completion_to_detection_us",

@@ -55,8 +55,9 @@ struct settings {
     bool mss_clamp;                    // yes: TCP through a tunnel announces no longer segments than fit
     bool block_on_exit;                // yes: block policies of protected selectors stay when the daemon goes
     char pool_leases[200];             // file of the address pools' leases; empty: `leases` in run_dir
-    uint32_t lease_min;                // smallest sequence lease given to a card, 4096
-    char metrics[128];                 // where they are served (ctrl/lib/metrics_at.h); empty: nowhere
+    bool kernel_esp;        // no: what Linux's own ESP can protect, it does (ctrl/path/kernel_esp.h)
+    uint32_t lease_min;     // smallest sequence lease given to a card, 4096
+    char metrics[128];      // where they are served (ctrl/lib/metrics_at.h); empty: nowhere
     char metrics_group[64]; // that may connect to a metrics socket of unix://, by name or number; empty: the
                             // daemon's own
     uint32_t uid_base;      // UID_BASE; of the processes' own users; 0: they have none

@@ -55,8 +55,9 @@ static const struct line known[] = {
     {"log_dropped", FAM_LOG_DROPPED, {"reason", "reader"}, PLAIN},
     {"alerts_left_out", FAM_LOG_DROPPED, {"reason", "alert"}, PLAIN},
     // path
-    {"child_sas", FAM_ENGINE_SAS, {0}, NOT_TOLD}, // the two are told apart by engine
+    {"child_sas", FAM_ENGINE_SAS, {0}, NOT_TOLD}, // these are told apart by engine
     {"child_sas_on_card", FAM_ENGINE_SAS, {0}, NOT_TOLD},
+    {"child_sas_in_kernel", FAM_ENGINE_SAS, {0}, NOT_TOLD},
     {"card_present", FAM_CARD_PRESENT, {0}, PLAIN},
     {"counters_left_out", FAM_LEFT_OUT, {"list", "counters"}, PLAIN},
     {"card_packets_out", FAM_ENGINE_PACKETS, {"engine", "card", "direction", "sent"}, PLAIN},
@@ -67,6 +68,10 @@ static const struct line known[] = {
     {"software_bytes_out", FAM_ENGINE_BYTES, {"engine", "software", "direction", "sent"}, PLAIN},
     {"software_packets_in", FAM_ENGINE_PACKETS, {"engine", "software", "direction", "received"}, PLAIN},
     {"software_bytes_in", FAM_ENGINE_BYTES, {"engine", "software", "direction", "received"}, PLAIN},
+    {"kernel_packets_out", FAM_ENGINE_PACKETS, {"engine", "kernel", "direction", "sent"}, PLAIN},
+    {"kernel_bytes_out", FAM_ENGINE_BYTES, {"engine", "kernel", "direction", "sent"}, PLAIN},
+    {"kernel_packets_in", FAM_ENGINE_PACKETS, {"engine", "kernel", "direction", "received"}, PLAIN},
+    {"kernel_bytes_in", FAM_ENGINE_BYTES, {"engine", "kernel", "direction", "received"}, PLAIN},
     {"protected_without_sa", FAM_UNPROTECTED, {0}, PLAIN},
     {"past_us", FAM_PAST_US, {"result", "sent"}, PLAIN},
     {"past_us_refused", FAM_PAST_US, {"result", "refused"}, PLAIN},
@@ -126,7 +131,7 @@ static const char drop_prefix[] = "drop_";
 struct walk { // over the lines of one answer
     struct exposition *e;
     bool seen[KNOWN];
-    uint64_t sas, sas_on_card;
+    uint64_t sas, sas_on_card, sas_in_kernel;
     uint64_t drops[2][DROP_REASONS]; // out, in
     bool path;
 };
@@ -177,7 +182,9 @@ static void take(struct walk *w, const char *name, uint64_t value)
         if (known[i].kind != NOT_TOLD)
             tell(w->e, &known[i], value);
         else
-            *(strcmp(name, "child_sas") == 0 ? &w->sas : &w->sas_on_card) = value;
+            *(strcmp(name, "child_sas") == 0           ? &w->sas
+              : strcmp(name, "child_sas_on_card") == 0 ? &w->sas_on_card
+                                                       : &w->sas_in_kernel) = value;
     } else if (!take_drop(w, name, value) && w->path) {
         struct labels l = labels_none();
         labels_add(&l, "name", name);
@@ -261,6 +268,7 @@ void totals_path(struct exposition *e, const struct msg_PATH_STATS_IS *m)
         if (known[i].kind == ZERO_TOO && !w.seen[i])
             tell(e, &known[i], 0);
     add_engine_sas(e, "card", w.sas_on_card);
-    add_engine_sas(e, "software", w.sas - w.sas_on_card);
+    add_engine_sas(e, "kernel", w.sas_in_kernel);
+    add_engine_sas(e, "software", w.sas - w.sas_on_card - w.sas_in_kernel);
     add_drops(&w);
 }

@@ -51,6 +51,10 @@ int sadb_endpoint(struct path *p, struct child *c, const struct esp_endpoint *ou
 {
     struct esp_endpoint was = half_ends(&c->out);
     struct esp_error ignored = {0};
+    if (c->in_kernel) {
+        sadb_give_up(p, c, "its ends have moved, and the kernel's ESP changes none in place");
+        return esp_fail(err, -EOPNOTSUPP, "child", "the kernel's ESP changes no ends in place");
+    }
     if (c->dying)
         return esp_fail(err, -ENOENT, "child", "%s{%u} is being deleted", c->c.name, c->c.child_id);
     struct esp_endpoint *before = c->before ? c->before : malloc(sizeof(*before));

@@ -16,6 +16,7 @@ enum kobj_action {
     KRULE_LOOKUP = 1, // look in `table`; go on when nothing is found
     KRULE_GOTO,       // go on at the rule with priority `target`
     KRULE_NOP,        // nothing: a place to go to
+    KROUTE_OUT,       // by interface `ifindex`, where the kernel's own ESP takes it; source as below
     KROUTE_TUN,       // into the TUN, with source `from` where it is set
     KROUTE_THROW,     // ends this table, the next rule is asked
     KROUTE_UNREACHABLE,
@@ -46,7 +47,7 @@ struct kobj {
     uint16_t sport2, dport2;    // rule: last of the range. XFRM: mask
     uint32_t table;             // rule, route
     uint32_t mark, mark_mask;   // rule, XFRM
-    uint32_t ifindex;           // XFRM: of the selector, 0: any. Hook: the TUN's, 0: not known; V
+    uint32_t ifindex;           // XFRM: of the selector, 0: any. Hook: the TUN's, 0: not known; V. Route: V
     uint32_t priority;          // rule: its place. XFRM, hook of groups: lower first; V
     uint32_t target;            // rule: KRULE_GOTO
     uint32_t lifetime;          // XFRM: the kernel itself removes it after so many seconds, 0: never. V
@@ -80,6 +81,7 @@ struct kernel_route { // of the main table, into a TUN of its own
     struct addr from; // family 0: whatever the machine takes
 };
 
+struct esp_engine;
 struct kernel;
 struct kernel_ops {
     // Brings the interface up with this MTU, exempt from the block policies. Returns its index or -errno.
@@ -128,6 +130,12 @@ struct kernel_ops {
     // Calls each() for the addresses that `address` has put on the TUN, in this process or one before. 0 or
     // -errno. NULL: there are none.
     int (*tun_addresses)(struct kernel *k, void (*each)(void *ctx, const struct addr *a), void *ctx);
+    // The kernel's own ESP as an engine (esp_kernel_open), which is the caller's; what it has in the kernel
+    // is this instance's. 0 or a negative errno. NULL: there is none.
+    int (*engine)(struct kernel *k, struct esp_engine **e, struct esp_error *err);
+    // By which interface a packet of ours goes to that address, past our own rules: its index, or -errno. Not
+    // NULL where there is an engine.
+    int (*way_to)(struct kernel *k, const struct addr *a);
 };
 struct kernel { // first in an implementation's own struct
     const struct kernel_ops *ops;

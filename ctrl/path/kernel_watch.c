@@ -38,6 +38,7 @@ static void moved(struct timer *t)
     struct path *p = t->ctx;
     uint64_t from = loop_now_us(p->loop);
     kset_addresses_changed(p->kset);
+    kernel_esp_again(p);
     vti_addresses(p);
     kernel_watch_changed(p);
     uint64_t now = loop_now_us(p->loop);
@@ -197,7 +198,8 @@ int kernel_watch_open(struct path *p, struct esp_error *err)
                                       .routing_table = s->routing_table,
                                       .own_mark = ESPALIER_SO_MARK,
                                       .port_nat_t = s->port_nat_t,
-                                      .routes = s->install_routes};
+                                      .routes = s->install_routes,
+                                      .kernel_esp = s->kernel_esp};
     struct kset_options k = {.routes = s->install_routes,
                              .rule_priority = s->routing_priority,
                              .own_mark = ESPALIER_SO_MARK,

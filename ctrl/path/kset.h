@@ -35,6 +35,9 @@ struct kset_spec {                   // what a policy asks of the kernel
     uint32_t rank;                   // among policies that overlap: lower first; of equals what blocks
     const struct ts *local, *remote; // those of family 0 (not known yet) ask for nothing
     unsigned local_count, remote_count;
+    // 0: all of it. Else its routes alone, by that interface instead of the TUN: the kernel's own ESP
+    // protects it
+    uint32_t out_index;
 };
 
 // Finds what an earlier run has left (it is adopted when it is asked for, and swept otherwise).

@@ -460,6 +460,13 @@ static struct kobj route(const struct walk *w, enum kobj_action action, const st
     return o;
 }
 
+static struct kobj way(const struct walk *w, const struct prefix *to)
+{
+    struct kobj o = route(w, w->spec->out_index ? KROUTE_OUT : KROUTE_TUN, to);
+    o.ifindex = w->spec->out_index;
+    return o;
+}
+
 static void cut(struct prefix *p)
 {
     for (unsigned i = 0; i < 16; i++)
@@ -470,7 +477,7 @@ static void cut(struct prefix *p)
 // The routes of one table: first the exception, then what it is an exception from; the rule comes last.
 static int table(const struct walk *w, const struct kobj *by, const struct prefix *l, const struct prefix *r)
 {
-    struct kobj own = route(w, KROUTE_THROW, l), into = route(w, KROUTE_TUN, r);
+    struct kobj own = route(w, KROUTE_THROW, l), into = way(w, r);
     int rc = inside(l, r) ? visit(w, &own, by) : 0;
     if (rc == 0)
         rc = visit(w, &into, by);
@@ -558,6 +565,8 @@ static int quotes(const struct walk *w)
 static int pair_of_prefixes(const struct walk *w, const struct prefix *l, const struct prefix *r)
 {
     bool takes = w->spec->action == POLICY_PROTECT;
+    if (w->spec->out_index)
+        return routes(w, l, r);
     int rc = takes && inside(l, r) ? around_own_network(w, l, r) : blocks(w, l, r);
     if (rc == 0)
         rc = groups(w, l, r);
@@ -700,7 +709,7 @@ static int source_routes(const struct walk *w, const struct kset_sources *s, con
                          const struct prefixes *l, const struct prefix *r)
 {
     const struct addr *from = source_in(s, w->l, is_wide(w->family, r) && !by->mark_mask);
-    struct kobj to = route(w, KROUTE_TUN, r);
+    struct kobj to = way(w, r);
     if (!from)
         return 0;
     int rc = by->mark_mask ? 0 : other_networks(w, s, by, r);
@@ -829,7 +838,7 @@ static int sources_of_pair(struct walk *w, void *ctx, struct esp_error *err)
         return rc;
     if (rc == 0)
         rc = prefixes_of(w->r, &r, err);
-    if (rc == 0)
+    if (rc == 0 && !w->spec->out_index)
         rc = let_errors(w, ctx);
     if (w->family == 6)
         by = source_rule(w);
@@ -851,6 +860,6 @@ int kset_source_objects(const struct kset_options *o, const struct kset_spec *sp
 {
     if (spec->action != POLICY_PROTECT)
         return 0;
-    int rc = each_pair(o, spec, v, neighbours_of_pair, (void *)s, err);
+    int rc = spec->out_index ? 0 : each_pair(o, spec, v, neighbours_of_pair, (void *)s, err);
     return rc || !o->routes ? rc : each_pair(o, spec, v, sources_of_pair, (void *)s, err);
 }

@@ -10,7 +10,7 @@ struct kobj kobj_key(const struct kobj *o)
     if (o->kind == KOBJ_RULE)
         return k;
     k.action = 0;
-    if (o->kind == KOBJ_HOOK)
+    if (o->kind != KOBJ_XFRM)
         k.ifindex = 0;
     k.from_set = 0;
     memset(k.from, 0, sizeof(k.from));
@@ -69,7 +69,7 @@ bool kobj_same_key(const struct kobj *a, const struct kobj *b)
 bool kobj_same_value(const struct kobj *a, const struct kobj *b)
 {
     return a->action == b->action && a->priority == b->priority && a->lifetime == b->lifetime &&
-           (a->kind != KOBJ_HOOK || a->ifindex == b->ifindex) && a->from_set == b->from_set &&
+           (a->kind == KOBJ_XFRM || a->ifindex == b->ifindex) && a->from_set == b->from_set &&
            !memcmp(a->from, b->from, 16);
 }
 
@@ -81,7 +81,9 @@ bool kobj_better(const struct kobj *a, const struct kobj *b)
         return a->kind == KOBJ_XFRM ? a->action > b->action : a->action < b->action;
     if (a->from_set != b->from_set)
         return a->from_set > b->from_set;
-    return memcmp(a->from, b->from, 16) < 0;
+    if (memcmp(a->from, b->from, 16) != 0)
+        return memcmp(a->from, b->from, 16) < 0;
+    return a->kind == KOBJ_ROUTE && a->ifindex < b->ifindex;
 }
 
 bool kset_prefixes_overlap(const uint8_t *a, unsigned a_len, const uint8_t *b, unsigned b_len)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "ctrl/lib/hash.h"
+#include "espalier/engine.h"
 
 #define BATCH         64
 #define MESSAGE_MAX   512
@@ -371,6 +372,13 @@ static void netlink_kernel_close(struct kernel *k, bool leave)
     free(n);
 }
 
+// Its policies are told from ours, which have the same selectors, by their owner.
+static int engine(struct kernel *k, struct esp_engine **e, struct esp_error *err)
+{
+    const struct netlink_kernel *n = (const struct netlink_kernel *)k;
+    return esp_kernel_open(e, &(struct esp_kernel_options){.owner = n->owner ^ 0x40000000u}, err);
+}
+
 static const struct kernel_ops ops = {netlink_link_up,
                                       apply,
                                       dump,
@@ -388,7 +396,9 @@ static const struct kernel_ops ops = {netlink_link_up,
                                       netlink_vti_around,
                                       netlink_vti_route,
                                       netlink_vti_routes,
-                                      netlink_tun_addresses};
+                                      netlink_tun_addresses,
+                                      engine,
+                                      netlink_way_to};
 
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err)
 {
@@ -401,6 +411,7 @@ int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, st
     n->owner = (uint32_t)(n->owner_tag >> 32) | 0x80000000u; // no person's number
     n->own_mark = o->own_mark;
     n->port_nat_t = o->port_nat_t;
+    n->kernel_esp = o->kernel_esp;
     n->route = open_bus(NETLINK_ROUTE);
     n->xfrm = open_bus(NETLINK_XFRM);
     if (!n->route || !n->xfrm)

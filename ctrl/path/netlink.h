@@ -13,6 +13,7 @@ struct netlink_options {
     uint32_t own_mark;
     uint16_t port_nat_t; // of ESP in UDP
     bool routes;         // tables are needed
+    bool kernel_esp;     // what the kernel's own ESP brings is as what the TUN brings
 };
 int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, struct esp_error *err);
 
@@ -37,6 +38,7 @@ struct netlink_kernel {
     bool tun_was_up;
     char tun[16];
     char hook_name[24];
+    bool kernel_esp;
     bool looked; // what an earlier run has left has been looked for
     // Of IPv4, of IPv6
     bool sockets[2];   // the hooks see whether a socket has an address of its own
@@ -81,6 +83,7 @@ int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct add
                       void *ctx);
 int netlink_address(struct kernel *k, const struct addr *a, bool add);
 int netlink_default_source(struct kernel *k, uint8_t family, struct addr *out);
+int netlink_way_to(struct kernel *k, const struct addr *a);
 int netlink_tun_lost(struct kernel *k, uint64_t *out);
 int netlink_tun_state(struct kernel *k);
 // netlink_vti.c

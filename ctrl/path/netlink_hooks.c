@@ -129,7 +129,7 @@ static int look_for(struct netlink_kernel *n, const struct kobj *o, struct seen 
 
 static unsigned rules_of(const struct netlink_kernel *n, const struct kobj *o)
 {
-    return o->proto ? netlink_asked_rules(n, o->family) : netlink_turn_rules(o->family);
+    return o->proto ? netlink_asked_rules(n, o->family) : netlink_turn_rules(n, o->family);
 }
 
 // As it was made, for whatever TUN.

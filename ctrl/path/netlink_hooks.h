@@ -7,7 +7,7 @@
 #include "ctrl/path/netlink_nft.h"
 
 void netlink_turn_chains(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun);
-unsigned netlink_turn_rules(uint8_t family); // 4, 6
+unsigned netlink_turn_rules(const struct netlink_kernel *n, uint8_t family); // 4, 6
 // unknown: who has asked is not known any more.
 void netlink_asked_chains(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun,
                           bool unknown);

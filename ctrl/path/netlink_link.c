@@ -334,16 +334,52 @@ int netlink_address(struct kernel *k, const struct addr *a, bool add)
 
 // ---- the default source
 
+struct asked_route {
+    struct addr from; // its family is set
+    uint32_t link;
+};
+
 static int one_route(const struct nlmsghdr *h, void *ctx)
 {
-    struct addr *out = ctx;
+    struct asked_route *out = ctx;
     const struct nlattr *attr;
     mnl_attr_for_each(attr, h, sizeof(struct rtmsg))
     {
         if (mnl_attr_get_type(attr) == RTA_PREFSRC)
-            memcpy(out->a, mnl_attr_get_payload(attr), out->family == 6 ? 16 : 4);
+            memcpy(out->from.a, mnl_attr_get_payload(attr), out->from.family == 6 ? 16 : 4);
+        if (mnl_attr_get_type(attr) == RTA_OIF)
+            out->link = mnl_attr_get_u32(attr);
     }
     return MNL_CB_STOP;
+}
+
+// Past our own rules. 0 or -errno.
+static int ask_route(struct netlink_kernel *n, const uint8_t *to, struct asked_route *out)
+{
+    _Alignas(struct nlmsghdr) char buf[256], in[MNL_SOCKET_BUFFER_SIZE];
+    size_t len = out->from.family == 6 ? 16 : 4;
+    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+    h->nlmsg_type = RTM_GETROUTE;
+    h->nlmsg_flags = NLM_F_REQUEST;
+    h->nlmsg_seq = ++n->seq;
+    struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->rtm_family = len == 16 ? AF_INET6 : AF_INET;
+    m->rtm_dst_len = (uint8_t)(8 * len);
+    mnl_attr_put(h, RTA_DST, len, to);
+    mnl_attr_put_u32(h, RTA_MARK, n->own_mark);
+    if (mnl_socket_sendto(n->route, h, h->nlmsg_len) < 0)
+        return -errno;
+    ssize_t got = mnl_socket_recvfrom(n->route, in, sizeof(in));
+    if (got < 0 || mnl_cb_run(in, (size_t)got, n->seq, mnl_socket_get_portid(n->route), one_route, out) < 0)
+        return -errno;
+    return 0;
+}
+
+int netlink_way_to(struct kernel *k, const struct addr *a)
+{
+    struct asked_route r = {.from = {.family = a->family}};
+    int rc = ask_route((struct netlink_kernel *)k, a->a, &r);
+    return rc ? rc : r.link ? (int)r.link : -ENETUNREACH;
 }
 
 // Any address that can only be reached by the default route does: these are documentation's (RFC 5737, 3849).
@@ -351,23 +387,8 @@ int netlink_default_source(struct kernel *k, uint8_t family, struct addr *out)
 {
     static const uint8_t far[2][16] = {{192, 0, 2, 1}, {0x20, 0x01, 0x0d, 0xb8, [15] = 1}};
     static const uint8_t zero[16] = {0};
-    struct netlink_kernel *n = (struct netlink_kernel *)k;
-    _Alignas(struct nlmsghdr) char buf[256], in[MNL_SOCKET_BUFFER_SIZE];
-    size_t len = family == 6 ? 16 : 4;
-    struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-    h->nlmsg_type = RTM_GETROUTE;
-    h->nlmsg_flags = NLM_F_REQUEST;
-    h->nlmsg_seq = ++n->seq;
-    struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
-    m->rtm_family = family == 6 ? AF_INET6 : AF_INET;
-    m->rtm_dst_len = (uint8_t)(8 * len);
-    mnl_attr_put(h, RTA_DST, len, far[family == 6]);
-    mnl_attr_put_u32(h, RTA_MARK, n->own_mark); // past our own rules
-    *out = (struct addr){.family = family};
-    if (mnl_socket_sendto(n->route, h, h->nlmsg_len) < 0)
-        return -errno;
-    ssize_t got = mnl_socket_recvfrom(n->route, in, sizeof(in));
-    if (got < 0 || mnl_cb_run(in, (size_t)got, n->seq, mnl_socket_get_portid(n->route), one_route, out) < 0)
-        return -errno;
-    return memcmp(out->a, zero, 16) ? 0 : -ENETUNREACH;
+    struct asked_route r = {.from = {.family = family}};
+    int rc = ask_route((struct netlink_kernel *)k, far[family == 6], &r);
+    *out = r.from;
+    return rc ? rc : memcmp(out->a, zero, 16) ? 0 : -ENETUNREACH;
 }

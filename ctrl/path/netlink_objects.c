@@ -130,8 +130,10 @@ static bool get_rule(const struct netlink_kernel *n, const struct nlmsghdr *h, s
 
 static void put_route(const struct netlink_kernel *n, struct nlmsghdr *h, const struct kobj *o, bool add)
 {
-    static const uint8_t types[] = {
-        [KROUTE_TUN] = RTN_UNICAST, [KROUTE_THROW] = RTN_THROW, [KROUTE_UNREACHABLE] = RTN_UNREACHABLE};
+    static const uint8_t types[] = {[KROUTE_OUT] = RTN_UNICAST,
+                                    [KROUTE_TUN] = RTN_UNICAST,
+                                    [KROUTE_THROW] = RTN_THROW,
+                                    [KROUTE_UNREACHABLE] = RTN_UNREACHABLE};
     h->nlmsg_type = add ? RTM_NEWROUTE : RTM_DELROUTE;
     h->nlmsg_flags |= add ? NLM_F_CREATE | NLM_F_REPLACE : 0;
     struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
@@ -148,6 +150,8 @@ static void put_route(const struct netlink_kernel *n, struct nlmsghdr *h, const 
     mnl_attr_put_u32(h, RTA_TABLE, o->table);
     if (add && o->action == KROUTE_TUN)
         mnl_attr_put_u32(h, RTA_OIF, (uint32_t)n->tun_index);
+    if (add && o->action == KROUTE_OUT)
+        mnl_attr_put_u32(h, RTA_OIF, o->ifindex);
     if (add && o->from_set)
         mnl_attr_put(h, RTA_PREFSRC, addr_len(o), o->from);
     // a held packet's way is a copy of the route with another interface, which has another MTU
@@ -158,15 +162,14 @@ static void put_route(const struct netlink_kernel *n, struct nlmsghdr *h, const 
     }
 }
 
-// As put_route makes it. The scope is IPv4's alone.
+// Into the TUN, as put_route makes it. The scope is IPv4's alone.
 static bool is_into_tun(const struct netlink_kernel *n, const struct nlattr *const *tb, const struct rtmsg *m)
 {
     const struct nlattr *a;
     uint32_t mtu = 0;
     if (tb[RTA_METRICS])
         mnl_attr_for_each_nested(a, tb[RTA_METRICS]) if (mnl_attr_get_type(a) == RTAX_MTU) mtu = get_u32(a);
-    bool same = m->rtm_family == AF_INET ? m->rtm_scope == RT_SCOPE_UNIVERSE : mtu == n->tun_mtu;
-    return same && get_u32(tb[RTA_OIF]) == (uint32_t)n->tun_index;
+    return m->rtm_family == AF_INET ? m->rtm_scope == RT_SCOPE_UNIVERSE : mtu == n->tun_mtu;
 }
 
 static bool get_route(const struct netlink_kernel *n, const struct nlmsghdr *h, struct kobj *o)
@@ -185,8 +188,11 @@ static bool get_route(const struct netlink_kernel *n, const struct nlmsghdr *h, 
                 : m->rtm_type == RTN_UNICAST ? KROUTE_TUN
                                              : KROUTE_UNREACHABLE;
     o->from_set = get_addr(tb[RTA_PREFSRC], o->from);
-    // one that leads elsewhere, or is of an earlier version's form, has no value that anybody wants: it is
-    // replaced
+    if (o->action == KROUTE_TUN && get_u32(tb[RTA_OIF]) != (uint32_t)n->tun_index) {
+        o->action = KROUTE_OUT; // or into the TUN of an earlier run: nobody wants that one either
+        o->ifindex = get_u32(tb[RTA_OIF]);
+    }
+    // one of an earlier version's form has no value that anybody wants: it is replaced
     if (o->action == KROUTE_TUN && !is_into_tun(n, tb, m))
         o->action = 0;
     return true;

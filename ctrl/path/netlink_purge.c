@@ -11,6 +11,7 @@
 
 #include "ctrl/lib/child.h"
 #include "ctrl/path/netlink.h"
+#include "espalier/engine.h"
 
 // ---- objects
 
@@ -126,6 +127,16 @@ static void way_around(struct kernel *k, struct purged *out)
 
 // ----
 
+// SAs and policies of the kernel's own ESP, which goes first: what it has protected is blocked behind it.
+static int kernel_esp(struct kernel *k, struct esp_error *err)
+{
+    struct esp_engine *e;
+    int rc = k->ops->engine(k, &e, err);
+    if (rc == 0)
+        e->ops->destroy(e);
+    return rc == -ENODEV ? 0 : rc;
+}
+
 static int open_kernel(struct kernel **out, const struct settings *s, struct esp_error *err)
 {
     struct netlink_options o = {.owner = s->run_dir,
@@ -149,6 +160,10 @@ int purge(const struct settings *s, void (*device)(void *ctx, const char *name),
     int rc = open_kernel(&k, s, err);
     if (rc < 0)
         return rc;
+    if (rc == 0 && (rc = kernel_esp(k, err)) < 0) {
+        k->ops->close(k, true);
+        return rc;
+    }
     struct removing r = {.k = k, .device = device, .ctx = ctx, .out = out, .err = err};
     k->ops->vti_each(k, one_device, &r);
     rc = r.rc;

@@ -8,7 +8,8 @@
 //   in      the last at local input: the mark that the policies let in is on what the TUN brings, on what a
 //           router on the way says about the size of a packet of ours (ESP, AH or UDP, which the TUN has
 //           nothing of), and on nothing else. Other instances' marks are theirs.
-//   from    the last before routing: the mark is on what the TUN brings. The kernel gives its own answers the
+//   from    the last before routing: the mark is on what the TUN brings, and on what the kernel's own ESP has
+//           opened, where that is used. The kernel gives its own answers the
 //           mark of what they answer (net.ipv4.fwmark_reflect), and those quote it.
 //   quotes  the last at local output: ICMP errors with that mark go into the TUN or nowhere.
 //   through IPv6, the last of what is forwarded: nothing that says it is neighbour discovery, which the
@@ -91,10 +92,23 @@ static void in_chain(struct netlink_kernel *n, struct nft_batch *b, const char *
     too_long_rule(n, b, name, tun, IPPROTO_UDP, n->port_nat_t);
 }
 
+// What the kernel's own ESP has opened, too: its errors about that quote it as well.
+static void opened_rule(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun)
+{
+    struct nlattr *list;
+    struct nlmsghdr *h = nft_rule(n, b, name, "from", tun, &list);
+    nft_load(h, NFT_META_SECPATH);
+    nft_compare_octet(h, NFT_CMP_EQ, 1);
+    nft_mark(h, ~KERNEL_MARK_MASK, kernel_mark(n->base.number));
+    nft_rule_end(b, h, list);
+}
+
 static void from_chain(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun)
 {
     nft_chain(n, b, name, "from", "filter", NF_INET_PRE_ROUTING, NF_IP6_PRI_LAST - 1);
     mark_rule(n, b, name, "from", tun);
+    if (n->kernel_esp)
+        opened_rule(n, b, name, tun);
 }
 
 // ICMP of the types from `first` to `last` that answers what the TUN has brought, and goes elsewhere.
@@ -140,9 +154,9 @@ static void through_chain(struct netlink_kernel *n, struct nft_batch *b, const c
     nft_rule_end(b, h, list);
 }
 
-unsigned netlink_turn_rules(uint8_t family)
+unsigned netlink_turn_rules(const struct netlink_kernel *n, uint8_t family)
 {
-    return family == 6 ? 9 : 8;
+    return (family == 6 ? 9 : 8) + n->kernel_esp;
 }
 
 void netlink_turn_chains(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun)

@@ -17,6 +17,7 @@
 #include "ctrl/path/flow.h"
 #include "ctrl/path/gso.h"
 #include "ctrl/path/hand.h"
+#include "ctrl/path/kernel_esp.h"
 #include "ctrl/path/kernel_watch.h"
 #include "ctrl/path/kset.h"
 #include "ctrl/path/look_up.h"
@@ -137,16 +138,16 @@ struct child {                // what a packet meets first
     uint64_t mtu_at;              // ms
     // Of the outbound half, before the last move: what was sealed for it may come. NULL: it has not moved.
     struct esp_endpoint *before;
-    struct reason *reason; // why it is not on a card; NULL: none to tell
-    uint8_t alg;           // enum esp_alg
-    bool ah, on_card;
-    uint8_t inner;          // ESP_FAMILY_* that may be inside
-    uint8_t vti;            // its policy's
-    bool survivor;          // the ike that made it has died (survivors.c)
-    uint16_t keymat;        // octets of one direction
-    uint32_t carried, load; // see busiest.c
-    uint32_t size;          // octets of this: it is wiped
-    uint32_t keys_req;      // RESULT due to keys
+    struct reason *reason;                   // why it is not on a card; NULL: none to tell
+    uint8_t alg;                             // enum esp_alg
+    bool ah : 1, on_card : 1, in_kernel : 1; // in_kernel: see kernel_esp.h
+    uint8_t inner;                           // ESP_FAMILY_* that may be inside
+    uint8_t vti;                             // its policy's
+    bool survivor;                           // the ike that made it has died (survivors.c)
+    uint16_t keymat;                         // octets of one direction
+    uint32_t carried, load;                  // see busiest.c
+    uint32_t size;                           // octets of this: it is wiped
+    uint32_t keys_req;                       // RESULT due to keys
     // The replay window that the next engine starts with. NULL: it has not left an engine, and can leave
     // none, as in software, which it only leaves with room for that.
     uint64_t *seen;
@@ -189,7 +190,7 @@ static inline bool child_conceals(const struct child *c)
 }
 static inline const char *child_offload(const struct child *c)
 {
-    return c->on_card ? "card" : "software";
+    return c->in_kernel ? "kernel" : c->on_card ? "card" : "software";
 }
 static inline const char *child_reason(const struct child *c)
 {
@@ -203,7 +204,7 @@ struct engine_count {
 // ABSENT -> OPENING -> READY -> FAILED (it gives back what it has) -> BACKOFF -> OPENING; what cannot be
 // opened goes to BACKOFF, and where there is none to ABSENT.
 enum engine_state { ENGINE_ABSENT, ENGINE_OPENING, ENGINE_READY, ENGINE_FAILED, ENGINE_BACKOFF };
-enum { PATH_SOFT, PATH_CARD, PATH_ENGINES };
+enum { PATH_SOFT, PATH_CARD, PATH_KERNEL, PATH_ENGINES };
 struct path_engine {
     enum engine_state state;
     struct esp_engine *e;       // READY and FAILED
@@ -294,6 +295,7 @@ struct path {
     struct kernel *kernel;
     struct kset *kset;
     struct kernel_watch watch;
+    struct kernel_esp kern;
     struct virtual_ips virtual;
     struct timer tick, scan;
     struct path_engine engines[PATH_ENGINES];
@@ -354,6 +356,11 @@ static inline struct esp_engine *path_soft(const struct path *p)
 static inline struct esp_engine *path_card(const struct path *p) // NULL: there is none
 {
     return p->engines[PATH_CARD].e;
+}
+
+static inline struct esp_engine *path_kernel(const struct path *p) // NULL: it is not used
+{
+    return p->engines[PATH_KERNEL].e;
 }
 
 static inline bool path_card_failed(const struct path *p)
@@ -438,6 +445,7 @@ void limits_tell(struct path *p);                         // ... what there was 
 void limit_last(struct path *p, struct child *c);         // it ends and is still there: HARD_LIMIT, at once
 void limit_job(struct child *c, const struct esp_job *j); // what the engine says of it
 void limit_count(struct half *h, uint32_t octets, uint64_t seq); // sealed or opened
+void limit_many(struct half *h, uint64_t packets, uint64_t octets, uint64_t seq);
 void limit_dummy(struct half *h, uint32_t octets, uint64_t seq); // sealed without a packet inside
 void limit_forged(struct half *h);
 void limits_left(const struct half *h, struct esp_sa_params *s); // for an engine that counts from zero
@@ -471,6 +479,8 @@ void dummy_sealed(struct worker *w, struct half *h, const struct packet *pkt); /
 
 // succession.c: of several child SAs of a policy, which one sends. See CHILD_OUTBOUND in ctrl/ipc/messages.h.
 struct child *outbound_sa(struct path *p, struct policy *pol, const struct fields *f); // NULL: none
+struct child *outbound_now(struct path *p,
+                           struct policy *pol);          // whatever the packet, and wherever it is; NULL
 bool outbound_is(struct path *p, const struct child *c); // its policy sends by it, whatever the packet
 // For a packet that has no sequence number of its child: another one that sends for its policy now, or NULL.
 struct child *outbound_other(struct worker *w, const struct packet *pkt);

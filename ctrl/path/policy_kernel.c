@@ -45,8 +45,10 @@ int policy_kernel(struct path *p, struct policies drop, struct policies take, st
     if (rc == 0)
         rc = kset_change(p->kset, spec, taken, take.count, gone, n, err);
     kernel_watch_changed(p);
-    for (unsigned i = 0; taken && i < take.count && rc == 0; i++)
+    for (unsigned i = 0; taken && i < take.count && rc == 0; i++) {
         take.p[i]->hold = taken[i];
+        kernel_esp_beside(p, take.p[i]);
+    }
     for (unsigned i = 0; i < drop.count && rc == 0; i++)
         drop.p[i]->hold = NULL;
     free(spec);

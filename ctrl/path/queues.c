@@ -152,6 +152,10 @@ void queue_put(struct worker *w, struct packet *pkt)
         }
         h = &c->in;
     }
+    if (h->child->in_kernel) {
+        kernel_esp_packet(w, pkt);
+        return;
+    }
     bool waits =
         h->state == HALF_ADDING || h->state == HALF_MOVING || (h->state == HALF_READY && h->waiting.count);
     if (h->ended) {
@@ -175,7 +179,7 @@ void io_flush_waiting(struct worker *w, struct half *h)
         next = pkt->next;
         queue_put(w, pkt);
     }
-    if (e)
+    if (e && e->queue)
         queue_drain(w, e);
 }
 

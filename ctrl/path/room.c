@@ -111,6 +111,7 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     default: LOGF(ESP, 0, "unexpected message %s from %s", msg_name(t), ipc_peer(c)); break;
     }
     vti_ways_turn(p); // an SA may have come, or gone
+    kernel_esp_turn(p);
     path_pump(p);
 }
 
@@ -172,6 +173,7 @@ static void tick(struct timer *t)
     sadb_retry(p);
     vti_repair(p);
     vti_ways_turn(p);
+    kernel_esp_tick(p);
     for (unsigned i = 0; i < p->workers; i++) {
         orphans_expire(&p->worker[i], loop_now(p->loop));
         early_expire(&p->worker[i], loop_now(p->loop));
@@ -184,6 +186,7 @@ static void scan(struct timer *t)
 {
     struct path *p = t->ctx;
     card_scan(p);
+    kernel_esp_look(p);
     survivors_look(p);
     timer_set(p->loop, t, loop_now(p->loop) + SCAN_MS);
 }
@@ -244,6 +247,7 @@ int path_open(struct path *p, const struct path_net *net, struct esp_error *err)
     if (rc < 0 || (rc = kernel_watch_open(p, err)) < 0 || (rc = take_over(p, err)) < 0 ||
         (rc = open_soft(p, err)) < 0 || (rc = open_workers(p, net, err)) < 0)
         return rc;
+    kernel_esp_open(p);
     card_scan(p);
     card_await(p, CARD_WAIT_MS);
     p->tick = (struct timer){.fire = tick, .ctx = p};
@@ -259,6 +263,7 @@ void path_close(struct path *p)
     timer_stop(p->loop, &p->tick);
     timer_stop(p->loop, &p->scan);
     loop_set_idle(p->loop, NULL, NULL);
+    kernel_esp_close(p);
     policy_drop_all(p);
     card_close(p);
     if (path_soft(p))

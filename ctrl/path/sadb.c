@@ -82,6 +82,7 @@ static void unlink_child(struct path *p, struct child *c)
 static void free_child(struct path *p, struct child *c)
 {
     unlink_child(p, c);
+    kernel_esp_goes(p, c);
     spd_release(p, c);
     reason_leave(p, c->reason);
     free(c->before);
@@ -394,6 +395,8 @@ void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev
     struct half *h = ev->cookie;
     if (e == path_card(p) && path_card_failed(p))
         return; // after FAILED it knows of nothing any more
+    if (e == path_kernel(p))
+        kernel_esp_event(p, ev);
     switch (ev->type) {
     case ESP_EVENT_SA_ADDED: added(p, h, ev->sa); break;
     case ESP_EVENT_SA_REFUSED: refused(p, h, ev); break;
@@ -403,7 +406,7 @@ void sadb_event(struct path *p, struct esp_engine *e, const struct esp_event *ev
     case ESP_EVENT_QUEUE_RESET:
         LOGF(ESP, 0, "card %s: %s; it was started afresh", ev->error.field, ev->error.text);
         break;
-    case ESP_EVENT_SA_SOFT_LIMIT: // of the kernel's engine, which path does not use
+    case ESP_EVENT_SA_SOFT_LIMIT: // of the kernel's: kernel_esp_event
     case ESP_EVENT_SA_SOURCE:
     case ESP_EVENT_SA_ENDED: break;
     case ESP_EVENT_FAILED: card_failed(p, ev); break;

@@ -82,6 +82,7 @@ void sadb_shape(const struct half *h, struct esp_sa_params *s)
                                 .window = dir == ESP_IN ? m->replay_window : 0,
                                 .seq = h->seq,
                                 .seq_limit = dir == ESP_OUT ? c->lease.limit : NEVER,
+                                .group = kernel_group(h),
                                 .sport = ends.sport,
                                 .dport = ends.dport};
     limits_left(h, s);
@@ -238,6 +239,20 @@ static void no_card(const struct path_engine *en, char *out, size_t size)
     snprintf(out, size, "%s%.180s", en->was_used ? "no card since " : "", en->reason);
 }
 
+// By the kernel, where that is wanted and no half of it is in a card; of the card that is said which is why
+// it is not there.
+static int place_here(struct path *p, struct child *c, bool want_card, struct esp_error *err)
+{
+    char why[200] = "";
+    bool kernel = c->in.state == HALF_NONE && kernel_esp_takes(p, c, why, sizeof(why));
+    if (!want_card && (kernel || why[0]))
+        sadb_set_offload(p, c, false, why);
+    if (kernel)
+        return kernel_esp_add(p, c, err);
+    c->card_missing = want_card && (!path_card(p) || path_card_failed(p));
+    return add_both(p, c, path_soft(p), err);
+}
+
 static int place(struct path *p, struct child *c, struct esp_error *err)
 {
     char why[200];
@@ -245,7 +260,7 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
     bool card = sadb_want_card(p, c, &mode);
     if (mode == OFFLOAD_CRYPTO)
         return esp_fail(err, -EOPNOTSUPP, "hw_offload",
-                        "crypto needs the kernel engine, which this build does not have");
+                        "crypto needs a network device that does it, and espalierd uses none");
     if (card && path_card(p)) {
         int rc = add_to_card(p, c, mode, err);
         if (rc == 0) {
@@ -264,8 +279,7 @@ static int place(struct path *p, struct child *c, struct esp_error *err)
                             mode == OFFLOAD_PACKET ? "packet" : "yes", why);
         sadb_set_offload(p, c, false, card ? why : "hw_offload is no");
     }
-    c->card_missing = card && (!path_card(p) || path_card_failed(p));
-    return add_both(p, c, path_soft(p), err);
+    return place_here(p, c, card, err);
 }
 
 void sadb_install(struct path *p, const struct msg_CHILD_INSTALL *m)

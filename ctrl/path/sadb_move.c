@@ -28,6 +28,8 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
 {
     if (!e)
         return esp_fail(err, -ENODEV, "engine", "there is none");
+    if (h->child->in_kernel && e != path_kernel(p)) // whose IVs nobody else knows
+        return esp_fail(err, -EINVAL, "engine", "its keys are the kernel's");
     struct esp_sa_params params;
     struct child_lease *l = &h->child->lease;
     if (half_dir(h) == ESP_OUT) {
@@ -62,6 +64,8 @@ int sadb_add_half(struct path *p, struct half *h, struct esp_engine *e, struct e
 
 bool sadb_let_leave(struct half *h)
 {
+    if (h->child->in_kernel)
+        return false;
     if (h->engine->ops->sa_delete(h->engine, h->sa) < 0)
         return false; // a failed card: FAILED comes and moves it
     h->state = HALF_MOVING;

@@ -47,8 +47,10 @@ void stats_sas(struct path *p, const struct msg_PATH_LIST *m)
     bool page = m->children.len <= LIST_PAGE_MAX * sizeof(uint32_t) && ipc_has_room(p->ctl);
     while (page && r.left && !r.bad) {
         const struct child *c = sadb_by_id(p, rd_u32(&r));
-        if (c && !r.bad)
+        if (c && !r.bad) {
+            kernel_esp_refresh(p, c);
             stats_sa(p, m->req, c);
+        }
     }
     if (page && !r.bad && p->survivors)
         ipc_result(p->ctl, m->req, true, "%u", p->survivors);
@@ -152,17 +154,20 @@ static void put_cards(struct text *t, struct path *p)
 void stats_counters(struct path *p, uint32_t req)
 {
     struct text t;
-    unsigned sas = 0, on_card = 0;
+    unsigned sas = 0, on_card = 0, kernel = 0;
     t.len = t.left_out = 0;
     for (struct child *c = p->children; c; c = c->next) {
         sas++;
         on_card += c->on_card;
+        kernel += c->in_kernel;
     }
     put(&t, sas, "child_sas");
     put(&t, on_card, "child_sas_on_card");
+    put(&t, kernel, "child_sas_in_kernel");
     put(&t, path_card(p) != NULL, "card_present");
     put_engine(&t, p, "card", PATH_CARD);
     put_engine(&t, p, "software", PATH_SOFT);
+    put_engine(&t, p, "kernel", PATH_KERNEL);
     put_drops(&t, p, "out", offsetof(struct worker, drop_out));
     put_drops(&t, p, "in", offsetof(struct worker, drop_in));
     put(&t, TOTAL(p, no_sa_out), "protected_without_sa");

@@ -21,12 +21,21 @@ static struct child *newest_in_place(const struct policy *pol)
     return NULL;
 }
 
+// What comes here while the kernel's own ESP takes over goes by the one before.
+static struct child *newest_of_ours(const struct policy *pol)
+{
+    for (struct child *c = pol->sas; c; c = c->serves_next)
+        if (may_send(c) && !c->in_kernel)
+            return c;
+    return NULL;
+}
+
 // One that is still being added gets packets only when there is no other: they wait for it.
 static struct child *newest(struct policy *pol)
 {
-    struct child *c = newest_in_place(pol);
+    struct child *c = newest_of_ours(pol);
     if (!c && pol->of)
-        c = newest_in_place(policy_base(pol));
+        c = newest_of_ours(policy_base(pol));
     return c ? c : pol->sas ? pol->sas : policy_base(pol)->sas;
 }
 
@@ -58,6 +67,22 @@ struct child *outbound_sa(struct path *p, struct policy *pol, const struct field
             sender = c;
     }
     return sibling && sender && !child_conceals(sender) ? NULL : sender;
+}
+
+struct child *outbound_now(struct path *p, struct policy *pol)
+{
+    struct child *c = newest_in_place(pol), *sender = c;
+    for (int i = 0; c && c->out_after && i < LINKS; i++) {
+        struct child *old = sadb_by_id(p, c->out_after);
+        if (over(old)) {
+            c->out_after = 0;
+            break;
+        }
+        c = old;
+        if (may_send(c))
+            sender = c;
+    }
+    return sender;
 }
 
 bool outbound_is(struct path *p, const struct child *c)

@@ -8,10 +8,10 @@ $(BUILD)/tests/policy_routers: $(patsubst %,$(BUILD)/obj/ctrl/super/%.o,sockets 
 POLICY_KERNEL_SRCS := tests/system/kernel_lab.c tests/unit/kset_pol.c $(wildcard ctrl/path/kset*.c) $(wildcard ctrl/path/netlink*.c) \
     $(wildcard ctrl/lib/*.c)
 $(POLICY_ON_KERNEL): $(BUILD)/tests/policy_%: $(BUILD)/obj/tests/system/test_policy_%.o \
-    $(patsubst %.c,$(BUILD)/obj/%.o,$(POLICY_KERNEL_SRCS))
+    $(patsubst %.c,$(BUILD)/obj/%.o,$(POLICY_KERNEL_SRCS)) $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ -lmnl -lm -lcmocka
+	@$(CC) $(LDFLAGS) -o $@ $(filter-out %.a,$^) $(LIBESPALIER) $(LIBESPALIER_LIBS) -lm -lcmocka
 
 # The world's model of the kernel against the kernel: the same changes into both, the same packets through both.
 SYSTEM_TESTS += $(BUILD)/tests/kernel_twin $(BUILD)/tests/policy_twin
@@ -22,10 +22,10 @@ $(BUILD)/obj/tests/system/kernel_twin_model.o: tests/world/kernel_model.c tests/
 	@mkdir -p $(@D)
 	@echo "  CC      $< (beside the real one)"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -Dnetlink_kernel_open=model_kernel_open -c -o $@ $<
-$(BUILD)/tests/kernel_twin $(BUILD)/tests/policy_twin: $(BUILD)/tests/%: $(BUILD)/obj/tests/system/%.o $(patsubst %.c,$(BUILD)/obj/%.o,$(KERNEL_TWIN_SRCS)) $(BUILD)/obj/tests/system/kernel_twin_model.o
+$(BUILD)/tests/kernel_twin $(BUILD)/tests/policy_twin: $(BUILD)/tests/%: $(BUILD)/obj/tests/system/%.o $(patsubst %.c,$(BUILD)/obj/%.o,$(KERNEL_TWIN_SRCS)) $(BUILD)/obj/tests/system/kernel_twin_model.o $(LIBESPALIER)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -o $@ $^ -lmnl -lcrypto -lm
+	@$(CC) $(LDFLAGS) -o $@ $(filter-out %.a,$^) $(LIBESPALIER) $(LIBESPALIER_LIBS) -lm
 
 # TCP segments, cut and put together, against the kernel's own.
 SYSTEM_TESTS += $(BUILD)/tests/kernel_gso

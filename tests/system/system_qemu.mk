@@ -31,7 +31,7 @@ $(BUILD)/tests/guest_esp: $(BUILD)/obj/tests/system/guest_esp.o $(BUILD)/obj/tes
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBESPALIER_LIBS)
-$(BUILD)/tests/system_guest_ike $(BUILD)/tests/system_guest_card: $(BUILD)/tests/system_guest_%: $(BUILD)/obj/tests/system/test_guest_%.o $(GUEST_LAB_OBJS) $(HARNESS)
+$(BUILD)/tests/system_guest_ike $(BUILD)/tests/system_guest_card $(BUILD)/tests/system_guest_kernel_esp: $(BUILD)/tests/system_guest_%: $(BUILD)/obj/tests/system/test_guest_%.o $(GUEST_LAB_OBJS) $(HARNESS)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka
@@ -41,16 +41,18 @@ GUEST_ENV = ESPALIER_GUEST=$(GUEST) ESPALIER_REPORT=$(abspath $(BUILD))/report E
 GUEST_IMAGE = tests/system/guest/image.sh $(GUEST) $(GUEST)/$(1).img tests/system/guest/init.sh --program ip --program ping $(2)
 
 .PHONY: check-qemu
-check-qemu: $(BUILD)/bin/espalier-card $(BUILD)/tests/card_guest $(BUILD)/tests/vfio_guest $(BUILD)/tests/guest_encap $(BUILD)/tests/guest_esp $(BUILD)/tests/kernel_guest $(BUILD)/tests/guest_kernel $(BUILD)/tests/system_guest_ike $(BUILD)/tests/system_guest_card programs ## a guest's kernel as the peer (ESP, AH, with strongSwan), the card in stock QEMU; fetches QEMU 11.1 and a kernel (300 MB)
+check-qemu: $(BUILD)/bin/espalier-card $(BUILD)/tests/card_guest $(BUILD)/tests/vfio_guest $(BUILD)/tests/guest_encap $(BUILD)/tests/guest_esp $(BUILD)/tests/kernel_guest $(BUILD)/tests/guest_kernel $(BUILD)/tests/system_guest_ike $(BUILD)/tests/system_guest_card $(BUILD)/tests/system_guest_kernel_esp programs ## a guest's kernel as the peer (ESP, AH, with strongSwan), the card in stock QEMU; fetches QEMU 11.1 and a kernel (300 MB)
 	@tests/deps.sh qemu
 	@tests/need.sh lab
 	@mkdir -p $(BUILD)/report
 	@tests/system/guest/get.sh $(GUEST)
 	@$(call GUEST_IMAGE,kernel,$(GUEST_MODULES) --program $(abspath $(BUILD)/tests/guest_encap) --program $(abspath $(BUILD)/tests/kernel_guest))
 	@$(call GUEST_IMAGE,card,$(GUEST_DAEMON))
+	@$(call GUEST_IMAGE,daemon,$(GUEST_MODULES) $(GUEST_DAEMON))
 	@$(call GUEST_IMAGE,strongswan,$(GUEST_MODULES) $(GUEST_STRONGSWAN))
 	@BUILD=$(BUILD) tests/run.sh "$(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_kernel" "$(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_esp" \
 	    "ESPALIER_ENGINE=card $(GUEST_ENV)/kernel.img $(BUILD)/tests/guest_esp" \
 	    "$(GUEST_ENV)/strongswan.img tests/as_root.sh $(BUILD)/tests/system_guest_ike" \
 	    "$(GUEST_ENV)/card.img tests/as_root.sh $(BUILD)/tests/system_guest_card" \
+	    "$(GUEST_ENV)/daemon.img tests/as_root.sh $(BUILD)/tests/system_guest_kernel_esp" \
 	    "tests/system/qemu.sh $(BUILD) $(GUEST)"

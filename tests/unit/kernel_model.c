@@ -117,9 +117,9 @@ static int address(struct kernel *k, const struct addr *a, bool add)
     return 0; // those of the TUN are not in `addresses`
 }
 
-static const struct kernel_ops ops = {tun_up,   apply,   dump, addresses, default_source, notices,
-                                      no_close, address, NULL, NULL,      NULL,           NULL,
-                                      NULL,     NULL,    NULL, NULL,      NULL,           NULL};
+static const struct kernel_ops ops = {tun_up,  apply, dump, addresses, default_source, notices, no_close,
+                                      address, NULL,  NULL, NULL,      NULL,           NULL,    NULL,
+                                      NULL,    NULL,  NULL, NULL,      NULL,           NULL};
 
 void model_open(struct kernel_model *m)
 {

@@ -8,6 +8,7 @@ $(eval $(call unit_test,test_dummies,tests/unit/test_dummies.c $(PATH_RIG),$(LIB
 $(eval $(call unit_test,test_trapped,tests/unit/test_trapped.c tests/unit/spd_rig.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_survivors,tests/unit/test_survivors.c ctrl/path/room.c $(BUILD)/obj/counted/ctrl/path/survivors.o $(filter-out ctrl/path/survivors.c,$(PATH_RIG)),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_succession,tests/unit/test_succession.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
+$(eval $(call unit_test,test_kernel_esp,tests/unit/test_kernel_esp.c tests/unit/xfrm_model.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_limits,tests/unit/test_limits.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_path_failover,tests/unit/test_path_failover.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))
 $(eval $(call unit_test,test_busiest,tests/unit/test_busiest.c $(PATH_RIG),$(LIBESPALIER_LIBS) -lm))

@@ -375,8 +375,12 @@ static struct ts ts_of(const struct kobj *o, const uint8_t *addr, unsigned len)
     return t;
 }
 
+int fake_way, fake_way_to = 7;
+
 static int kernel_change(const struct kobj *o, bool add)
 {
+    if (o->kind == KOBJ_ROUTE && add && o->dst_len == 16 && o->dst[0] == 10 && o->dst[1] == 2)
+        fake_way = o->action == KROUTE_OUT ? (int)o->ifindex : 0;
     if (o->kind == KOBJ_ROUTE && o->action == KROUTE_TUN)
         fake_routes += add ? 1 : -1;
     if (!counts_as_block(o))
@@ -438,6 +442,20 @@ static int kernel_tun_lost(struct kernel *k, uint64_t *out)
     return 0;
 }
 
+int (*fake_kernel_engine)(struct esp_engine **e, struct esp_error *err);
+static int kernel_engine(struct kernel *k, struct esp_engine **e, struct esp_error *err)
+{
+    (void)k;
+    return fake_kernel_engine ? fake_kernel_engine(e, err)
+                              : esp_fail(err, -ENODEV, "kernel", "there is none");
+}
+
+static int kernel_way_to(struct kernel *k, const struct addr *a)
+{
+    (void)k, (void)a;
+    return fake_way_to;
+}
+
 struct kernel *fake_kernel(void)
 {
     static const struct kernel_ops kernel_ops = {.apply = kernel_apply,
@@ -445,7 +463,9 @@ struct kernel *fake_kernel(void)
                                                  .addresses = kernel_addresses,
                                                  .default_source = kernel_source,
                                                  .address = kernel_address,
-                                                 .tun_lost = kernel_tun_lost};
+                                                 .tun_lost = kernel_tun_lost,
+                                                 .engine = kernel_engine,
+                                                 .way_to = kernel_way_to};
     static struct kernel k = {.ops = &kernel_ops, .fd = -1, .tables = 1000};
     return &k;
 }

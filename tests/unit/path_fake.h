@@ -56,7 +56,11 @@ struct fake_card {
 };
 
 struct kernel *fake_kernel(void); // counts what it is told
-extern int fake_routes;           // added less removed
+extern int
+    fake_way; // of the last route to 10.2.0.0/16: by which interface it leads past the TUN; 0: into the TUN
+extern int fake_way_to; // by which a packet of ours goes to a peer, or -errno
+extern int (*fake_kernel_engine)(struct esp_engine **e, struct esp_error *err); // NULL: there is none
+extern int fake_routes;                                                         // added less removed
 extern int fake_blocks;
 extern int fake_addresses, fake_address_rc; // on the TUN; what putting one there gives
 extern uint64_t fake_tun_lost;              // what the kernel says of the TUN's queue

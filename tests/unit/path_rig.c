@@ -271,6 +271,7 @@ void rig_turn(struct rig *r)
         loop_once(r->p->loop, 0);
         path_pump(r->p);
         sadb_retry(r->p);
+        kernel_esp_turn(r->p);
     }
     for (unsigned i = 0; i < r->p->workers; i++) {
         orphans_expire(&r->p->worker[i], loop_now(r->p->loop));

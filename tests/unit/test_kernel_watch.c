@@ -46,6 +46,16 @@ void vti_addresses(struct path *p)
     (void)p;
 }
 
+void kernel_esp_again(struct path *p)
+{
+    (void)p;
+}
+
+void kernel_esp_beside(struct path *p, struct policy *pol)
+{
+    (void)p, (void)pol;
+}
+
 unsigned vti_sweep(struct path *p)
 {
     (void)p;

@@ -34,6 +34,45 @@ static void test_objects_plain_subnets_blocked_three_ways(void **state)
     rig_down(&l);
 }
 
+static const struct kobj *route_now(const struct kset_rig *l)
+{
+    for (unsigned i = 0; i < l->m.count; i++)
+        if (l->m.objects[i].kind == KOBJ_ROUTE)
+            return &l->m.objects[i];
+    return NULL;
+}
+
+// Where the kernel's own ESP protects it, it is blocked as before, and led beside the TUN as long as that is
+// so.
+static void test_objects_of_the_kernels_esp_are_other_routes_alone(void **state)
+{
+    struct kset_rig l;
+    struct pol p;
+    (void)state;
+    rig_up(&l);
+    rig_pol(&p, POLICY_PROTECT, 5, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    struct kset_hold *h = rig_take(&l, &p), *out;
+    unsigned objects = l.m.count;
+    struct kset_spec spec = p.spec;
+    struct esp_error err = {0};
+    spec.out_index = 7;
+    assert_int_equal(kset_change(l.s, &spec, &out, 1, NULL, 0, &err), 0);
+    assert_int_equal(l.m.count, objects);
+    assert_int_equal(route_now(&l)->action, KROUTE_OUT);
+    assert_int_equal(route_now(&l)->ifindex, 7);
+    assert_int_equal(rig_says(&l.m, KDIR_OUT, "10.1.0.1", "10.2.0.1", 17, 5, 6), KXFRM_BLOCK);
+    struct kset_hold *before = out;
+    spec.out_index = 8; // the way to the peer is another one
+    assert_int_equal(kset_change(l.s, &spec, &out, 1, &before, 1, &err), 0);
+    assert_int_equal(route_now(&l)->ifindex, 8);
+    rig_drop(&l, out);
+    assert_int_equal(route_now(&l)->action, KROUTE_TUN);
+    assert_int_equal(route_now(&l)->ifindex, 0);
+    assert_int_equal(l.m.count, objects);
+    rig_drop(&l, h);
+    rig_down(&l);
+}
+
 // Each port of a range and none beside it; and what shows no ports, which is every fragment.
 static void test_objects_port_range_blocks_exactly_it_and_fragments(void **state)
 {
@@ -371,6 +410,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_objects_plain_subnets_blocked_three_ways),
+        cmocka_unit_test(test_objects_of_the_kernels_esp_are_other_routes_alone),
         cmocka_unit_test(test_objects_port_range_blocks_exactly_it_and_fragments),
         cmocka_unit_test(test_objects_opaque_ports_block_what_shows_none),
         cmocka_unit_test(test_objects_icmp_type_blocks_that_type_both_ways),

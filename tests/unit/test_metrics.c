@@ -219,7 +219,8 @@ static void test_lines_become_families_with_their_labels(void **state)
     totals_path(&e,
                 &(struct msg_PATH_STATS_IS){
                     .counters = slice_str(
-                        "child_sas 10\nchild_sas_on_card 4\ncard_bytes_out 9\n"
+                        "child_sas 10\nchild_sas_on_card 4\nchild_sas_in_kernel 1\nkernel_bytes_in "
+                        "77\ncard_bytes_out 9\n"
                         "counters_left_out 6\ndrop_in_REPLAY_SEEN 3\nreceive_queue_full_udp 8\nenc_packets "
                         "12\nfailover_detection_to_first_packet_us 1500\n")});
     made(true);
@@ -229,7 +230,9 @@ static void test_lines_become_families_with_their_labels(void **state)
     assert_line("espalier_ike_sas_established_total 5");
     assert_line("espalier_ike_handshake_seconds_sum 1.500000");
     assert_line("espalier_engine_child_sas{engine=\"card\"} 4");
-    assert_line("espalier_engine_child_sas{engine=\"software\"} 6");
+    assert_line("espalier_engine_child_sas{engine=\"kernel\"} 1");
+    assert_line("espalier_engine_child_sas{engine=\"software\"} 5");
+    assert_line("espalier_engine_bytes_total{engine=\"kernel\",direction=\"received\"} 77");
     assert_line("espalier_engine_bytes_total{engine=\"card\",direction=\"sent\"} 9");
     assert_line("espalier_dropped_packets_total{direction=\"received\",reason=\"REPLAY_SEEN\"} 3");
     assert_line("espalier_dropped_packets_total{direction=\"sent\",reason=\"REPLAY_SEEN\"} 0");

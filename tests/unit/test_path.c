@@ -97,7 +97,7 @@ static void test_no_capability_is_a_refusal_for_all_but_auto(void **state)
     rig_install(r, 3, OFFLOAD_PACKET, 0);
     expect_refusal(r, "the test does not want it");
     rig_install(r, 4, OFFLOAD_CRYPTO, 0);
-    expect_refusal(r, "kernel engine");
+    expect_refusal(r, "crypto needs a network device");
 }
 
 static void test_no_card_is_a_refusal_for_yes_and_packet(void **state)

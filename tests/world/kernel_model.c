@@ -476,7 +476,8 @@ int netlink_kernel_open(struct kernel **out, const struct netlink_options *o, st
     static const struct kernel_ops ops = {
         door_tun_up, door_apply,   door_dump, door_addresses, door_source, door_notices,
         door_close,  door_address, NULL,      door_state,     NULL,        NULL,
-        NULL,        NULL,         NULL,      NULL,           NULL,        door_tun_addresses};
+        NULL,        NULL,         NULL,      NULL,           NULL,        door_tun_addresses,
+        NULL,        NULL};
     struct door *d = calloc(1, sizeof(*d));
     (void)err;
     if (!d)

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// What kernel_esp.c and kernel_way.c share.
+#ifndef CTRL_PATH_KERNEL_WAY_H
+#define CTRL_PATH_KERNEL_WAY_H
+
+#include "ctrl/path/path.h"
+
+struct kernel_child { // a child SA that is there
+    struct kernel_child *next;
+    struct child *c;
+    struct kernel_way *way;
+};
+
+int kernel_child_new(struct path *p, struct child *c, struct esp_error *err); // it goes with the child
+// Why a policy's SAs cannot be there, and which other one is in the way; NULL: they can.
+const char *kernel_way_unfit(const struct path *p, struct policy *pol, char *other, unsigned size);
+void kernel_unusable(struct path *p, const char *field, const char *text); // no more SAs go there, and why
+void kernel_ways_close(struct path *p);
+
+#endif
