@@ -133,8 +133,8 @@ struct kernel_ops {
     // The kernel's own ESP as an engine (esp_kernel_open), which is the caller's; what it has in the kernel
     // is this instance's. 0 or a negative errno. NULL: there is none.
     int (*engine)(struct kernel *k, struct esp_engine **e, struct esp_error *err);
-    // By which interface a packet of ours goes to that address, past our own rules: its index, or -errno. Not
-    // NULL where there is an engine.
+    // By which interface a packet of ours goes to that address, past our own rules: its index; -EACCES:
+    // XFRM is passed over there (disable_xfrm); another -errno. Not NULL where there is an engine.
     int (*way_to)(struct kernel *k, const struct addr *a);
 };
 struct kernel { // first in an implementation's own struct

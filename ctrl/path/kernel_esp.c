@@ -139,6 +139,8 @@ bool kernel_esp_takes(struct path *p, struct child *c, char *why, unsigned size)
         return false;
     if (!(no = unfit(p, c)))
         no = kernel_way_unfit(p, policy_now(c->policy), other, sizeof(other));
+    if (!no && kernel_way_link(p, c, &err) == -EACCES)
+        no = err.text;
     if (!no &&
         (sadb_capable(path_kernel(p), &c->in, &err) < 0 || sadb_capable(path_kernel(p), &c->out, &err) < 0))
         no = err.text;

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Child SAs that Linux's own ESP protects (driver/kernel), where `espalierd.kernel_esp` says so. Such an SA's
 // packets never come here. What makes that so, besides the SAs:
-//   XFRM policies with the SA asked for, before our block policies, which stay behind them: in and forwarded
-//   as long as one of the policy's SAs is there, outbound while one of these is the one that sends; routes to
-//   the remote networks by the interface that leads to the peer, in the place of those into the TUN, which is
-//   exempt from XFRM.
+//
+// - XFRM policies with the SA asked for, before our block policies, which stay behind them: in and forwarded
+// as
+//   long as one of the policy's SAs is there, outbound while one of these is the one that sends;
+//
+// - routes to the remote networks by the interface that leads to the peer, in the place of those into the
+// TUN,
+//   which is exempt from XFRM.
+//
 // Without the SA the kernel drops what these policies are for, without these policies the blocks do, and
 // without the routes it comes into the TUN, where it is dropped too.
 //

@@ -253,10 +253,22 @@ static void drop_routes(struct path *p, struct kernel_way *y)
     kernel_watch_changed(p);
 }
 
+int kernel_way_link(struct path *p, const struct child *c, struct esp_error *err)
+{
+    int link = p->kernel->ops->way_to(p->kernel, &c->c.remote);
+    if (link == -EACCES)
+        return esp_fail(err, link, "disable_xfrm",
+                        "the interface to the peer passes XFRM over (disable_xfrm is 1)");
+    if (link <= 0)
+        return esp_fail(err, link ? link : -ENETUNREACH, "route", "there is none to the peer: %s",
+                        strerror(link ? -link : ENETUNREACH));
+    return link;
+}
+
 static int set_routes(struct path *p, struct kernel_way *y, const struct child *c, struct esp_error *err)
 {
     const struct policy *pol = policy_now(c->policy);
-    int link = p->kernel->ops->way_to(p->kernel, &c->c.remote);
+    int link = kernel_way_link(p, c, err);
     struct kset_spec spec = {.action = POLICY_PROTECT,
                              .local = policy_local(pol).t,
                              .remote = policy_remote(pol).t,
@@ -264,9 +276,8 @@ static int set_routes(struct path *p, struct kernel_way *y, const struct child *
                              .remote_count = pol->remote_count,
                              .out_index = (uint32_t)link};
     struct kset_hold *now = NULL;
-    if (link <= 0)
-        return esp_fail(err, link ? link : -ENETUNREACH, "route", "there is none to the peer: %s",
-                        strerror(link ? -link : ENETUNREACH));
+    if (link < 0)
+        return link;
     y->to = c->c.remote;
     if ((uint32_t)link == y->link && y->routes)
         return 0;
@@ -285,7 +296,10 @@ static void keep_routes(struct path *p, struct kernel_way *y, const struct child
     if ((y->routes && addr_eq(&y->to, &c->c.remote)) || now < y->ask_at)
         return;
     y->ask_at = now + ASK_MS;
-    if (set_routes(p, y, c, &err) == 0)
+    int rc = set_routes(p, y, c, &err);
+    if (rc == -EACCES)
+        drop_routes(p, y);
+    if (rc == 0)
         y->ask_at = 0;
     else
         LOGF(KNL, 1, "child %s{%u}: %s: %s", c->c.name, c->c.child_id, err.field, err.text);

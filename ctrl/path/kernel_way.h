@@ -15,6 +15,8 @@ int kernel_child_new(struct path *p, struct child *c, struct esp_error *err); //
 // Why a policy's SAs cannot be there, and which other one is in the way; NULL: they can.
 const char *kernel_way_unfit(const struct path *p, struct policy *pol, char *other, unsigned size);
 void kernel_unusable(struct path *p, const char *field, const char *text); // no more SAs go there, and why
+// By which interface the peer is reached. -EACCES: one that passes XFRM over; another negative errno.
+int kernel_way_link(struct path *p, const struct child *c, struct esp_error *err);
 void kernel_ways_close(struct path *p);
 
 #endif

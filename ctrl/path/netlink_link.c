@@ -375,11 +375,22 @@ static int ask_route(struct netlink_kernel *n, const uint8_t *to, struct asked_r
     return 0;
 }
 
+// Where XFRM is passed over, for all interfaces or for that one, what has no SA there would leave in clear.
+static bool is_exempt(const char *name)
+{
+    return read_sysctl("all", "disable_xfrm") != 0 || read_sysctl(name, "disable_xfrm") != 0;
+}
+
 int netlink_way_to(struct kernel *k, const struct addr *a)
 {
     struct asked_route r = {.from = {.family = a->family}};
+    char name[IF_NAMESIZE];
     int rc = ask_route((struct netlink_kernel *)k, a->a, &r);
-    return rc ? rc : r.link ? (int)r.link : -ENETUNREACH;
+    if (rc)
+        return rc;
+    if (!r.link || !if_indextoname(r.link, name))
+        return -ENETUNREACH;
+    return is_exempt(name) ? -EACCES : (int)r.link;
 }
 
 // Any address that can only be reached by the default route does: these are documentation's (RFC 5737, 3849).

@@ -268,6 +268,22 @@ static void test_what_the_kernel_says_about_such_packets_does_not_leave(void **s
     assert_int_equal(strtoul(out, NULL, 10), 0);
 }
 
+// There what has no SA would leave in clear.
+static void test_an_interface_that_passes_xfrm_over_is_no_way(void **state)
+{
+    char pcap[200];
+    (void)state;
+    begin("", pcap, sizeof(pcap));
+    assert_true(in_guest(&g, "echo 1 >/proc/sys/net/ipv4/conf/eth0/disable_xfrm"));
+    assert_true(initiate(&lab->west));
+    is_there("passes XFRM over (disable_xfrm is 1)");
+    speaks();
+    assert_true(
+        in_guest(&g, "echo 0 >/proc/sys/net/ipv4/conf/eth0/disable_xfrm; swanctl --rekey --child net"));
+    comes_to_be_there("net-2");
+    only_esp(lab, pcap, 10);
+}
+
 static void killed(const char *room)
 {
     char order[200];
@@ -306,6 +322,7 @@ int main(int argc, char **argv)
         T(test_limits_are_the_kernels),
         T(test_a_policy_that_comes_into_the_way_sends_them_to_software),
         T(test_what_the_kernel_says_about_such_packets_does_not_leave),
+        T(test_an_interface_that_passes_xfrm_over_is_no_way),
         T(test_who_dies_leaves_it_closed),
     };
     if (argc > 1)

@@ -441,6 +441,20 @@ static void test_without_a_way_to_the_peer_packets_go_nowhere(void **state)
     assert_int_equal(fake_way, LINK + 1);
 }
 
+static void test_an_interface_that_passes_xfrm_over_is_no_way(void **state)
+{
+    struct rig *r = *state;
+    struct msg_CHILD c = plain(r, 1);
+    fake_way_to = -EACCES;
+    in_software(r, &c, "passes XFRM over (disable_xfrm is 1)");
+    fake_way_to = LINK;
+    in_kernel(r, 2, 0);
+    sends_by(2);
+    fake_way_to = -EACCES;
+    kernel_esp_again(r->p);
+    assert_int_equal(fake_way, 0);
+}
+
 static void test_what_an_earlier_run_has_left_goes_also_where_it_is_not_wanted(void **state)
 {
     struct rig *r = *state;
@@ -476,6 +490,7 @@ int main(int argc, char **argv)
         T(test_a_kernel_that_does_other_than_it_is_told_has_no_more),
         T(test_a_policy_that_cannot_be_set_has_the_sa_rekeyed),
         T(test_without_a_way_to_the_peer_packets_go_nowhere),
+        T(test_an_interface_that_passes_xfrm_over_is_no_way),
         T(test_what_an_earlier_run_has_left_goes_also_where_it_is_not_wanted),
     };
     if (argc > 1)
