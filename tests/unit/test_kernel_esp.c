@@ -180,6 +180,18 @@ static void test_what_the_kernel_counts_is_counted(void **state)
     assert_int_equal(rig_events(r, CHILD_EVENT_TRAFFIC_IN), 0);
 }
 
+// What a key lasts for is not the operator's to say: see limits.c.
+static void test_a_key_that_has_done_enough_is_followed(void **state)
+{
+    struct rig *r = *state;
+    in_kernel(r, 1, 0);
+    m.count[model_state(&m, 0x2001)].packets = 1;
+    m.count[model_state(&m, 0x2001)].bytes = 1ull << 39; // 2^35 blocks of AES-GCM
+    kernel_esp_look(r->p);
+    rig_turn(r);
+    assert_int_equal(rig_events(r, CHILD_EVENT_SOFT_LIMIT), 1);
+}
+
 // ---- one follows the other
 
 static void test_the_newest_sends_unless_its_peer_may_not_have_it(void **state)
@@ -301,6 +313,13 @@ static void test_of_networks_in_one_another_none_is_the_kernels(void **state)
     c.remote_ts = rig_list("0.0.0.0/0");
     rig_must_apply(r, "other", &s, 1);
     in_software(r, &c, "its remote networks contain local ones");
+    s = rig_spec(10, "groups", "10.7.0.0/16", "224.0.0.0/4"); // and what is of one link
+    c = plain(r, 2);
+    c.policy_id = 10;
+    c.local_ts = rig_list("10.7.0.0/16");
+    c.remote_ts = rig_list("224.0.0.0/4");
+    rig_must_apply(r, "other", &s, 1);
+    in_software(r, &c, "its remote networks contain local ones");
 }
 
 static void test_more_networks_than_one_have_a_policy_each(void **state)
@@ -418,6 +437,9 @@ static void test_a_policy_that_cannot_be_set_has_the_sa_rekeyed(void **state)
     rig_turn(r);
     assert_int_equal(model_policies(&m), 0);
     assert_int_equal(rig_events(r, CHILD_EVENT_MOVED), 1);
+    m.logged = 0;
+    rig_turn(r);
+    assert_int_equal(m.logged, 0); // it is not tried again and again
     rig_must_install(r, 2, OFFLOAD_NO, "software");
     rig_out(r, 0, 2);
     rig_expect(r, 0, 2);
@@ -475,6 +497,7 @@ int main(int argc, char **argv)
         T(test_an_sa_has_policies_and_routes_as_long_as_it_is_there),
         T(test_packets_are_none_of_ours),
         T(test_what_the_kernel_counts_is_counted),
+        T(test_a_key_that_has_done_enough_is_followed),
         T(test_the_newest_sends_unless_its_peer_may_not_have_it),
         T(test_the_last_one_going_lets_the_next_one_send),
         T(test_from_software_and_back_to_it),
