@@ -263,7 +263,7 @@ bool kset_entry_wanted(const struct kset *s, const struct entry *e, struct kobj 
         if (kobj_better(&o, out))
             *out = o;
     }
-    if (e->values && l && s->guards && !l->behind && kobj_better(&l->o, out))
+    if (e->values && l && s->guards && !l->behind && may_block(&l->o) && kobj_better(&l->o, out))
         *out = l->o;
     return e->values || l;
 }

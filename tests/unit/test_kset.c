@@ -73,6 +73,34 @@ static void test_objects_of_the_kernels_esp_are_other_routes_alone(void **state)
     rig_down(&l);
 }
 
+// The next path of the same run has none of the SAs, so what it asks for leads into the TUN again.
+static void test_objects_routes_beside_the_tun_end_with_who_made_them(void **state)
+{
+    struct kset_options o = rig_options;
+    struct kset_rig l;
+    struct pol p;
+    struct kset_hold *out;
+    (void)state;
+    rig_up(&l);
+    rig_pol(&p, POLICY_PROTECT, 5, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    rig_take(&l, &p);
+    struct kset_spec spec = p.spec;
+    spec.out_index = 7;
+    assert_int_equal(kset_change(l.s, &spec, &out, 1, NULL, 0, NULL), 0);
+    struct kset *dead = l.s;
+    o.follows = true;
+    assert_int_equal(kset_open(&l.s, &l.m.base, &o, NULL), 0);
+    assert_int_equal(route_now(&l)->action, KROUTE_OUT);
+    struct kset_hold *h = rig_take(&l, &p);
+    assert_int_equal(route_now(&l)->action, KROUTE_TUN);
+    kset_guard_no_more(l.s);
+    rig_drop(&l, h);
+    kset_close(l.s, false);
+    assert_int_equal(l.m.count, 0);
+    kset_close(dead, true);
+    model_free(&l.m);
+}
+
 // Each port of a range and none beside it; and what shows no ports, which is every fragment.
 static void test_objects_port_range_blocks_exactly_it_and_fragments(void **state)
 {
@@ -411,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_objects_plain_subnets_blocked_three_ways),
         cmocka_unit_test(test_objects_of_the_kernels_esp_are_other_routes_alone),
+        cmocka_unit_test(test_objects_routes_beside_the_tun_end_with_who_made_them),
         cmocka_unit_test(test_objects_port_range_blocks_exactly_it_and_fragments),
         cmocka_unit_test(test_objects_opaque_ports_block_what_shows_none),
         cmocka_unit_test(test_objects_icmp_type_blocks_that_type_both_ways),
