@@ -5,12 +5,15 @@
 #include "ctrl/ctl/ctl.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ctrl/config/in_clear.h"
 #include "ctrl/lib/fence.h"
 #include "ctrl/lib/log.h"
+
+enum { LIST_PAGE = 64 };
 
 static void say(struct ctl *c, uint32_t req, bool ok, const char *text)
 {
@@ -104,4 +107,37 @@ void ctl_fleet_unload(struct ctl *c, const struct msg_FLEET_UNLOAD *m)
         say(c, m->req, true, "");
     else
         ctl_unload_fleet_conn(c, m->conn, m->req);
+}
+
+// ---- what there is
+
+static bool loads_under_way(const struct ctl *c)
+{
+    for (const struct pending *p = c->pending; p; p = p->next)
+        if (p->fleet_req)
+            return true;
+    return false;
+}
+
+// An earlier `fleet` may have given some that are desired no more.
+void ctl_fleet_list(struct ctl *c, const struct msg_FLEET_LIST *m)
+{
+    unsigned said = 0;
+    if (!c->serving || loads_under_way(c)) {
+        say(c, m->req, false, "it is not known yet what is loaded");
+        return;
+    }
+    for (const struct conn_entry *e = c->conns; e; e = e->next) {
+        struct msg_FLEET_HAS has = {.req = m->req};
+        if (!e->fleet || e->number <= m->from)
+            continue;
+        snprintf(has.conn, sizeof(has.conn), "%s", conn_entry_name(e));
+        ipc_send(c->chan[ROOM_FLEET], MSG_FLEET_HAS, &has);
+        if (++said < LIST_PAGE)
+            continue;
+        ipc_send(c->chan[ROOM_FLEET], MSG_LIST_MORE,
+                 &(struct msg_LIST_MORE){.req = m->req, .next = e->number});
+        return;
+    }
+    say(c, m->req, true, "");
 }

@@ -410,6 +410,8 @@ static void on_message(void *ctx, struct ipc_chan *chan, enum msg_type t, const 
         ctl_fleet_conn(c, &m->FLEET_CONN);
     } else if (t == MSG_FLEET_UNLOAD) {
         ctl_fleet_unload(c, &m->FLEET_UNLOAD);
+    } else if (t == MSG_FLEET_LIST) {
+        ctl_fleet_list(c, &m->FLEET_LIST);
     } else if (t == MSG_LEASE) {
         ctl_lease(c, &m->LEASE);
     } else {

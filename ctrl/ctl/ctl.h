@@ -269,6 +269,7 @@ void ctl_unload_fleet_conn(struct ctl *c, const char *name, uint32_t req);
 // ---- cmd_fleet.c
 void ctl_fleet_conn(struct ctl *c, const struct msg_FLEET_CONN *m);
 void ctl_fleet_unload(struct ctl *c, const struct msg_FLEET_UNLOAD *m);
+void ctl_fleet_list(struct ctl *c, const struct msg_FLEET_LIST *m);
 // As it is loaded with that; FENCE_NONE: as it is. 0, or -EPERM: the fleet may not have such a one here.
 int ctl_fence_conn(const struct ctl *c, struct conn_config *cfg, uint32_t fence, struct esp_error *err);
 void ctl_fleet_loaded(struct ctl *c, uint32_t req, const struct conn_entry *e, bool ok, const char *text);

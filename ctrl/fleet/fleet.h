@@ -7,7 +7,8 @@
 // Below the prefix in etcd:
 //   current        {"schema": 1, "generation": G, "connections": N, "loaded": SECONDS}
 //   conns/G/NAME   what `load-conn` is sent, of VICI
-//   nodes/NODE     {"node": NODE, "since": SECONDS, "ttl": SECONDS}, with the node's lease
+//   nodes/NODE     {"node": NODE, "since": SECONDS, "ttl": SECONDS, "settled": true}, with the node's lease;
+//                  settled: it has been there for a lease
 //   owners/NAME    {"node": NODE, "since": SECONDS}, with the same lease: whose the connection is
 //   given/NODE     NAME, with the same lease: which one that node has given away last, in the transaction
 //                  that deletes its key. A key that goes otherwise while its node is there has been deleted

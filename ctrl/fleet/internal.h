@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the fleet room share: session.c has the lease, state.c what etcd says, owners.c what
-// follows from both, room.c the channels.
+// What the files of the fleet room share: session.c has the lease, items.c nodes and connections, state.c
+// what etcd says of them, owners.c what follows from both, room.c the channels.
 #ifndef CTRL_FLEET_INTERNAL_H
 #define CTRL_FLEET_INTERNAL_H
 
@@ -14,8 +14,9 @@ enum {
     FLEET_NODES = 1000,
     FLEET_RANK_MS = 1000, // between the first that may claim a connection and the next
     FLEET_AGAIN_MS = 1000,
-    FLEET_SURE_MS = 1000, // after a claim etcd's members agree on it
-    FLEET_TTL_MOST = 600, // s: longer than that no answer of etcd's keeps a node open
+    FLEET_REFUSED_MS = 30000, // before ctl is asked for what it has refused again
+    FLEET_SURE_MS = 1000,     // after a claim etcd's members agree on it
+    FLEET_TTL_MOST = 600,     // s: longer than that no answer of etcd's keeps a node open
 };
 
 struct peer { // a node, this one among them
@@ -24,6 +25,7 @@ struct peer { // a node, this one among them
     bool present, draining;
     uint64_t session; // while it is present
     uint32_t ttl;     // of its lease, s
+    bool settled;     // it has been present for a lease
     bool seen;        // by the reading under way
 };
 
@@ -42,7 +44,8 @@ struct item {              // a connection of the fleet
     uint64_t owner_revision, owner_as_of;  // of its key; up to which etcd's changes of it are known
     bool ours;                             // etcd has said so, in this session
     uint64_t ours_at;                      // when
-    // Whose it was whose key somebody has deleted, in which session: it may not know yet.
+    // Whose it was whose key somebody has deleted, in which session: it may not know yet, until then. "": it
+    // may be anybody's who has been there for long.
     char former[FLEET_NODE_LEN];
     uint64_t former_session, held_until;
     uint64_t given; // the revision of its being given away
@@ -52,7 +55,8 @@ struct item {              // a connection of the fleet
     uint32_t req;     // 0: it is not asked
     bool sure;        // told_fence is what ctl has: this process has heard so
     uint64_t refused; // the version that ctl refused
-    uint64_t ask_at;  // not before that, after a refusal
+    uint64_t refused_until;
+    uint64_t ask_at; // not before that, after a refusal
     uint64_t claim_at;
     bool asking_etcd;       // to claim or to release it
     uint64_t asked_session; // in which
@@ -85,6 +89,8 @@ struct fleet {
     uint64_t kept;     // ... of this session
     uint32_t extends;  // s, what it has brought
     uint64_t asked_at; // when what the lease has was asked for
+    uint64_t in_since; // when the session began
+    bool settled;      // etcd has been told that that was a lease ago
     bool silent;       // etcd's silence has been said
     bool taken;        // likewise that another one has the name
     struct timer begin, keep, deadline;
@@ -107,6 +113,9 @@ struct fleet {
     struct timer turn;
     unsigned asked, claims;
     uint32_t last_req;
+    uint32_t list_req; // what ctl has is being asked; 0: no
+    bool listed;       // ... and known, of this ctl
+    bool desired;      // a generation has been read whole
     bool ending;
     struct timer end;
 };
@@ -130,8 +139,18 @@ void state_no_owner(struct item *i, uint64_t as_of);
 bool state_draining(struct fleet *f); // this node
 const char *fleet_key(const struct fleet *f, char buf[FLEET_KEY_LEN], const char *part, const char *name);
 
+// items.c
+struct peer *state_peer(struct fleet *f, const char *name, bool make);
+void state_forget_gone_peers(struct fleet *f);
+struct item *state_item(struct fleet *f, const char *name, bool make);
+void state_forget(struct fleet *f, struct item *i);
+bool state_draining(struct fleet *f); // this node
+const char *fleet_key(const struct fleet *f, char buf[FLEET_KEY_LEN], const char *part, const char *name);
+
 // owners.c
 void owners_kick(struct fleet *f, uint64_t ms); // looks at everything, not before that
+void owners_has(struct fleet *f, const struct msg_FLEET_HAS *m);
+void owners_more(struct fleet *f, const struct msg_LIST_MORE *m);
 void owners_answer(struct fleet *f, const struct msg_RESULT *m);
 void owners_without_ctl(struct fleet *f);
 // Whether ctl may have anything open in this session that is not ours.

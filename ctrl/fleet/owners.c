@@ -32,6 +32,12 @@ bool owners_open_of_others(const struct fleet *f)
     return false;
 }
 
+// Not for good: ctl may have been short of memory, or `ike` not there.
+static bool is_refused(const struct item *i)
+{
+    return i->version && i->refused == i->version && loop_now(i->fleet->loop) < i->refused_until;
+}
+
 static bool is_open(const struct item *i) // there
 {
     return i->told_fence != FENCE_NONE && i->told_fence != FENCE_CLOSED;
@@ -81,13 +87,55 @@ static void refused(struct fleet *f, struct item *i, const char *text)
          text);
     if (i->asked_fence != FENCE_NONE && i->asked_version == i->version)
         i->refused = i->version;
+    i->refused_until = loop_now(f->loop) + FLEET_REFUSED_MS;
     if (i->asked_fence != FENCE_NONE && i->asked_fence != FENCE_CLOSED)
         i->told_fence = i->asked_fence;
     i->ask_at = loop_now(f->loop) + FLEET_AGAIN_MS;
 }
 
+// ---- what ctl has, of an earlier `fleet` perhaps, that is desired no more
+
+static void ask_list(struct fleet *f, uint64_t from)
+{
+    f->list_req = ++f->last_req ? f->last_req : ++f->last_req;
+    struct msg_FLEET_LIST m = {.req = f->list_req, .from = from};
+    if (ipc_send(f->chan[ROOM_CTL], MSG_FLEET_LIST, &m) < 0)
+        f->list_req = 0;
+}
+
+// What is to be unloaded is known once it has been read what is desired.
+static void consider_list(struct fleet *f)
+{
+    if (f->known && f->desired && !f->listed && !f->list_req && f->chan[ROOM_CTL] &&
+        ipc_has_room(f->chan[ROOM_CTL]))
+        ask_list(f, 0);
+}
+
+void owners_has(struct fleet *f, const struct msg_FLEET_HAS *m)
+{
+    if (m->req == f->list_req && f->list_req)
+        state_item(f, m->conn, true);
+}
+
+void owners_more(struct fleet *f, const struct msg_LIST_MORE *m)
+{
+    if (m->req == f->list_req && f->list_req)
+        ask_list(f, m->next);
+}
+
+static void list_ends(struct fleet *f, bool ok)
+{
+    f->list_req = 0;
+    f->listed = ok;
+    owners_kick(f, ok ? 0 : FLEET_AGAIN_MS);
+}
+
 void owners_answer(struct fleet *f, const struct msg_RESULT *m)
 {
+    if (m->req == f->list_req && f->list_req) {
+        list_ends(f, m->ok);
+        return;
+    }
     struct item *i = f->items;
     while (i && i->req != m->req)
         i = i->next;
@@ -107,7 +155,8 @@ void owners_answer(struct fleet *f, const struct msg_RESULT *m)
 
 void owners_without_ctl(struct fleet *f)
 {
-    f->asked = 0;
+    f->asked = f->list_req = 0;
+    f->listed = false;
     for (struct item *i = f->items; i; i = i->next) {
         i->req = 0;
         i->told_fence = FENCE_NONE;
@@ -133,6 +182,7 @@ static void etcd_said(struct item *i, const struct etcd_answer *a, bool ours)
         i->ours = ours;
         i->ours_at = loop_now(f->loop);
         i->former[0] = 0;
+        i->held_until = 0;
         i->owner_revision = a->revision;
         snprintf(i->owner, sizeof(i->owner), "%s", ours ? f->cfg.node : "");
         LOGF(CFG, 1, "fleet: connection %s %s, epoch %" PRIu64, i->name,
@@ -223,22 +273,23 @@ static unsigned rank(struct fleet *f, const struct item *i)
 
 static uint32_t fence_for(const struct fleet *f, const struct item *i, bool draining)
 {
-    return i->ours && i->wanted && !draining && i->refused != i->version && session_open(f) ? f->page->number
-                                                                                            : FENCE_CLOSED;
+    return i->ours && i->wanted && !draining && !is_refused(i) && session_open(f) ? f->page->number
+                                                                                  : FENCE_CLOSED;
 }
 
 // Until then; 0: not at all.
 static uint64_t held(struct fleet *f, const struct item *i)
 {
     const struct peer *p = i->former[0] ? state_peer(f, i->former, false) : NULL;
+    if (!i->former[0])
+        return i->held_until;
     return p && p->present && p->session == i->former_session ? i->held_until : 0;
 }
 
 static void consider_claim(struct fleet *f, struct item *i, bool draining)
 {
     uint64_t now = loop_now(f->loop);
-    if (i->owner[0] || i->asking_etcd || draining || i->refused == i->version || !f->known ||
-        !session_open(f))
+    if (i->owner[0] || i->asking_etcd || draining || is_refused(i) || !f->known || !session_open(f))
         return;
     if (held(f, i) > now) {
         owners_kick(f, held(f, i) - now);
@@ -255,8 +306,7 @@ static void consider_claim(struct fleet *f, struct item *i, bool draining)
 // Without a message that ctl has taken it is unloaded, as it would not be loaded at a start either.
 static void close_it(struct fleet *f, struct item *i)
 {
-    ask_ctl(f, i,
-            i->told_version == i->version || i->last || i->refused != i->version ? FENCE_CLOSED : FENCE_NONE);
+    ask_ctl(f, i, i->told_version == i->version || i->last || !is_refused(i) ? FENCE_CLOSED : FENCE_NONE);
 }
 
 // What is desired no more: closed, then unloaded, then given away, then forgotten. The `fleet` before this
@@ -276,7 +326,9 @@ static void settle_unwanted(struct fleet *f, struct item *i)
 static void settle(struct fleet *f, struct item *i, bool draining)
 {
     uint32_t fence = fence_for(f, i, draining);
-    bool refused = i->refused == i->version && i->version;
+    bool refused = is_refused(i);
+    if (refused)
+        owners_kick(f, i->refused_until - loop_now(f->loop));
     if (i->req)
         return;
     if (i->ask_at > loop_now(f->loop)) {
@@ -307,6 +359,7 @@ static void turn(struct timer *t)
         next = i->next;
         settle(f, i, draining);
     }
+    consider_list(f);
 }
 
 void owners_init(struct fleet *f)

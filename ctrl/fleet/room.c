@@ -27,6 +27,10 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     struct fleet *f = ctx;
     if (t == MSG_RESULT && c == f->chan[ROOM_CTL])
         owners_answer(f, &m->RESULT);
+    else if (t == MSG_FLEET_HAS)
+        owners_has(f, &m->FLEET_HAS);
+    else if (t == MSG_LIST_MORE)
+        owners_more(f, &m->LIST_MORE);
     else if (t == MSG_CHANNEL)
         attach_again(f, (enum room)m->CHANNEL.room, ipc_take_fd(c));
     else if (t == MSG_SHUTDOWN && !f->ending)

@@ -110,7 +110,48 @@ static void extend(struct fleet *f, uint32_t ttl)
     keep_soon(f, (uint64_t)ttl * 1000 / 3);
 }
 
+static void begins(struct fleet *f, uint64_t session)
+{
+    f->phase = FLEET_IN;
+    f->session = session;
+    f->in_since = loop_now(f->loop);
+    f->settled = false;
+}
+
 // ---- while it lasts
+
+static char *node_value(const struct fleet *f, bool settled)
+{
+    json_t *o = json_pack("{s:s, s:I, s:I, s:b}", "node", f->cfg.node, "since", (json_int_t)time(NULL), "ttl",
+                          (json_int_t)f->cfg.ttl, "settled", settled);
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    json_decref(o);
+    return text;
+}
+
+static void told_settled(void *ctx, const struct etcd_answer *a)
+{
+    struct fleet *f = ctx;
+    f->settled = f->settled || (!a->error && a->succeeded);
+}
+
+// Who comes then and finds a connection without a key asks itself whether somebody has deleted it, and this
+// node does not know.
+static void say_settled(struct fleet *f)
+{
+    char key[FLEET_KEY_LEN], *value = node_value(f, true);
+    fleet_key(f, key, "nodes/", f->cfg.node);
+    const struct etcd_compare same = {.key = key, .creation = true, .revision = f->session};
+    const struct etcd_op put = {.change = ETCD_PUT,
+                                .key = key,
+                                .value = value ? value : "",
+                                .len = value ? strlen(value) : 0,
+                                .lease = f->lease};
+    struct etcd_question q = {.kind = ETCD_TXN, .compare = &same, .compares = 1, .op = &put, .ops = 1};
+    if (value)
+        etcd_ask(f->etcd, &q, told_settled, f);
+    free(value);
+}
 
 // NULL: that is what etcd says of this lease, which has ended where it has no time.
 static const char *not_extended(const struct fleet *f, const struct etcd_answer *a)
@@ -182,6 +223,8 @@ static void leased(void *ctx, const struct etcd_answer *a)
         try_again_soon(f, NULL);
     else
         extend(f, f->extends);
+    if (!f->settled && loop_now(f->loop) - f->in_since >= (uint64_t)f->cfg.ttl * 1000)
+        say_settled(f);
 }
 
 static void ask_what_it_has(struct fleet *f)
@@ -231,8 +274,7 @@ static void keep(struct timer *t)
 
 static void in(struct fleet *f, uint64_t session, uint32_t ttl)
 {
-    f->phase = FLEET_IN;
-    f->session = session;
+    begins(f, session);
     f->taken = false;
     answers(f);
     fence_begin(f->page, session, f->lease, deadline_of(f, ttl));
@@ -278,15 +320,6 @@ static void registered(void *ctx, const struct etcd_answer *a)
     }
 }
 
-static char *node_value(const struct fleet *f)
-{
-    json_t *o = json_pack("{s:s, s:I, s:I}", "node", f->cfg.node, "since", (json_int_t)time(NULL), "ttl",
-                          (json_int_t)f->cfg.ttl);
-    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    json_decref(o);
-    return text;
-}
-
 static void granted(void *ctx, const struct etcd_answer *a)
 {
     struct fleet *f = ctx;
@@ -300,7 +333,7 @@ static void granted(void *ctx, const struct etcd_answer *a)
     }
     f->lease = a->lease;
     f->cfg.ttl = bounded(a->ttl); // etcd has a least one
-    value = node_value(f);
+    value = node_value(f, false);
     fleet_key(f, key, "nodes/", f->cfg.node);
     const struct etcd_compare none = {.key = key, .creation = true};
     const struct etcd_op put = {.change = ETCD_PUT,
@@ -334,8 +367,7 @@ static void taken_over(void *ctx, const struct etcd_answer *a)
         grant(f);
         return;
     }
-    f->phase = FLEET_IN;
-    f->session = session;
+    begins(f, session);
     answers(f);
     LOGF(CFG, 1, "fleet: node %s goes on with session %" PRIu64, f->cfg.node, session);
     extend(f, bounded(a->ttl));

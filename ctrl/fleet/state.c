@@ -18,90 +18,6 @@ enum { READ_WAIT_MOST = 60000 }; // ms
 enum part { NODES, DRAINS, OWNERS, CURRENT, CONNS, PARTS };
 static const char *const part_key[] = {"nodes/", "drain/", "owners/", "current"};
 
-const char *fleet_key(const struct fleet *f, char buf[FLEET_KEY_LEN], const char *part, const char *name)
-{
-    snprintf(buf, FLEET_KEY_LEN, "%s%s%s", f->cfg.prefix, part, name);
-    return buf;
-}
-
-// ---- nodes
-
-struct peer *state_peer(struct fleet *f, const char *name, bool make)
-{
-    for (struct peer *p = f->peers; p; p = p->next)
-        if (strcmp(p->name, name) == 0)
-            return p;
-    bool room = f->peer_count < FLEET_NODES || strcmp(name, f->cfg.node) == 0;
-    if (!make || strlen(name) >= FLEET_NODE_LEN || !room)
-        return NULL;
-    struct peer *p = calloc(1, sizeof(*p));
-    if (!p)
-        return NULL;
-    snprintf(p->name, sizeof(p->name), "%s", name);
-    p->next = f->peers;
-    f->peers = p;
-    f->peer_count++;
-    return p;
-}
-
-static void forget_gone_peers(struct fleet *f)
-{
-    for (struct peer **at = &f->peers, *p; (p = *at) != NULL;) {
-        if (p->present || p->draining) {
-            at = &p->next;
-            continue;
-        }
-        *at = p->next;
-        f->peer_count--;
-        free(p);
-    }
-}
-
-bool state_draining(struct fleet *f)
-{
-    const struct peer *me = state_peer(f, f->cfg.node, false);
-    return me && me->draining;
-}
-
-// ---- connections
-
-struct item *state_item(struct fleet *f, const char *name, bool make)
-{
-    uint64_t h = hash_str(0, name);
-    for (struct hash_node *n = hash_first(&f->names, h); n; n = hash_next(n))
-        if (strcmp(((struct item *)n)->name, name) == 0)
-            return (struct item *)n;
-    if (!make || strlen(name) >= NAME_MAX_LEN || f->count >= FLEET_CONNS)
-        return NULL;
-    struct item *i = calloc(1, sizeof(*i));
-    if (!i || hash_add(&f->names, &i->node, h) < 0) {
-        free(i);
-        return NULL;
-    }
-    snprintf(i->name, sizeof(i->name), "%s", name);
-    i->fleet = f;
-    i->next = f->items;
-    i->at = &f->items;
-    if (i->next)
-        i->next->at = &i->next;
-    f->items = i;
-    f->count++;
-    return i;
-}
-
-void state_forget(struct fleet *f, struct item *i)
-{
-    hash_del(&f->names, &i->node);
-    *i->at = i->next;
-    if (i->next)
-        i->next->at = i->at;
-    f->octets -= i->len;
-    free(i->message);
-    free(i->last);
-    free(i);
-    f->count--;
-}
-
 // What ctl has taken, or is about to.
 static void keep_last(struct item *i)
 {
@@ -151,6 +67,7 @@ static void take_node(struct fleet *f, struct peer *p, const struct etcd_kv *kv)
     json_t *o = json_loadb((const char *)kv->value, kv->len, 0, NULL);
     json_int_t ttl = json_integer_value(json_object_get(o, "ttl"));
     p->session = kv->created;
+    p->settled = json_is_true(json_object_get(o, "settled"));
     p->ttl = ttl > 0 && ttl < FLEET_TTL_MOST ? (uint32_t)ttl : ttl > 0 ? FLEET_TTL_MOST : f->cfg.ttl;
     json_decref(o);
 }
@@ -175,6 +92,7 @@ static void take_owner(struct fleet *f, const char *name, const struct etcd_kv *
         i->ours_at = loop_now(f->loop);
     i->ours = mine && f->phase == FLEET_IN;
     i->former[0] = 0;
+    i->held_until = 0;
 }
 
 // Its node is there, and has not given it away: it may go on until it hears of this.
@@ -183,6 +101,7 @@ static void hold(struct item *i)
     struct fleet *f = i->fleet;
     const struct peer *p = state_peer(f, i->owner, false);
     i->former[0] = 0;
+    i->held_until = 0;
     if (!p || !p->present || i->given == i->owner_as_of || strcmp(i->owner, f->cfg.node) == 0)
         return;
     snprintf(i->former, sizeof(i->former), "%s", i->owner);
@@ -297,15 +216,32 @@ static void take(struct fleet *f, const struct etcd_kv *kv)
     }
 }
 
+// The longest lease of the others that have been there for one; 0: there are none.
+static uint64_t settled_ms(const struct fleet *f)
+{
+    uint32_t most = 0;
+    for (const struct peer *p = f->peers; p; p = p->next)
+        if (p->present && p->settled && p->ttl > most && strcmp(p->name, f->cfg.node) != 0)
+            most = p->ttl;
+    return (uint64_t)most * 1000;
+}
+
+// What nobody has among nodes that are there for long somebody may have had until just now, and not know of
+// its deletion.
 static void forget_unseen(struct fleet *f)
 {
+    uint64_t doubt;
     for (struct peer *p = f->peers; p; p = p->next)
         if (!p->seen)
             p->present = p->draining = false;
-    forget_gone_peers(f);
-    for (struct item *i = f->items; i; i = i->next)
+    state_forget_gone_peers(f);
+    doubt = settled_ms(f);
+    for (struct item *i = f->items; i; i = i->next) {
         if (!i->owner_seen && (i->ours || i->owner[0]))
             state_no_owner(i, f->read.revision);
+        else if (!i->owner_seen && !i->former[0])
+            i->held_until = doubt ? loop_now(f->loop) + doubt : 0;
+    }
 }
 
 static void on_news(void *ctx, const struct etcd_news *n);
@@ -350,6 +286,7 @@ static void read_all(struct fleet *f)
     f->incomplete[0] = 0;
     for (struct item *i = f->items; i && r->there; i = i->next)
         i->wanted = i->seen;
+    f->desired |= r->there;
     if (r->whole) {
         forget_unseen(f);
         f->revision = r->revision;
@@ -489,7 +426,7 @@ static void on_news(void *ctx, const struct etcd_news *n)
         if (n->event[i].kv.changed > f->revision)
             f->revision = n->event[i].kv.changed;
     }
-    forget_gone_peers(f);
+    state_forget_gone_peers(f);
     owners_kick(f, 0);
 }
 

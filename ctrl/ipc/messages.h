@@ -261,6 +261,9 @@
 // One of the same name that is no fleet's is not touched. -> RESULT
 #define MSG_FLEET_CONN_FIELDS(F)   F(U32, req, 0) F(STR, name, NAME_MAX_LEN) F(U32, fence, 0) F(BLOB, conn, 0)
 #define MSG_FLEET_UNLOAD_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)          // one of the fleet's; ok where it has none, too. -> RESULT
+#define MSG_FLEET_LIST_FIELDS(F)   F(U32, req, 0) F(U64, from, 0)                     // what it has of the fleet's: 0 or what LIST_MORE said. -> FLEET_HAS, LIST_MORE or RESULT (not ok: it does not know yet)
+// ---- ctl -> fleet: one of them, which an earlier `fleet` may have given
+#define MSG_FLEET_HAS_FIELDS(F)    F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)
 
 // ---- ike -> fetch
 #define MSG_FETCH_FIELDS(F) F(U32, req, 0) F(STR, url, 1024) F(BLOB, body, 0) F(STR, content_type, 64) F(U32, most, 0) F(U32, timeout_ms, 0) /* body: of a POST, empty: GET; most: octets of the answer */ // -> FETCHED
@@ -286,7 +289,7 @@
     X(LOG, FROM_ALL(CTL)) \
     X(LISTEN, AT(CTL, IKE) | AT(CTL, KEYS) | AT(CTL, PATH) | AT(CTL, FETCH) | AT(CTL, METRICS) | AT(CTL, FLEET)) \
     X(RESULT, AT(CTL, METRICS) | AT(CTL, FLEET) | AT(SUPER, CTL) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL) | AT(KEYS, IKE) | AT(PATH, IKE) | AT(PATH, KEYS)) \
-    X(LIST_MORE, AT(CTL, METRICS) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL)) \
+    X(LIST_MORE, AT(CTL, FLEET) | AT(CTL, METRICS) | AT(IKE, CTL) | AT(KEYS, CTL) | AT(PATH, CTL)) \
     X(CONN_LOAD, AT(CTL, IKE)) \
     X(CONN_UNLOAD, AT(CTL, IKE)) \
     X(CONN_LIST, AT(CTL, IKE)) \
@@ -411,7 +414,9 @@
     X(FETCH, AT(IKE, FETCH)) \
     X(FETCHED, AT(FETCH, IKE)) \
     X(FLEET_CONN, AT(FLEET, CTL)) \
-    X(FLEET_UNLOAD, AT(FLEET, CTL))
+    X(FLEET_UNLOAD, AT(FLEET, CTL)) \
+    X(FLEET_LIST, AT(FLEET, CTL)) \
+    X(FLEET_HAS, AT(CTL, FLEET))
 
 // X(us): how long a handshake may have been to be counted there
 #define HANDSHAKE_LIST(X) X(5000) X(10000) X(25000) X(50000) X(100000) X(250000) X(500000) X(1000000) X(2500000) X(5000000) X(10000000) X(30000000)

@@ -1,292 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/unit/etcd_model.h"
+#include "tests/unit/etcd_store.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS = 4096, EVENTS = 8192, LEASES = 256, ANSWER_MS = 2, SILENT_MS = 2000, KEY_LEN = 512 };
-
-struct key {
-    char name[KEY_LEN];
-    char *value;
-    size_t len;
-    uint64_t created, changed, lease;
-};
-struct event {
-    bool deleted;
-    struct key key;
-};
-struct lease {
-    uint64_t id, end;
-    uint32_t ttl;
-};
-struct client;
-struct etcd_model {
-    struct loop *loop;
-    struct key key[KEYS]; // in their order
-    size_t keys;
-    struct event event[EVENTS];
-    size_t events;
-    uint64_t revision, compacted, last_lease;
-    struct lease lease[LEASES];
-    size_t leases;
-    struct timer expiry;
-    struct client *clients;
-    bool away, broken;
-    unsigned ranges;
-    uint32_t ttl_said, slow_ms;
-    uint64_t lease_said;
-};
-struct asked {
-    struct asked *next;
-    struct client *client;
-    struct timer timer;
-    struct etcd_question q;
-    char *key, *after;
-    struct etcd_compare *compare;
-    struct etcd_op *op;
-    etcd_answer_fn *fn;
-    void *ctx;
-};
-struct late {
-    struct late *next;
-    struct client *client;
-    struct timer timer;
-    struct etcd_answer a;
-    etcd_answer_fn *fn;
-    void *ctx;
-};
-struct client {
-    struct etcd base;
-    struct client *next;
-    struct etcd_model *m;
-    bool away, deaf;
-    struct asked *asked;
-    struct late *late;
-    // its watch
-    bool watching;
-    char prefix[KEY_LEN];
-    uint64_t from;
-    struct timer watch;
-    etcd_news_fn *news;
-    void *ctx;
-};
-
-// ---- the store
-
-static struct key *find(const struct etcd_model *m, const char *name)
+void model_wake(struct etcd_model *m)
 {
-    for (size_t i = 0; i < m->keys; i++)
-        if (strcmp(m->key[i].name, name) == 0)
-            return (struct key *)&m->key[i];
-    return NULL;
-}
-
-static void wake_watches(struct etcd_model *m)
-{
-    for (struct client *c = m->clients; c; c = c->next)
-        if (c->watching)
-            timer_set(m->loop, &c->watch, loop_now(m->loop) + ANSWER_MS);
-}
-
-static void note(struct etcd_model *m, bool deleted, const struct key *k)
-{
-    if (m->events == EVENTS)
-        abort(); // a test that is longer than this
-    struct event *e = &m->event[m->events++];
-    *e = (struct event){deleted, *k};
-    e->key.value = malloc(k->len + 1);
-    memcpy(e->key.value, k->value, k->len + 1);
-    wake_watches(m);
-}
-
-static void put(struct etcd_model *m, const char *name, const void *value, size_t len, uint64_t lease)
-{
-    struct key *k = find(m, name);
-    if (!k) {
-        size_t at = 0;
-        if (m->keys == KEYS)
-            abort();
-        while (at < m->keys && strcmp(m->key[at].name, name) < 0)
-            at++;
-        memmove(&m->key[at + 1], &m->key[at], (m->keys - at) * sizeof(m->key[0]));
-        m->keys++;
-        k = &m->key[at];
-        *k = (struct key){.created = m->revision};
-        snprintf(k->name, sizeof(k->name), "%s", name);
+    for (struct client *c = m->clients; c; c = c->next) {
+        int ms = m->delay && c->watching ? m->delay(m->delay_ctx, &c->base, MODEL_NEWS) : ANSWER_MS;
+        if (c->watching && !c->watch.armed)
+            timer_set(m->loop, &c->watch, loop_now(m->loop) + (ms < 0 ? 0 : (uint64_t)ms));
     }
-    free(k->value);
-    k->value = malloc(len + 1);
-    memcpy(k->value, value, len);
-    k->value[len] = 0;
-    k->len = len;
-    k->changed = m->revision;
-    k->lease = lease;
-    note(m, false, k);
-}
-
-static void delete_at(struct etcd_model *m, size_t at)
-{
-    struct key gone = m->key[at];
-    memmove(&m->key[at], &m->key[at + 1], (m->keys - at - 1) * sizeof(m->key[0]));
-    m->keys--;
-    gone.changed = m->revision;
-    note(m, true, &gone);
-    free(gone.value);
-}
-
-static bool begins(const char *name, const char *prefix)
-{
-    return strncmp(name, prefix, strlen(prefix)) == 0;
-}
-
-static void delete_keys(struct etcd_model *m, const char *name, bool prefix)
-{
-    for (size_t i = m->keys; i-- > 0;)
-        if (prefix ? begins(m->key[i].name, name) : strcmp(m->key[i].name, name) == 0)
-            delete_at(m, i);
-}
-
-// ---- leases
-
-static struct lease *lease_of(struct etcd_model *m, uint64_t id)
-{
-    for (size_t i = 0; i < m->leases; i++)
-        if (m->lease[i].id == id)
-            return &m->lease[i];
-    return NULL;
-}
-
-static void end_lease(struct etcd_model *m, struct lease *l)
-{
-    uint64_t id = l->id;
-    bool any = false;
-    *l = m->lease[--m->leases];
-    for (size_t i = 0; i < m->keys; i++)
-        any |= m->key[i].lease == id;
-    if (any)
-        m->revision++;
-    for (size_t i = m->keys; i-- > 0;)
-        if (m->key[i].lease == id)
-            delete_at(m, i);
-}
-
-static void arm_expiry(struct etcd_model *m)
-{
-    uint64_t first = UINT64_MAX;
-    for (size_t i = 0; i < m->leases; i++)
-        first = m->lease[i].end < first ? m->lease[i].end : first;
-    timer_stop(m->loop, &m->expiry);
-    if (first != UINT64_MAX)
-        timer_set(m->loop, &m->expiry, first);
-}
-
-static void expire(struct timer *t)
-{
-    struct etcd_model *m = t->ctx;
-    for (size_t i = m->leases; i-- > 0;)
-        if (m->lease[i].end <= loop_now(m->loop))
-            end_lease(m, &m->lease[i]);
-    arm_expiry(m);
-}
-
-// ---- answers
-
-static void refuse(struct etcd_answer *a, int error, const char *text)
-{
-    a->error = error;
-    snprintf(a->text, sizeof(a->text), "etcd refuses it: %s", text);
-}
-
-static void range(struct etcd_model *m, const struct etcd_question *q, struct etcd_answer *a)
-{
-    static struct etcd_kv kv[KEYS];
-    if (q->revision && q->revision < m->compacted) {
-        refuse(a, -ESTALE, "required revision has been compacted");
-        return;
-    }
-    a->kv = kv;
-    m->ranges++;
-    for (size_t i = 0; i < m->keys; i++) {
-        const struct key *k = &m->key[i];
-        if (m->broken) {
-            a->more = true;
-            kv[a->count++] = (struct etcd_kv){
-                .key = k->name, .value = (uint8_t *)k->value, .len = k->len, .changed = k->changed};
-            continue;
-        }
-        if (!begins(k->name, q->key) || (q->after && strcmp(k->name, q->after) <= 0))
-            continue;
-        if (q->most && a->count == q->most) {
-            a->more = true;
-            return;
-        }
-        kv[a->count++] = (struct etcd_kv){k->name,    (uint8_t *)k->value, q->keys_only ? 0 : k->len,
-                                          k->created, k->changed,          k->lease};
-    }
-}
-
-static bool holds(const struct etcd_model *m, const struct etcd_compare *c)
-{
-    const struct key *k = find(m, c->key);
-    return (k ? c->creation ? k->created : k->changed : 0) == c->revision;
-}
-
-static void txn(struct etcd_model *m, const struct etcd_question *q, struct etcd_answer *a)
-{
-    a->succeeded = true;
-    for (size_t i = 0; i < q->compares; i++)
-        a->succeeded &= holds(m, &q->compare[i]);
-    for (size_t i = 0; i < q->ops && a->succeeded; i++)
-        if (q->op[i].change == ETCD_PUT && q->op[i].lease && !lease_of(m, q->op[i].lease)) {
-            refuse(a, -ENOENT, "etcdserver: requested lease not found");
-            return;
-        }
-    if (!a->succeeded || !q->ops)
-        return;
-    a->revision = ++m->revision;
-    for (size_t i = 0; i < q->ops; i++) {
-        const struct etcd_op *op = &q->op[i];
-        if (op->change == ETCD_PUT)
-            put(m, op->key, op->value, op->len, op->lease);
-        else
-            delete_keys(m, op->key, op->change == ETCD_DELETE_PREFIX);
-    }
-}
-
-static void leased(struct etcd_model *m, uint64_t lease, struct etcd_answer *a)
-{
-    static struct etcd_kv kv[KEYS];
-    a->kv = kv;
-    for (size_t i = 0; i < m->keys; i++)
-        if (m->key[i].lease == lease)
-            kv[a->count++] = (struct etcd_kv){.key = m->key[i].name};
-}
-
-static void of_lease(struct etcd_model *m, const struct etcd_question *q, struct etcd_answer *a)
-{
-    struct lease *l = lease_of(m, q->lease);
-    if (q->kind == ETCD_GRANT) {
-        a->lease = ++m->last_lease;
-        a->ttl = q->ttl;
-        m->lease[m->leases++] = (struct lease){a->lease, loop_now(m->loop) + q->ttl * 1000ull, q->ttl};
-    } else if (q->kind == ETCD_LEASED) {
-        a->lease = q->lease;
-        a->ttl = l ? l->ttl : 0;
-        leased(m, q->lease, a);
-    } else if (q->kind == ETCD_KEEPALIVE) {
-        a->lease = m->lease_said ? m->lease_said : q->lease;
-        a->ttl = !l ? 0 : m->ttl_said ? m->ttl_said : l->ttl;
-        if (l)
-            l->end = loop_now(m->loop) + l->ttl * 1000ull;
-    } else if (l) {
-        end_lease(m, l);
-    } else {
-        refuse(a, -ENOENT, "etcdserver: requested lease not found");
-    }
-    arm_expiry(m);
 }
 
 static void forget(struct asked *q)
@@ -309,50 +35,98 @@ static void forget(struct asked *q)
     free(q);
 }
 
-static void say_late(struct timer *t)
+static void free_late(struct late *l)
 {
-    struct late *l = t->ctx;
     struct late **at = &l->client->late;
     while (*at != l)
         at = &(*at)->next;
     *at = l->next;
-    l->fn(l->ctx, &l->a);
+    timer_stop(l->client->m->loop, &l->timer);
+    for (size_t i = 0; i < l->a.count; i++) {
+        free((void *)(uintptr_t)l->a.kv[i].key);
+        free((void *)(uintptr_t)l->a.kv[i].value);
+    }
+    free(l->a.kv);
     free(l);
 }
 
-// Carried out, and heard of later than the watch's news of it.
-static void answer_late(struct client *c, const struct etcd_answer *a, etcd_answer_fn *fn, void *ctx)
+static void nobody_answered(struct etcd_answer *a)
+{
+    *a = (struct etcd_answer){.error = -ETIMEDOUT};
+    snprintf(a->text, sizeof(a->text), "the model: nobody answered");
+}
+
+static void say_late(struct timer *t)
+{
+    struct late *l = t->ctx;
+    struct etcd_model *m = l->client->m;
+    struct etcd_answer lost;
+    if (l->client->frozen) {
+        timer_set(m->loop, t, loop_now(m->loop) + FROZEN_MS);
+        return;
+    }
+    nobody_answered(&lost);
+    l->fn(l->ctx, m->away || l->client->away ? &lost : &l->a);
+    free_late(l);
+}
+
+static void copy_keys(struct etcd_answer *a)
+{
+    const struct etcd_kv *from = a->kv;
+    a->kv = a->count ? malloc(a->count * sizeof(*a->kv)) : NULL;
+    for (size_t i = 0; i < a->count; i++) {
+        a->kv[i] = from[i];
+        a->kv[i].key = strdup(from[i].key);
+        uint8_t *value = calloc(1, from[i].len + 1);
+        if (from[i].value)
+            memcpy(value, from[i].value, from[i].len);
+        a->kv[i].value = value;
+    }
+}
+
+// Carried out, and heard of later; as it was then.
+static void answer_late(struct client *c, const struct etcd_answer *a, uint32_t ms, etcd_answer_fn *fn,
+                        void *ctx)
 {
     struct late *l = calloc(1, sizeof(*l));
     *l = (struct late){.next = c->late, .client = c, .a = *a, .fn = fn, .ctx = ctx};
+    copy_keys(&l->a);
     l->timer = (struct timer){.fire = say_late, .ctx = l};
     c->late = l;
-    timer_set(c->m->loop, &l->timer, loop_now(c->m->loop) + c->m->slow_ms);
+    timer_set(c->m->loop, &l->timer, loop_now(c->m->loop) + ms);
 }
 
-// It is carried out when it has come, and heard by then at once: in a test nothing lies between.
+static void carry_out(struct etcd_model *m, const struct asked *q, struct etcd_answer *a)
+{
+    if (q->lost || m->away || q->client->away)
+        nobody_answered(a);
+    else if (q->q.kind == ETCD_RANGE)
+        store_range(m, &q->q, a);
+    else if (q->q.kind == ETCD_TXN)
+        store_txn(m, &q->q, a);
+    else
+        store_lease(m, &q->q, a);
+}
+
 static void answer(struct timer *t)
 {
     struct asked *q = t->ctx;
     struct etcd_model *m = q->client->m;
     struct etcd_answer a = {.revision = m->revision};
-    if (m->away || q->client->away) {
-        a.error = -ETIMEDOUT;
-        snprintf(a.text, sizeof(a.text), "the model: nobody answered");
-    } else if (q->q.kind == ETCD_RANGE) {
-        range(m, &q->q, &a);
-    } else if (q->q.kind == ETCD_TXN) {
-        txn(m, &q->q, &a);
-    } else {
-        of_lease(m, &q->q, &a);
-    }
     etcd_answer_fn *fn = q->fn;
     void *ctx = q->ctx;
     struct client *c = q->client;
-    bool late = m->slow_ms && q->q.kind == ETCD_TXN;
+    carry_out(m, q, &a);
+    int back = m->delay ? m->delay(m->delay_ctx, &c->base, MODEL_BACK) : 0;
+    if (back < 0 && a.error != -ETIMEDOUT) { // who asked does not hear that it was
+        nobody_answered(&a);
+        back = SILENT_MS;
+    }
+    if (m->slow_ms && q->q.kind == ETCD_TXN)
+        back = (int)m->slow_ms;
     forget(q);
-    if (late)
-        answer_late(c, &a, fn, ctx);
+    if (back > 0 || c->frozen)
+        answer_late(c, &a, (uint32_t)(back > 0 ? back : 0), fn, ctx);
     else
         fn(ctx, &a);
 }
@@ -377,8 +151,11 @@ static int ask(struct etcd *e, const struct etcd_question *q, etcd_answer_fn *fn
         a->op[i].value = memcpy(malloc(q->op[i].len + 1), q->op[i].value ? q->op[i].value : "", q->op[i].len);
     }
     a->timer = (struct timer){.fire = answer, .ctx = a};
+    int there = c->m->delay ? c->m->delay(c->m->delay_ctx, e, MODEL_THERE) : ANSWER_MS;
+    a->lost = there < 0 || c->away || c->m->away;
+    c->questions++;
     timer_set(c->m->loop, &a->timer,
-              loop_now(c->m->loop) + (c->away || c->m->away ? (uint64_t)SILENT_MS : (uint64_t)ANSWER_MS));
+              loop_now(c->m->loop) + (a->lost ? (uint64_t)SILENT_MS : (uint64_t)there));
     return 0;
 }
 
@@ -391,6 +168,29 @@ static void tell(struct client *c, const struct etcd_news *n)
     c->news(c->ctx, n);
 }
 
+static size_t first_event(const struct etcd_model *m, uint64_t from)
+{
+    size_t lo = 0, hi = m->events;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (m->event[mid].key.changed < from)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+// True: its connection has ended instead.
+static bool ends_instead(struct client *c)
+{
+    struct etcd_news n = {.error = -EHOSTUNREACH, .text = "the model: the watch's connection has ended"};
+    if (!c->m->delay || c->m->delay(c->m->delay_ctx, &c->base, MODEL_NEWS) >= 0)
+        return false;
+    tell(c, &n);
+    return true;
+}
+
 static void look(struct timer *t)
 {
     struct client *c = t->ctx;
@@ -399,6 +199,12 @@ static void look(struct timer *t)
     struct etcd_news n = {.revision = m->revision, .event = list};
     if (!c->watching || c->away || c->deaf || m->away)
         return; // looked at again when it is back
+    if (c->frozen) {
+        timer_set(m->loop, t, loop_now(m->loop) + FROZEN_MS);
+        return;
+    }
+    if (ends_instead(c))
+        return;
     if (c->from <= m->compacted) {
         n.error = -ESTALE;
         n.compacted = m->compacted + 1;
@@ -406,9 +212,9 @@ static void look(struct timer *t)
         tell(c, &n);
         return;
     }
-    for (size_t i = 0; i < m->events; i++) {
+    for (size_t i = first_event(m, c->from); i < m->events; i++) {
         const struct key *k = &m->event[i].key;
-        if (k->changed >= c->from && begins(k->name, c->prefix))
+        if (store_begins(k->name, c->prefix))
             list[n.count++] =
                 (struct etcd_event){m->event[i].deleted,
                                     {k->name, (uint8_t *)k->value, k->len, k->created, k->changed, k->lease}};
@@ -442,11 +248,8 @@ static void client_free(struct etcd *e)
     struct client *c = (struct client *)e, **at = &c->m->clients;
     while (c->asked)
         forget(c->asked);
-    for (struct late *l = c->late, *next; l; l = next) {
-        next = l->next;
-        timer_stop(c->m->loop, &l->timer);
-        free(l);
-    }
+    while (c->late)
+        free_late(c->late);
     timer_stop(c->m->loop, &c->watch);
     while (*at != c)
         at = &(*at)->next;
@@ -470,27 +273,20 @@ void model_client_away(struct etcd *e, bool away)
 {
     struct client *c = (struct client *)e;
     c->away = away;
-    wake_watches(c->m);
+    model_wake(c->m);
 }
 
 void model_client_deaf(struct etcd *e, bool deaf)
 {
     struct client *c = (struct client *)e;
     c->deaf = deaf;
-    wake_watches(c->m);
+    model_wake(c->m);
 }
 
 void model_away(struct etcd_model *m, bool away)
 {
     m->away = away;
-    wake_watches(m);
-}
-
-static void forget_events(struct etcd_model *m)
-{
-    for (size_t i = 0; i < m->events; i++)
-        free(m->event[i].key.value);
-    m->events = 0;
+    model_wake(m);
 }
 
 void model_broken(struct etcd_model *m, bool broken)
@@ -508,6 +304,33 @@ void model_lease_said(struct etcd_model *m, uint64_t lease)
     m->lease_said = lease;
 }
 
+void model_network(struct etcd_model *m, model_delay_fn *delay, void *ctx)
+{
+    m->delay = delay;
+    m->delay_ctx = ctx;
+}
+
+void model_stale(struct etcd_model *m, bool stale)
+{
+    for (size_t i = 0; i < m->leases && stale; i++)
+        m->lease[i].end = loop_now(m->loop) + m->lease[i].ttl * 1000ull;
+    m->stale = stale;
+    store_arm(m);
+}
+
+void model_client_frozen(struct etcd *e, bool frozen)
+{
+    struct client *c = (struct client *)e;
+    c->frozen = frozen;
+    for (struct late *l = c->late; l && !frozen; l = l->next)
+        timer_set(c->m->loop, &l->timer, loop_now(c->m->loop));
+}
+
+unsigned model_asked(const struct etcd *e)
+{
+    return ((const struct client *)e)->questions;
+}
+
 void model_slow(struct etcd_model *m, uint32_t ms)
 {
     m->slow_ms = ms;
@@ -520,25 +343,24 @@ unsigned model_ranges(const struct etcd_model *m)
 
 void model_compact(struct etcd_model *m)
 {
-    m->compacted = m->revision;
-    forget_events(m);
+    store_compact(m, m->revision);
 }
 
 void model_put(struct etcd_model *m, const char *key, const char *value)
 {
     m->revision++;
-    put(m, key, value, strlen(value), 0);
+    store_put(m, key, value, strlen(value), 0);
 }
 
 void model_delete(struct etcd_model *m, const char *key)
 {
     m->revision++;
-    delete_keys(m, key, false);
+    store_delete(m, key, false);
 }
 
 const char *model_get(const struct etcd_model *m, const char *key)
 {
-    const struct key *k = find(m, key);
+    const struct key *k = store_find(m, key);
     return k ? k->value : NULL;
 }
 
@@ -552,13 +374,13 @@ struct etcd_model *model_new(struct loop *l)
     struct etcd_model *m = calloc(1, sizeof(*m));
     m->loop = l;
     m->revision = 1;
-    m->expiry = (struct timer){.fire = expire, .ctx = m};
+    m->expiry = (struct timer){.fire = store_expire, .ctx = m};
     return m;
 }
 
 void model_free(struct etcd_model *m)
 {
-    forget_events(m);
+    store_compact(m, UINT64_MAX);
     timer_stop(m->loop, &m->expiry);
     for (size_t i = 0; i < m->keys; i++)
         free(m->key[i].value);

@@ -56,6 +56,21 @@ static struct told *of(struct node *n, const char *conn)
     return t;
 }
 
+// One at a time.
+static void list(struct node *n, struct ipc_chan *c, uint32_t req, uint64_t from)
+{
+    struct msg_FLEET_HAS has = {.req = req};
+    while (from < n->conns && !n->told[from].fence)
+        from++;
+    if (from == n->conns) {
+        ipc_result(c, req, true, "%s", "");
+        return;
+    }
+    snprintf(has.conn, sizeof(has.conn), "%s", n->told[from].conn);
+    ipc_send(c, MSG_FLEET_HAS, &has);
+    ipc_send(c, MSG_LIST_MORE, &(struct msg_LIST_MORE){.req = req, .next = from + 1});
+}
+
 static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const union msg *m)
 {
     struct node *n = ctx;
@@ -77,6 +92,8 @@ static void on_message(void *ctx, struct ipc_chan *c, enum msg_type t, const uni
     } else if (t == MSG_FLEET_UNLOAD) {
         of(n, m->FLEET_UNLOAD.conn)->fence = 0;
         ipc_result(c, m->FLEET_UNLOAD.req, true, "%s", "");
+    } else if (t == MSG_FLEET_LIST) {
+        list(n, c, m->FLEET_LIST.req, m->FLEET_LIST.from);
     }
 }
 
@@ -190,15 +207,20 @@ static void all_join(void)
     run(5000);
 }
 
-static void all_are_open_once(void)
+static void all_of_first_are_open_once(int count)
 {
     char name[16];
-    for (int i = 0; i < CONNS; i++) {
+    for (int i = 0; i < count; i++) {
         conn_name(name, i);
         if (open_at(name) != 1)
             fail_msg("%s is open at %u nodes", name, open_at(name));
     }
     assert_int_equal(most_open, 1);
+}
+
+static void all_are_open_once(void)
+{
+    all_of_first_are_open_once(CONNS);
 }
 
 static int owner(const char *conn)
@@ -383,6 +405,20 @@ static void test_what_a_node_refuses_another_takes(void **state)
     }
 }
 
+// Its `ike` may just have been away.
+static void test_what_is_refused_everywhere_is_tried_again(void **state)
+{
+    (void)state;
+    for (int i = 0; i < NODES; i++)
+        node[i].refuses = "c3";
+    all_join();
+    assert_int_equal(open_at("c3"), 0);
+    for (int i = 0; i < NODES; i++)
+        node[i].refuses = NULL;
+    run(FLEET_REFUSED_MS + 5000);
+    all_are_open_once();
+}
+
 // It has the old one open: that is closed, blocked and then given away.
 static void test_a_change_that_the_owner_refuses_closes_what_it_has(void **state)
 {
@@ -414,6 +450,22 @@ static void test_a_fleet_that_comes_again_unloads_what_went_meanwhile(void **sta
     run(3000);
     assert_null(model_get(model, "/espalier/owners/c4"));
     assert_true(of(&node[i], "c4")->fence == 0);
+}
+
+// It was another node's, so that nothing in etcd says that it was ever here; and it is blocked here.
+static void test_a_fleet_that_comes_again_unloads_what_others_had(void **state)
+{
+    (void)state;
+    all_join();
+    int i = (owner("c4") + 1) % NODES;
+    die(i);
+    load("g2", CONNS - 1);
+    run(1000);
+    assert_true(of(&node[i], "c4")->fence == FENCE_CLOSED);
+    join(i);
+    run(3000);
+    assert_true(of(&node[i], "c4")->fence == 0);
+    all_of_first_are_open_once(CONNS - 1);
 }
 
 // Keys that were not asked for, again and again: none is taken for one of the part, and it has an end.
@@ -671,8 +723,10 @@ int main(void)
         T(test_what_cannot_be_taken_is_asked_for_less_and_less),
         T(test_a_compacted_watch_is_read_anew),
         T(test_what_a_node_refuses_another_takes),
+        T(test_what_is_refused_everywhere_is_tried_again),
         T(test_a_change_that_the_owner_refuses_closes_what_it_has),
         T(test_a_fleet_that_comes_again_unloads_what_went_meanwhile),
+        T(test_a_fleet_that_comes_again_unloads_what_others_had),
         T(test_an_etcd_that_answers_with_other_keys_is_not_believed),
         T(test_an_answer_that_comes_late_is_not_the_last_word),
         T(test_no_answer_keeps_a_node_open_for_long),

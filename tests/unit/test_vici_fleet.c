@@ -212,6 +212,33 @@ static void test_unloaded_is_gone(void **state)
     assert_null(ctl_find_conn(ctl, "gw"));
 }
 
+static void listed(uint32_t req, uint64_t from, const char *name)
+{
+    tell(ROOM_FLEET, MSG_FLEET_LIST, &(struct msg_FLEET_LIST){.req = req, .from = from});
+    if (name)
+        assert_string_equal(expect(ROOM_FLEET, MSG_FLEET_HAS).FLEET_HAS.conn, name);
+    fleet_is_told(req, true, "");
+}
+
+// A `fleet` that has just come asks for them; those that are not its own are not said.
+static void test_the_fleets_are_listed(void **state)
+{
+    (void)state;
+    tell(ROOM_FLEET, MSG_FLEET_LIST, &(struct msg_FLEET_LIST){.req = 1});
+    fleet_is_told(1, false, "it is not known yet");
+    ctl->serving = true;
+    load_conn("local");
+    listed(2, 0, NULL);
+    from_fleet("gw", 7, 3);
+    tell(ROOM_FLEET, MSG_FLEET_LIST, &(struct msg_FLEET_LIST){.req = 3});
+    fleet_is_told(3, false, "it is not known yet"); // ike has not answered
+    struct conn_config cfg = ike_takes();
+    conn_clear(&cfg);
+    fleet_is_told(7, true, "");
+    listed(4, 0, "gw");
+    listed(5, ctl->conn_number, NULL);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ctl_set_up, ctl_tear_down)
@@ -225,6 +252,7 @@ int main(void)
         T(test_clients_neither_see_it_to_unload_nor_replace_it),
         T(test_one_is_what_its_key_says),
         T(test_unloaded_is_gone),
+        T(test_the_fleets_are_listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
