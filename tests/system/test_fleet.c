@@ -407,16 +407,24 @@ static void test_what_does_not_encrypt_is_not_loaded(void **state)
     assert_non_null(strstr(out, "c1"));
 }
 
+static int gone;
+
+// The rooms of a supervisor that is killed go on for a moment: what still answers by them is not back yet.
+static bool all_answer_by_others(void *ctx)
+{
+    int now = owner_of(1);
+    return now >= 0 && now != gone && all_answer(ctx);
+}
+
 static void test_a_node_that_is_killed_is_replaced(void **state)
 {
     (void)state;
     needs_etcd();
-    int gone = owner_of(1);
+    gone = owner_of(1);
     assert_true(gone >= 0);
     look_begins();
     assert_true(daemon_kill(&node[gone]));
-    row("a node killed", seconds_until(all_answer, "not all tunnels carry again"));
-    assert_int_not_equal(owner_of(1), gone);
+    row("a node killed", seconds_until(all_answer_by_others, "not all tunnels carry again"));
     nothing_in_clear_or_twice();
     node_up(&node[gone]);
 }
