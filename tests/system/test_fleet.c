@@ -501,7 +501,7 @@ static double etcd_killed_and_back(void)
 
 static void test_etcd_away_within_the_lease_changes_nothing(void **state)
 {
-    int before[CONNS + 1];
+    int before[CONNS + 1] = {0};
     double away = TTL;
     (void)state;
     needs_etcd();
