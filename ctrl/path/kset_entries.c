@@ -236,7 +236,7 @@ void kset_entry_close(struct kset *s, struct entry *e)
 void kset_entry_adopt(struct kset *s, struct entry *e)
 {
     const struct left *l = left_of(s, e);
-    if (!l || l->behind)
+    if (!l)
         return;
     if (!s->guards || !may_block(&l->o))
         kset_entry_mine(s, e);

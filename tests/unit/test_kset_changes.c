@@ -598,6 +598,25 @@ static void test_next_life_bypass_that_goes_leaves_a_block_until_all_are_there(v
     }
 }
 
+// What was closed and is asked for only when all are there ends with its last hold, though nobody sweeps.
+static void test_next_life_bypass_loaded_when_all_are_there_leaves_no_block(void **state)
+{
+    (void)state;
+    struct two_lives l;
+    struct pol pass, other;
+    rig_pol(&pass, POLICY_BYPASS, 1, "10.1.0.0/16", "10.2.0.0/16", 0, 0, 65535);
+    rig_pol(&other, POLICY_PROTECT, 9, "10.3.0.0/16", "10.4.0.0/16", 0, 0, 65535);
+    live_again(&l, &pass, &other);
+    kset_close_lets(l.next);
+    take_again(&l, &other);
+    kset_guard_no_more(l.next);
+    struct kset_hold *h = take_again(&l, &pass);
+    assert_int_equal(says_again(&l, 7), KXFRM_ALLOW);
+    drop_again(&l, h);
+    assert_int_equal(says_again(&l, 7), 0);
+    end_again(&l);
+}
+
 // Neighbour discovery is nobody's to block.
 static void test_next_life_what_is_of_one_link_is_let_by_all_the_time(void **state)
 {
@@ -633,6 +652,7 @@ int main(void)
         cmocka_unit_test(test_next_run_knows_all_that_is_left_or_does_not_begin),
         cmocka_unit_test(test_next_life_what_was_blocked_blocks_on_until_all_are_there),
         cmocka_unit_test(test_next_life_bypass_that_goes_leaves_a_block_until_all_are_there),
+        cmocka_unit_test(test_next_life_bypass_loaded_when_all_are_there_leaves_no_block),
         cmocka_unit_test(test_next_life_what_is_of_one_link_is_let_by_all_the_time),
         cmocka_unit_test(test_next_run_new_action_holds_at_once),
         cmocka_unit_test(test_next_run_bypass_adopted_and_dropped_is_gone_at_once),
