@@ -116,7 +116,7 @@ void ctl_sweep_refused(struct ctl *c, const char *name)
 {
     struct sweep *s = &c->sweep;
     bool done = c->kept->swept;
-    if (done && !ctl_find_conn(c, name) && !ctl_under_way(c, name))
+    if (done && !find(s, name) && !ctl_find_conn(c, name) && !ctl_under_way(c, name)) // path has none of it
         names_drop(c->names, name);
     if (!done)
         names_keep(c->names, name);

@@ -508,6 +508,26 @@ static void test_connection_that_ike_has_not_again_is_missing_there_until_it_is_
     missing_until(true);
 }
 
+// A load of it that is refused takes nothing away from what path may have of it.
+static void test_connection_that_ike_has_not_again_and_refuses_is_missing_for_every_ctl(void **state)
+{
+    (void)state;
+    struct given x, y;
+    load(&x, "x");
+    load(&y, "y");
+    assert_string_equal(swept().SWEEP.held, "");
+    killed();
+    assert_true(recovers(&x));
+    expect(ROOM_PATH, MSG_SWEEP);
+    client = client < 0 ? join() : client;
+    send_conn("y", "none");
+    result(ROOM_IKE, expect(ROOM_IKE, MSG_CONN_LOAD).CONN_LOAD.req, false, "no memory");
+    assert_non_null(receive(client, VICI_CMD_RESPONSE, NULL));
+    expect_nothing(ROOM_IKE);
+    killed();
+    assert_true(recovers(&x));
+}
+
 static void test_connection_that_ike_has_not_again_is_missing_there_until_it_is_unloaded(void **state)
 {
     (void)state;
@@ -554,6 +574,7 @@ int main(void)
         T(test_sweep_that_path_was_not_told_of_is_told_by_the_next),
         T(test_connection_that_ike_has_not_again_is_missing_there_until_it_is_loaded),
         T(test_connection_that_ike_has_not_again_is_missing_there_until_it_is_unloaded),
+        T(test_connection_that_ike_has_not_again_and_refuses_is_missing_for_every_ctl),
         T(test_after_the_sweep_nothing_is_awaited),
     };
     return cmocka_run_group_tests_name("a ctl in the place of one that died", tests, NULL, NULL);
