@@ -295,9 +295,11 @@ static struct conn *loaded_now(const struct ike_sa *sa)
 
 static bool has_a_child_of(const struct ike_sa *sa, const struct conn *live)
 {
-    for (const struct child_sa *k = sa->children; k; k = k->next)
-        if (child_is_up(k) && !child_is_to_go(k) && conn_child(live, k->cfg->name))
+    for (const struct child_sa *k = sa->children; k; k = k->next) {
+        const struct child_config *child = conn_child(live, k->cfg->name);
+        if (child && child->action == POLICY_PROTECT && child_is_up(k) && !child_is_to_go(k))
             return true;
+    }
     return false;
 }
 
@@ -315,9 +317,11 @@ enum sa_edition edition_of_sa(const struct ike_sa *sa)
     return conn_names_a_peer(&live->cfg) ? SA_EDITED : SA_PEER_BEGINS;
 }
 
-static bool is_being_replaced(const struct child_sa *c)
+// Perhaps by one that is called otherwise now.
+static bool is_being_replaced(const struct child_sa *c, const struct conn *live)
 {
-    return c->outdated && create_child_on_its_way(c->sa, c->cfg->name);
+    const struct child_config *child = edition_child(live, c);
+    return c->outdated && child && create_child_on_its_way(c->sa, child->name);
 }
 
 enum sa_edition edition_of_child(const struct child_sa *c)
@@ -325,7 +329,8 @@ enum sa_edition edition_of_child(const struct child_sa *c)
     const struct conn *live = loaded_now(c->sa);
     bool goes_on = c->sa->state == SA_ESTABLISHED && !c->sa->hs && !c->sa->retired && !c->sa->wanted_new &&
                    child_is_up(c) && !child_is_to_go(c);
-    if (!live || !goes_on || !conn_same_ike(c->sa->conn, live) || edition_is_over(c) || is_being_replaced(c))
+    if (!live || !goes_on || !conn_same_ike(c->sa->conn, live) || edition_is_over(c) ||
+        is_being_replaced(c, live))
         return SA_AS_LOADED;
     const struct child_config *child = edition_child(live, c);
     if (!child || child->action != POLICY_PROTECT)
@@ -349,9 +354,10 @@ bool edition_apply(struct child_sa *c)
     return c->outdated;
 }
 
-void edition_child_failed(struct ike_sa *sa, const char *child)
+// Which it was to replace its name does not say, where that was another one. What is asked for once too often
+// costs less than what is closed though nothing has come.
+void edition_child_failed(struct ike_sa *sa)
 {
     for (struct child_sa *k = sa->children; k; k = k->next)
-        if (strcmp(k->cfg->name, child) == 0)
-            k->outdated = false;
+        k->outdated = false;
 }

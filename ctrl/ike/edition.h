@@ -45,6 +45,6 @@ edition_of_child(const struct child_sa *c); // SA_AS_LOADED too where its IKE SA
 // SA_EDITED, and no other: a CHILD SA of what is loaded is made first, on the same IKE SA, and then c is
 // closed. Where that fails c goes on. False: there is nothing to do, or no memory.
 bool edition_apply(struct child_sa *c);
-void edition_child_failed(struct ike_sa *sa, const char *child); // what was to come in a place has not
+void edition_child_failed(struct ike_sa *sa); // what was to come in a place has not
 
 #endif

@@ -81,13 +81,13 @@ static void on_child_up(struct child_sa *c, struct child_sa *before)
 // What is loaded by now has not come in the place of what there was.
 static void on_child_failed(struct ike_sa *sa, const char *child, const char *why)
 {
-    edition_child_failed(sa, child);
+    edition_child_failed(sa);
     control_child_failed(sa, child, why);
 }
 
 static void on_child_later(struct ike_sa *sa, const struct child_config *cfg)
 {
-    edition_child_failed(sa, cfg->name);
+    edition_child_failed(sa);
     control_child_later(sa, cfg);
 }
 

@@ -283,6 +283,28 @@ static void test_edited_child_sa_that_the_peer_refuses_anew_goes_on_and_may_be_a
     pair_free(p);
 }
 
+static void renamed_with_another_cipher(struct conn_config *c)
+{
+    renamed(c);
+    another_cipher(c);
+}
+
+// What was to come had another name, and has not come: what there is is not said to have a successor.
+static void test_child_sa_whose_renamed_successor_the_peer_refuses_is_what_it_was(void **state)
+{
+    (void)state;
+    struct pair *p = with_both();
+    load(p, 0, pair_two_children, renamed_with_another_cipher);
+    uint32_t was = child_named(&p->s[0], "c")->id;
+    ask_anew(p, was, true);
+    settle(p);
+    assert_has(p, 1, 2);
+    assert_int_equal(child_named(&p->s[0], "c")->id, was);
+    assert_false(child_named(&p->s[0], "c")->outdated);
+    assert_int_equal(edition_of_child(child_named(&p->s[0], "c")), SA_EDITED);
+    pair_free(p);
+}
+
 static void for_anybody(struct conn_config *c)
 {
     c->dpd_delay = 77;
@@ -334,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_child_sa_that_its_child_still_takes_is_rekeyed_beside_another_one),
         cmocka_unit_test(test_edited_child_sa_is_made_anew_before_it_ends_and_its_neighbour_is_left_alone),
         cmocka_unit_test(test_edited_child_sa_that_the_peer_refuses_anew_goes_on_and_may_be_asked_for_again),
+        cmocka_unit_test(test_child_sa_whose_renamed_successor_the_peer_refuses_is_what_it_was),
         cmocka_unit_test(test_ike_sa_says_how_it_stands_to_what_is_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
