@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// get-counters of one connection (`name`) or of each that is loaded (`all`): what `ike` counts by their
-// names, that of a connection's children summed. They go on as long as something of the name is there, and
-// are not reset.
+// get-counters of one connection (`name`), or the global ones and those of each that is loaded (`all`): what
+// `ike` counts by their names, that of a connection's children summed. They go on as long as something of the
+// name is there, and are not reset.
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,5 +133,7 @@ void ctl_count_conns(struct ctl *c, struct command *cmd)
     cmd->free_data = free_counts;
     vici_out_begin(&l->out, VICI_CMD_RESPONSE, NULL);
     vici_section(&l->out, "counters");
+    if (vici_get_yes(cmd->msg.root, "all", false))
+        ctl_put_counters(c, &l->out);
     pages_begin(&l->pages);
 }

@@ -308,24 +308,38 @@ static bool is_state(const char *name)
     return false;
 }
 
+void ctl_put_counters(const struct ctl *c, struct vici_out *o)
+{
+    vici_section(o, ""); // the global ones
+    for (const struct counter *n = c->counters; n; n = n->next) {
+        uint64_t value = n->value >= n->baseline ? n->value - n->baseline : n->value;
+        vici_putf(o, n->name, "%llu", (unsigned long long)value);
+    }
+    vici_section_end(o);
+}
+
+static void reset_counters(struct ctl *c, struct command *cmd)
+{
+    for (struct counter *n = c->counters; n; n = n->next)
+        n->baseline = is_state(n->name) ? 0 : n->value;
+    keep_baselines(c);
+    server_reply_ok(cmd);
+}
+
 static void reply_counters(struct ctl *c, struct command *cmd)
 {
     struct vici_out o;
     if (strcmp(cmd->name, "reset-counters") == 0) {
-        for (struct counter *n = c->counters; n; n = n->next)
-            n->baseline = is_state(n->name) ? 0 : n->value;
-        keep_baselines(c);
-        server_reply_ok(cmd);
+        reset_counters(c, cmd);
+        return;
+    }
+    if (vici_get_yes(cmd->msg.root, "all", false)) {
+        ctl_count_conns(c, cmd);
         return;
     }
     vici_out_begin(&o, VICI_CMD_RESPONSE, NULL);
     vici_section(&o, "counters");
-    vici_section(&o, ""); // the global ones
-    for (const struct counter *n = c->counters; n; n = n->next) {
-        uint64_t value = n->value >= n->baseline ? n->value - n->baseline : n->value;
-        vici_putf(&o, n->name, "%llu", (unsigned long long)value);
-    }
-    vici_section_end(&o);
+    ctl_put_counters(c, &o);
     vici_section_end(&o);
     vici_put(&o, "success", "yes");
     server_reply(cmd, &o);
@@ -353,12 +367,12 @@ static void ike_counted(struct pending *p, bool ok, const char *text)
 static void count(struct ctl *c, struct command *cmd)
 {
     const char *name = vici_get(cmd->msg.root, "name");
-    bool of_conns = (name && name[0]) || vici_get_yes(cmd->msg.root, "all", false);
-    if (of_conns && strcmp(cmd->name, "reset-counters") == 0) {
+    bool of_one = name && name[0];
+    if (of_one && strcmp(cmd->name, "reset-counters") == 0) {
         server_reply_error(cmd, "counters of connections are not reset, those of all together are");
         return;
     }
-    if (of_conns) {
+    if (of_one) {
         ctl_count_conns(c, cmd);
         return;
     }

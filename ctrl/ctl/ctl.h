@@ -246,6 +246,9 @@ COMMAND_LIST(X)
 // ---- cmd_counters.c: the command asks for those of connections
 void ctl_count_conns(struct ctl *c, struct command *cmd);
 
+// ---- cmd_info.c: the section of those that are of no connection, as they were told last
+void ctl_put_counters(const struct ctl *c, struct vici_out *o);
+
 // ---- cmd_conns.c
 const char *ctl_mode_name(uint8_t action, uint8_t mode); // as charon lists it: TUNNEL, TRANSPORT, PASS, DROP
 const struct conn_entry *ctl_find_conn(const struct ctl *c, const char *name);
