@@ -94,7 +94,8 @@ void ctl_sweep_load(struct ctl *c, const struct command *cmd)
 // It may die at any moment: whether anybody loads is known to the next one.
 void ctl_sweep_clients(struct ctl *c)
 {
-    c->kept->loading = server_loaders(c->server);
+    if (c->kept) // or it ends before it has begun
+        c->kept->loading = server_loaders(c->server);
 }
 
 void ctl_sweep_begins(struct ctl *c, const char *name)
