@@ -10,8 +10,9 @@
 // TUN,
 //   which is exempt from XFRM.
 //
-// Without the SA the kernel drops what these policies are for, without these policies the blocks do, and
-// without the routes it comes into the TUN, where it is dropped too.
+// Without the SA the kernel drops what these policies are for, without these policies the blocks do, without
+// either a hook does (netlink_turn.c: past), and without the routes it comes into the TUN, where it is
+// dropped too.
 //
 // A policy has its SAs there if no other one overlaps with it (their order is a matter of the data base, not
 // of routes), and if its selectors are IPv4 networks. The IVs are the kernel's own, so such an SA goes

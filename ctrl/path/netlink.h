@@ -83,6 +83,9 @@ int netlink_addresses(struct kernel *k, void (*each)(void *ctx, const struct add
                       void *ctx);
 int netlink_address(struct kernel *k, const struct addr *a, bool add);
 int netlink_default_source(struct kernel *k, uint8_t family, struct addr *out);
+// The realm of routes past the TUN, to the kernel's own ESP: the hooks let nothing out by them that has no
+// SA.
+#define NETLINK_REALM_OUT 0xe59u
 int netlink_way_to(struct kernel *k, const struct addr *a);
 int netlink_tun_lost(struct kernel *k, uint64_t *out);
 int netlink_tun_state(struct kernel *k);

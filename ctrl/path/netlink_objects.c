@@ -150,8 +150,10 @@ static void put_route(const struct netlink_kernel *n, struct nlmsghdr *h, const 
     mnl_attr_put_u32(h, RTA_TABLE, o->table);
     if (add && o->action == KROUTE_TUN)
         mnl_attr_put_u32(h, RTA_OIF, (uint32_t)n->tun_index);
-    if (add && o->action == KROUTE_OUT)
+    if (add && o->action == KROUTE_OUT) {
         mnl_attr_put_u32(h, RTA_OIF, o->ifindex);
+        mnl_attr_put_u32(h, RTA_FLOW, NETLINK_REALM_OUT);
+    }
     if (add && o->from_set)
         mnl_attr_put(h, RTA_PREFSRC, addr_len(o), o->from);
     // a held packet's way is a copy of the route with another interface, which has another MTU
@@ -189,10 +191,12 @@ static bool get_route(const struct netlink_kernel *n, const struct nlmsghdr *h, 
                                              : KROUTE_UNREACHABLE;
     o->from_set = get_addr(tb[RTA_PREFSRC], o->from);
     if (o->action == KROUTE_TUN && get_u32(tb[RTA_OIF]) != (uint32_t)n->tun_index) {
-        o->action = KROUTE_OUT; // or into the TUN of an earlier run: nobody wants that one either
-        o->ifindex = get_u32(tb[RTA_OIF]);
+        bool out = get_u32(tb[RTA_FLOW]) == NETLINK_REALM_OUT;
+        o->action = out ? KROUTE_OUT : 0;
+        o->ifindex = out ? get_u32(tb[RTA_OIF]) : 0;
     }
-    // one of an earlier version's form has no value that anybody wants: it is replaced
+    // one that leads elsewhere, or is of an earlier version's form, has no value that anybody wants: it is
+    // replaced
     if (o->action == KROUTE_TUN && !is_into_tun(n, tb, m))
         o->action = 0;
     return true;

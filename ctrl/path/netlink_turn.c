@@ -12,6 +12,9 @@
 //           opened, where that is used. The kernel gives its own answers the
 //           mark of what they answer (net.ipv4.fwmark_reflect), and those quote it.
 //   quotes  the last at local output: ICMP errors with that mark go into the TUN or nowhere.
+//   past    IPv4, where the kernel's own ESP is used, the last before the wire: what has its route past the
+//           TUN has an SA, whoever has taken the policies away or has the interface pass XFRM over, or it
+//           does not leave.
 //   through IPv6, the last of what is forwarded: nothing that says it is neighbour discovery, which the
 //   policies
 //           let out from the machine's own addresses. The kernel forwards IPv6 that says it is from one.
@@ -154,9 +157,30 @@ static void through_chain(struct netlink_kernel *n, struct nft_batch *b, const c
     nft_rule_end(b, h, list);
 }
 
+static void load_route(struct nlmsghdr *h, uint32_t key)
+{
+    struct nft_expression e = nft_expression(h, "rt");
+    nft_put_be32(h, NFTA_RT_KEY, key);
+    nft_put_be32(h, NFTA_RT_DREG, NFT_REG_1);
+    nft_expression_end(h, e);
+}
+
+static void past_chain(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun)
+{
+    struct nlattr *list;
+    nft_chain(n, b, name, "past", "filter", NF_INET_POST_ROUTING, NF_IP_PRI_LAST - 1);
+    struct nlmsghdr *h = nft_rule(n, b, name, "past", tun, &list);
+    load_route(h, NFT_RT_CLASSID);
+    nft_compare(h, NFT_CMP_EQ, NETLINK_REALM_OUT);
+    load_route(h, NFT_RT_XFRM);
+    nft_compare_octet(h, NFT_CMP_EQ, 0);
+    nft_verdict_is(h, NF_DROP);
+    nft_rule_end(b, h, list);
+}
+
 unsigned netlink_turn_rules(const struct netlink_kernel *n, uint8_t family)
 {
-    return (family == 6 ? 9 : 8) + n->kernel_esp;
+    return family == 6 ? 9 + n->kernel_esp : 8 + 2 * n->kernel_esp;
 }
 
 void netlink_turn_chains(struct netlink_kernel *n, struct nft_batch *b, const char *name, uint32_t tun)
@@ -164,6 +188,8 @@ void netlink_turn_chains(struct netlink_kernel *n, struct nft_batch *b, const ch
     if (b->family == NFPROTO_IPV6) {
         out_chain(n, b, name, tun);
         through_chain(n, b, name, tun);
+    } else if (n->kernel_esp) {
+        past_chain(n, b, name, tun);
     }
     in_chain(n, b, name, tun);
     from_chain(n, b, name, tun);

@@ -16,7 +16,7 @@
 
 static const struct kset_options options = {.routes = true, .rule_priority = 220, .own_mark = 0xe59};
 
-bool lab_without_hooks;
+bool lab_without_hooks, lab_kernel_esp;
 
 static int tun_new(const char *name)
 {
@@ -35,7 +35,8 @@ void lab_open(struct kernel_lab *l, const char *owner, const char *tun)
                                       .routing_table = 220,
                                       .own_mark = options.own_mark,
                                       .port_nat_t = 4500,
-                                      .routes = true};
+                                      .routes = true,
+                                      .kernel_esp = lab_kernel_esp};
     snprintf(l->name, sizeof(l->name), "%s", tun);
     l->tun = tun_new(tun);
     l->o = options;

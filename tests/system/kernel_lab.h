@@ -24,6 +24,7 @@ struct kernel_lab {
     struct kset_options o;
 };
 extern bool lab_without_hooks; // as on a kernel that has none
+extern bool lab_kernel_esp;    // what is opened next has the kernel's own ESP beside it
 
 int lab_namespace(void **state); // a set-up
 void lab_open(struct kernel_lab *l, const char *owner, const char *tun);

@@ -284,6 +284,26 @@ static void test_an_interface_that_passes_xfrm_over_is_no_way(void **state)
     only_esp(lab, pcap, 10);
 }
 
+// Another IPsec program that is started does so. What is sent in that moment has its route past the TUN.
+static void test_policies_that_somebody_flushes_let_nothing_out(void **state)
+{
+    char pcap[200];
+    (void)state;
+    begin("", pcap, sizeof(pcap));
+    assert_true(initiate(&lab->west));
+    speaks();
+    is_there("offload=kernel");
+    assert_true(in_guest(&g, "killall -STOP espalierd; ip xfrm policy flush; "
+                             "ping -q -c 3 -i 0.2 -W 1 -I 10.2.0.1 10.1.0.1; killall -CONT espalierd; true"));
+    comes_to_be_there("net");
+    assert_true(in_guest(&g, "killall -STOP espalierd; echo 1 >/proc/sys/net/ipv4/conf/eth0/disable_xfrm; "
+                             "ping -q -c 3 -i 0.2 -W 1 -I 10.2.0.1 10.1.0.1; "
+                             "echo 0 >/proc/sys/net/ipv4/conf/eth0/disable_xfrm; killall -CONT espalierd; "
+                             "true"));
+    comes_to_be_there("net");
+    only_esp(lab, pcap, 10);
+}
+
 static void killed(const char *room)
 {
     char order[200];
@@ -323,6 +343,7 @@ int main(int argc, char **argv)
         T(test_a_policy_that_comes_into_the_way_sends_them_to_software),
         T(test_what_the_kernel_says_about_such_packets_does_not_leave),
         T(test_an_interface_that_passes_xfrm_over_is_no_way),
+        T(test_policies_that_somebody_flushes_let_nothing_out),
         T(test_who_dies_leaves_it_closed),
     };
     if (argc > 1)

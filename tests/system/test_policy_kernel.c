@@ -730,6 +730,58 @@ static void test_kernel_opaque_ports_take_fragments_alone(void **state)
 
 // ---- speed
 
+// The kernel's own ESP would take it there; whoever has taken the policies away, or passes XFRM over, it is
+// not sent in clear.
+static void past_the_tun(struct kernel_lab *l, int lan, int wan)
+{
+    const struct datagram d = {.sport = 7000, .dport = 53};
+    static const char *const harm[] = {"true", "ip xfrm policy flush",
+                                       "echo 1 >/proc/sys/net/ipv4/conf/wan0/disable_xfrm"};
+    for (unsigned i = 0; i < sizeof(harm) / sizeof(harm[0]); i++) {
+        assert_int_equal(lab_shell(harm[i]), 0);
+        if (forwarded(lan, wan, 14, &d))
+            fail_msg("%s: it has left in clear", harm[i]);
+        assert_false(forwarded(lan, l->tun, 0, &d));
+    }
+}
+
+static void test_kernel_what_leaves_past_the_tun_has_an_sa_or_does_not_leave(void **state)
+{
+    const struct datagram d = {.sport = 7000, .dport = 53};
+    struct kernel_lab l;
+    struct kset_hold *out = NULL;
+    struct pol p = {0};
+    unsigned failed;
+    (void)state;
+    lab_lan_and_wan();
+    assert_int_equal(lab_shell("ip neigh add 172.0.2.5 lladdr 02:00:00:00:00:02 dev wan0"), 0);
+    int lan = lab_wire("lan1"), wan = lab_wire("wan1");
+    lab_kernel_esp = true;
+    lab_open(&l, "/run/a", "esp0");
+    lab_kernel_esp = false;
+    if (!l.o.hooks4)
+        skip(); // then it is not used
+    pol_net(&p.l, 4, (uint8_t[16]){10, 0, 1}, 24, 0, 0, 65535);
+    pol_net(&p.r, 4, (uint8_t[16]){172, 0, 2}, 24, 0, 0, 65535);
+    pol_finish(&p, POLICY_PROTECT, 1);
+    lab_take(&l, &p);
+    assert_true(forwarded(lan, l.tun, 0, &d));
+    p.spec.out_index = if_nametoindex("wan0");
+    out = lab_take(&l, &p);
+    past_the_tun(&l, lan, wan);
+    lab_listen(&l);
+    (void)kset_repair(l.s, &failed);
+    assert_int_equal(failed, 0);
+    kset_notice(l.s, &(struct knotice){.kind = KNOTE_LOST}); // what is there reads back as asked
+    assert_int_equal(kset_repair(l.s, &failed), 0);
+    assert_int_equal(kset_change(l.s, NULL, NULL, 0, &out, 1, NULL), 0);
+    assert_true(forwarded(lan, l.tun, 0, &d));
+    lab_close(&l);
+    assert_true(forwarded(lan, wan, 14, &d)); // it was no fault of the lab's
+    close(lan);
+    close(wan);
+}
+
 static double now(void)
 {
     struct timespec t;
@@ -784,6 +836,8 @@ int main(void)
                                lab_namespace),
         cmocka_unit_test_setup(test_kernel_fragments_of_selected_ports_reach_the_tun, lab_namespace),
         cmocka_unit_test_setup(test_kernel_opaque_ports_take_fragments_alone, lab_namespace),
+        cmocka_unit_test_setup(test_kernel_what_leaves_past_the_tun_has_an_sa_or_does_not_leave,
+                               lab_namespace),
         cmocka_unit_test_setup(test_kernel_thousand_policies_in_one_transaction_quick, lab_namespace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
