@@ -55,7 +55,7 @@ void kernel_esp_tick(struct path *p);                                       // e
 void kernel_esp_turn(struct path *p);  // whenever an SA may have come or gone: who sends
 void kernel_esp_look(struct path *p);  // now and then: what the kernel has counted
 void kernel_esp_again(struct path *p); // links or addresses have changed
-void kernel_esp_refresh(struct path *p, const struct child *c); // what it has counted now
+void kernel_esp_refresh(struct path *p, const struct child *c); // what it has counted now; c may be gone
 void kernel_esp_event(struct path *p, const struct esp_event *ev);
 void kernel_esp_beside(struct path *p, struct policy *pol); // that has come
 // A packet that is none of ours: the kernel has its own copy of what comes, and what is sent came too early

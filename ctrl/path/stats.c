@@ -46,11 +46,12 @@ void stats_sas(struct path *p, const struct msg_PATH_LIST *m)
     struct reader r = reader_of(m->children);
     bool page = m->children.len <= LIST_PAGE_MAX * sizeof(uint32_t) && ipc_has_room(p->ctl);
     while (page && r.left && !r.bad) {
-        const struct child *c = sadb_by_id(p, rd_u32(&r));
-        if (c && !r.bad) {
+        uint32_t id = rd_u32(&r);
+        const struct child *c = r.bad ? NULL : sadb_by_id(p, id);
+        if (c)
             kernel_esp_refresh(p, c);
+        if (c && (c = sadb_by_id(p, id))) // what the kernel had to say may have ended it
             stats_sa(p, m->req, c);
-        }
     }
     if (page && !r.bad && p->survivors)
         ipc_result(p->ctl, m->req, true, "%u", p->survivors);

@@ -490,6 +490,27 @@ static void test_what_an_earlier_run_has_left_goes_also_where_it_is_not_wanted(v
     assert_int_equal(model_states(&m) + model_policies(&m), 0);
 }
 
+// Eight SAs at once, of which one is being told of.
+static void test_one_that_goes_while_it_is_listed_is_not_there(void **state)
+{
+    static const uint8_t id[4] = {0, 0, 0, 3};
+    struct rig *r = *state;
+    uint8_t buf[16384];
+    for (uint32_t i = 1; i <= 8; i++)
+        in_kernel(r, i, 0);
+    while (recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+        ;
+    for (uint32_t i = 1; i <= 8; i++) {
+        model_state_gone(&m, 0x1000 + i, true);
+        model_state_gone(&m, 0x2000 + i, true);
+    }
+    stats_sas(r->p, &(struct msg_PATH_LIST){.req = 5, .children = slice_of(id, 4)});
+    assert_null(child(r, 3));
+    rig_turn(r);
+    assert_true(recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT) > 0); // the RESULT
+    assert_int_equal(recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT), -1);
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, up, down)
@@ -515,6 +536,7 @@ int main(int argc, char **argv)
         T(test_without_a_way_to_the_peer_packets_go_nowhere),
         T(test_an_interface_that_passes_xfrm_over_is_no_way),
         T(test_what_an_earlier_run_has_left_goes_also_where_it_is_not_wanted),
+        T(test_one_that_goes_while_it_is_listed_is_not_there),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
