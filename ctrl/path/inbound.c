@@ -103,7 +103,7 @@ void in_done(struct worker *w, struct esp_engine *e, struct packet *pkt, struct 
         if (c && pkt->job.status != ESP_STATUS_DUMMY) // nothing is lost
             c->in.drops++;
         if (c && pkt->job.status == ESP_STATUS_ICV_FAIL)
-            limit_forged(&c->in);
+            limit_forged(&c->in, 1);
         io_drop(w, pkt, c || pkt->job.status != ESP_STATUS_OK ? pkt->job.status : ESP_STATUS_NO_SA);
         return;
     }

@@ -191,6 +191,8 @@ static void counted(struct path *p, struct half *h, const struct esp_sa_stats *s
     struct engine_count *n = &p->worker->count[PATH_KERNEL];
     uint64_t packets = s->packets - h->packets, octets = s->bytes - h->bytes;
     h->drops = s->drops;
+    if (s->forged > h->used.forged && !c->dying)
+        limit_forged(h, s->forged - h->used.forged);
     if (s->packets <= h->packets)
         return;
     *(out ? &n->packets_out : &n->packets_in) += packets;
@@ -224,6 +226,13 @@ static bool is_mismatch(const struct esp_event *ev)
     return ev->error.code != -EEXIST && ev->error.code != -ENOMEM && ev->error.code != -ENOBUFS;
 }
 
+// What the kernel takes by a key that has come to its end, it takes as long as it has it.
+static void key_ended(struct path *p, const struct half *h)
+{
+    if (h->ended && !h->child->dying && half_dir(h) == ESP_IN)
+        sadb_give_up(p, h->child, "its key lasts for no more");
+}
+
 void kernel_esp_event(struct path *p, const struct esp_event *ev)
 {
     struct half *h = ev->cookie;
@@ -233,7 +242,10 @@ void kernel_esp_event(struct path *p, const struct esp_event *ev)
             kernel_unusable(p, ev->error.field, ev->error.text);
         break;
     case ESP_EVENT_SA_STATS:
-    case ESP_EVENT_SA_DELETED: counted(p, h, &ev->stats); break;
+    case ESP_EVENT_SA_DELETED:
+        counted(p, h, &ev->stats);
+        key_ended(p, h);
+        break;
     case ESP_EVENT_SA_SOFT_LIMIT:
         counted(p, h, &ev->stats);
         limit_event(h->child, CHILD_EVENT_SOFT_LIMIT);

@@ -169,10 +169,10 @@ void limit_dummy(struct half *h, uint32_t octets, uint64_t seq)
     judge(h, h->used.blocks >= l.soft_blocks || last_numbers(h, seq), h->used.blocks >= l.hard_blocks);
 }
 
-void limit_forged(struct half *h)
+void limit_forged(struct half *h, uint64_t more)
 {
     struct key_limits l = limits_of((enum esp_alg)h->child->alg);
-    h->used.forged++;
+    h->used.forged += more;
     judge(h, h->used.forged >= l.soft_forged, h->used.forged >= l.hard_forged);
 }
 

@@ -447,7 +447,7 @@ void limit_job(struct child *c, const struct esp_job *j); // what the engine say
 void limit_count(struct half *h, uint32_t octets, uint64_t seq); // sealed or opened
 void limit_many(struct half *h, uint64_t packets, uint64_t octets, uint64_t seq);
 void limit_dummy(struct half *h, uint32_t octets, uint64_t seq); // sealed without a packet inside
-void limit_forged(struct half *h);
+void limit_forged(struct half *h, uint64_t more);
 void limits_left(const struct half *h, struct esp_sa_params *s); // for an engine that counts from zero
 
 // survivors.c

@@ -359,6 +359,7 @@ bool xfrm_get_stats(const struct nlmsghdr *got, enum esp_dir dir, struct esp_sa_
                                  .packets = i.curlft.packets,
                                  .bytes = i.curlft.bytes,
                                  .drops = (uint64_t)i.stats.replay_window + i.stats.replay +
-                                          i.stats.integrity_failed};
+                                          i.stats.integrity_failed,
+                                 .forged = i.stats.integrity_failed};
     return true;
 }

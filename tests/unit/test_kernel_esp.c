@@ -511,6 +511,31 @@ static void test_one_that_goes_while_it_is_listed_is_not_there(void **state)
     assert_int_equal(recv(r->ctl, buf, sizeof(buf), MSG_DONTWAIT), -1);
 }
 
+static void forge(struct rig *r, uint32_t n)
+{
+    m.count[model_state(&m, 0x1001)].integrity_failed = n;
+    kernel_esp_look(r->p);
+    rig_turn(r);
+}
+
+// A tag of eight octets bears 2^22, and ends at 2^23: see limits.c.
+static void test_forged_packets_are_counted_against_the_key(void **state)
+{
+    struct rig *r = *state;
+    struct msg_CHILD c = plain(r, 1);
+    c.encr = 18; // AES-GCM with such a tag
+    rig_must_install_child(r, &c);
+    assert_string_equal(child_offload(child(r, 1)), "kernel");
+    forge(r, (1 << 22) - 1);
+    assert_int_equal(rig_events(r, CHILD_EVENT_SOFT_LIMIT), 0);
+    forge(r, 1 << 22);
+    assert_int_equal(rig_events(r, CHILD_EVENT_SOFT_LIMIT), 1);
+    forge(r, 1 << 23);
+    assert_int_equal(rig_events(r, CHILD_EVENT_HARD_LIMIT), 1);
+    assert_null(child(r, 1)); // in software it would take no more; the kernel takes it as long as it is there
+    assert_int_equal(model_states(&m) + model_policies(&m), 0);
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, up, down)
@@ -537,6 +562,7 @@ int main(int argc, char **argv)
         T(test_an_interface_that_passes_xfrm_over_is_no_way),
         T(test_what_an_earlier_run_has_left_goes_also_where_it_is_not_wanted),
         T(test_one_that_goes_while_it_is_listed_is_not_there),
+        T(test_forged_packets_are_counted_against_the_key),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -294,7 +294,7 @@ static void test_every_algorithm_has_a_limit_of_its_own_or_none(void **state)
         struct half *h = &r->p->children->out;
         h->child->alg = (uint8_t)alg;
         limit_count(h, 16, 1);
-        limit_forged(h);
+        limit_forged(h, 1);
         h->used.blocks = (at == 64 ? 1ull << 62 : 1ull << at) - 100;
         limit_count(h, 16, 2);
         struct told t = told(r);

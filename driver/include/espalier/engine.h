@@ -183,6 +183,7 @@ struct esp_handover {
 struct esp_sa_stats {
     uint64_t last_seq; // out: last used, in: highest received
     uint64_t packets, bytes, drops;
+    uint64_t forged; // in, of an AUTONOMOUS engine: of these drops those whose tag was wrong
 };
 
 struct esp_sa; // an SA inside an engine; valid from sa_add until its ESP_EVENT_SA_DELETED or the engine's
