@@ -138,7 +138,7 @@ bool kernel_esp_takes(struct path *p, struct child *c, char *why, unsigned size)
     if (!p->set.kernel_esp)
         return false;
     if (!(no = unfit(p, c)))
-        no = kernel_way_unfit(p, policy_now(c->policy), other, sizeof(other));
+        no = kernel_way_unfit(p, c, other, sizeof(other));
     if (!no && kernel_way_link(p, c, &err) == -EACCES)
         no = err.text;
     if (!no &&
@@ -157,13 +157,6 @@ int kernel_esp_add(struct path *p, struct child *c, struct esp_error *err)
     if (rc == 0)
         rc = sadb_add_half(p, &c->out, path_kernel(p), err);
     return rc;
-}
-
-// Of its SAs those of one policy that come have one number; the one that sends has its own.
-uint32_t kernel_group(const struct half *h)
-{
-    const struct child *c = h->child;
-    return half_dir(h) == ESP_OUT || !c->policy ? c->c.child_id : policy_now(c->policy)->id | 0x80000000u;
 }
 
 // ---- what it says

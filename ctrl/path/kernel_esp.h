@@ -40,6 +40,7 @@ struct kernel_esp { // of struct path
     struct kernel_way *ways;
     unsigned count;     // of children
     unsigned turn;      // which of them is asked next
+    uint32_t groups;    // numbers that ways have had
     char unusable[200]; // why no more SAs go there; "": they do
 };
 
@@ -61,6 +62,8 @@ void kernel_esp_beside(struct path *p, struct policy *pol); // that has come
 // A packet that is none of ours: the kernel has its own copy of what comes, and what is sent came too early
 // or too late.
 void kernel_esp_packet(struct worker *w, struct packet *pkt);
-uint32_t kernel_group(const struct half *h); // by which policies find it
+// By which policies find it: inbound one number for all SAs of a policy (its own for an SA of a part of it),
+// as long as one of them is there; outbound each has its own.
+uint32_t kernel_group(const struct half *h);
 
 #endif

@@ -24,6 +24,7 @@ struct ends { // of the SAs that a policy in the kernel asks for
 };
 struct kernel_way {
     struct kernel_way *next;
+    uint32_t group;           // of its inbound SAs: a policy that gets another name has these still
     unsigned users;           // SAs
     struct child *newest;     // of these that is there; NULL: none. As of this turn
     struct ends in, out;      // that policies are set for; group 0: none are
@@ -33,6 +34,7 @@ struct kernel_way {
     uint64_t ask_at;          // ms, where that could not be said
     bool suspect;             // another policy has come since it was looked at
     bool told;                // its SAs cannot stay
+    bool closed;              // a policy before theirs is to be asked first: nothing goes by them
     bool broken;              // a policy could not be set: none is
     unsigned count;
     struct pair pair[];
@@ -90,41 +92,76 @@ static void split(struct selectors l, struct prefixes *out)
         ts_prefixes(&l.t[i], collect, out);
 }
 
-// A policy that a packet of this one could meet, too: but what it is an instance of, and equal ones that it
-// stands for.
-static bool meets(struct policy *a, struct policy *b)
+static bool has_sas(const struct path *p, struct policy *pol)
 {
-    return b->vti == 0 && policy_now(b) != a && policy_now(b) != policy_base(a) && b != a->of &&
-           overlap(policy_local(a), policy_local(b)) && overlap(policy_remote(a), policy_remote(b));
+    const struct kernel_child *i = p->kern.children;
+    while (i && !(i->c->policy && policy_now(i->c->policy) == pol && !i->c->dying))
+        i = i->next;
+    return i;
 }
 
-static const char *in_the_way(const struct path *p, struct policy *pol, char *other, unsigned size)
+// What an instance is one of, and equal ones that this one stands for. Where that has SAs in the kernel
+// itself, these would take the instance's packets.
+static bool is_its_own(const struct path *p, struct policy *a, struct policy *b)
+{
+    if (policy_now(b) == a)
+        return true;
+    return (policy_now(b) == policy_base(a) || b == a->of) && !has_sas(p, policy_now(b));
+}
+
+// A policy that a packet of this one could meet, too.
+static bool meets(const struct path *p, struct policy *a, struct policy *b)
+{
+    return b->vti == 0 && overlap(policy_local(a), policy_local(b)) &&
+           overlap(policy_remote(a), policy_remote(b)) && !is_its_own(p, a, b);
+}
+
+// The first of them in the order of the data base; NULL: there is none.
+static struct policy *in_the_way(const struct path *p, struct policy *pol)
 {
     const struct hash *both[] = {&p->spd.by_id, &p->spd.instances};
+    struct policy *first = NULL;
     for (int i = 0; i < 2; i++)
         for (const struct hash_node *n = NULL; (n = hash_each(both[i], n));) {
             struct policy *b = (struct policy *)(uintptr_t)n;
-            if (!meets(pol, b))
-                continue;
-            snprintf(other, size, " %.24s/%.24s", policy_conn(b), policy_child(b));
-            return "another policy overlaps with its:";
+            if ((!first || b->rank < first->rank) && meets(p, pol, b))
+                first = b;
         }
-    return NULL;
+    return first;
 }
 
-const char *kernel_way_unfit(const struct path *p, struct policy *pol, char *other, unsigned size)
+static const char *overlaps(const struct policy *b, char *other, unsigned size)
 {
+    if (!b)
+        return NULL;
+    snprintf(other, size, " %.24s/%.24s", policy_conn(b), policy_child(b));
+    return "another policy overlaps with its:";
+}
+
+static bool is_in(struct selectors l, const struct addr *a)
+{
+    for (unsigned i = 0; i < l.count; i++)
+        if (ts_match(&l.t[i], a->family, a->a, 0, 0))
+            return true;
+    return false;
+}
+
+const char *kernel_way_unfit(const struct path *p, const struct child *c, char *other, unsigned size)
+{
+    struct policy *pol = policy_now(c->policy);
     struct prefixes l, r;
     other[0] = 0;
     if (!plain(policy_local(pol)) || !plain(policy_remote(pol)))
         return "its selectors are not IPv4 networks alone";
     if (overlap(policy_local(pol), policy_remote(pol)) || has_links(policy_remote(pol)))
         return "its remote networks contain local ones";
+    if (is_in(policy_local(pol), &c->c.local) && is_in(policy_remote(pol), &c->c.remote))
+        return "its networks contain both ends of the tunnel"; // so its ESP would go by their routes
     split(policy_local(pol), &l);
     split(policy_remote(pol), &r);
     if (l.count * r.count > PAIRS_MAX)
         return "it has too many networks";
-    return in_the_way(p, pol, other, size);
+    return overlaps(in_the_way(p, pol), other, size);
 }
 
 // ---- SAs come and go
@@ -145,6 +182,7 @@ static struct kernel_way *new_way(struct path *p, const struct policy *pol)
             n->local_len = l.p[i].len;
             n->remote_len = r.p[j].len;
         }
+    y->group = ++p->kern.groups | 0x80000000u; // outbound ones have their child's number
     y->next = p->kern.ways;
     p->kern.ways = y;
     return y;
@@ -170,9 +208,18 @@ int kernel_child_new(struct path *p, struct child *c, struct esp_error *err)
     p->kern.children = k;
     p->kern.count++;
     y->users++;
-    y->told = false;
+    y->told = y->closed = false;
     c->in_kernel = true;
     return 0;
+}
+
+uint32_t kernel_group(const struct half *h)
+{
+    const struct child *c = h->child;
+    const struct kernel_child *i = c->in_kernel ? c->w->p->kern.children : NULL;
+    while (i && i->c != c)
+        i = i->next;
+    return half_dir(h) == ESP_IN && i ? i->way->group : c->c.child_id;
 }
 
 void kernel_esp_goes(struct path *p, struct child *c)
@@ -351,10 +398,11 @@ static struct child *sender_of(struct path *p, const struct child *c)
 static void judge(struct path *p, struct kernel_way *y, const struct child *c)
 {
     char other[100];
-    const char *no = kernel_way_unfit(p, policy_now(c->policy), other, sizeof(other));
+    struct policy *pol = policy_now(c->policy), *b = in_the_way(p, pol);
     y->suspect = false;
-    if (no)
-        give_up(p, y, c->c.name, no);
+    y->closed |= b && b->rank < pol->rank;
+    if (b)
+        give_up(p, y, c->c.name, overlaps(b, other, sizeof(other)));
 }
 
 // s: the SA that sends, NULL: none of these. c: one that is there.
@@ -369,17 +417,19 @@ static int set_all(struct path *p, struct kernel_way *y, const struct child *c, 
 static void turn(struct path *p, struct kernel_way *y)
 {
     struct esp_error err = {0};
-    struct child *c = y->newest, *s = c && !y->broken ? sender_of(p, c) : NULL;
+    struct child *c = y->newest, *s;
+    if (c && y->suspect && c->policy)
+        judge(p, y, c);
+    c = y->broken || y->closed ? NULL : c;
+    s = c ? sender_of(p, c) : NULL;
     if (!s) {
         drop_routes(p, y);
         drop_policies(p, y, &y->out, ESP_OUT);
     }
-    if (!c || y->broken) {
+    if (!c) {
         drop_policies(p, y, &y->in, ESP_IN);
         return;
     }
-    if (y->suspect && c->policy)
-        judge(p, y, c);
     if (set_all(p, y, c, s, &err) == 0) {
         if (s)
             keep_routes(p, y, s);
@@ -418,7 +468,7 @@ void kernel_esp_beside(struct path *p, struct policy *pol)
 {
     find_newest(p);
     for (struct kernel_way *y = p->kern.ways; y; y = y->next)
-        if (y->newest && y->newest->policy && meets(policy_now(y->newest->policy), pol))
+        if (y->newest && y->newest->policy && meets(p, policy_now(y->newest->policy), pol))
             y->suspect = true;
 }
 

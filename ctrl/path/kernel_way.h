@@ -12,8 +12,8 @@ struct kernel_child { // a child SA that is there
 };
 
 int kernel_child_new(struct path *p, struct child *c, struct esp_error *err); // it goes with the child
-// Why a policy's SAs cannot be there, and which other one is in the way; NULL: they can.
-const char *kernel_way_unfit(const struct path *p, struct policy *pol, char *other, unsigned size);
+// Why an SA's policy cannot be there, and which other one is in the way; NULL: it can.
+const char *kernel_way_unfit(const struct path *p, const struct child *c, char *other, unsigned size);
 void kernel_unusable(struct path *p, const char *field, const char *text); // no more SAs go there, and why
 // By which interface the peer is reached. -EACCES: one that passes XFRM over; another negative errno.
 int kernel_way_link(struct path *p, const struct child *c, struct esp_error *err);

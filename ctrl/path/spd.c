@@ -575,6 +575,8 @@ int spd_attach(struct path *p, struct child *c, const struct msg_CHILD *m, struc
     c->vti = of->vti;
     traffic_join(of->whole->traffic, c);
     count(pol, 1);
+    if (pol->of) // which may be new, or in force again
+        kernel_esp_beside(p, pol);
     return 0;
 }
 

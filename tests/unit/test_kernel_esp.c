@@ -293,14 +293,33 @@ static void test_a_policy_that_comes_into_the_way_has_them_rekeyed(void **state)
     in_kernel(r, 1, 0);
     apply_other(r, 23, "10.7.0.0/16", "10.2.7.0/24");
     assert_int_equal(rig_events(r, CHILD_EVENT_MOVED), 0);
-    apply_other(r, 24, "10.1.7.0/24", "10.2.7.0/24");
+    apply_other(r, 24, "10.0.0.0/8", "10.0.0.0/8");
     rig_turn(r);
     assert_int_equal(rig_events(r, CHILD_EVENT_MOVED), 1);
-    sends_by(1); // meanwhile
+    sends_by(1); // meanwhile: that one is behind
     rig_must_install(r, 2, OFFLOAD_NO, "software");
     rig_turn(r);
     assert_int_equal(asks_for(XFRM_POLICY_OUT), 0);
     assert_int_equal(fake_way, 0);
+}
+
+// What that one is for is its own from its load on, and the kernel does not ask it.
+static void test_a_policy_that_comes_before_them_closes_them(void **state)
+{
+    struct rig *r = *state;
+    in_kernel(r, 1, 0);
+    sends_by(1);
+    apply_other(r, 24, "10.1.7.0/24", "10.2.7.0/24");
+    kernel_esp_turn(r->p);
+    assert_int_equal(rig_events(r, CHILD_EVENT_MOVED), 1);
+    assert_int_equal(model_policies(&m), 0);
+    assert_int_equal(fake_way, 0);
+    rig_out(r, 0, 2);
+    assert_int_equal(r->sent_count, 0);
+    rig_must_install(r, 2, OFFLOAD_NO, "software");
+    rig_turn(r);
+    rig_out(r, 2, 2);
+    rig_expect(r, 2, 2);
 }
 
 static void test_of_networks_in_one_another_none_is_the_kernels(void **state)
@@ -490,6 +509,74 @@ static void test_what_an_earlier_run_has_left_goes_also_where_it_is_not_wanted(v
     assert_int_equal(model_states(&m) + model_policies(&m), 0);
 }
 
+// Its inbound SA has the number that it was added with.
+static void test_a_policy_that_gets_another_name_lets_in_what_it_did(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = rig_spec(2, "net", "10.1.0.0/16", "10.2.0.0/16");
+    in_kernel(r, 1, 0);
+    rig_must_apply(r, "named", &s, 1);
+    rig_must_apply(r, "rig", NULL, 0);
+    rig_turn(r);
+    kernel_esp_turn(r->p);
+    lets_in(1);
+    sends_by(1);
+    struct msg_CHILD c = plain(r, 2);
+    c.policy_id = 2;
+    rig_must_install_child(r, &c);
+    assert_string_equal(child_offload(child(r, 2)), "kernel");
+    rig_turn(r);
+    lets_in(1);
+    lets_in(2);
+}
+
+// Two SAs of one policy that are for other networks of it: each takes what is for its own alone.
+static void test_sas_for_parts_of_a_policy_have_numbers_of_their_own(void **state)
+{
+    struct rig *r = *state;
+    struct msg_CHILD c = plain(r, 1), d = plain(r, 2);
+    c.remote_ts = rig_list("10.2.1.0/24");
+    d.remote_ts = rig_list("10.2.2.0/24");
+    rig_must_install_child(r, &c);
+    rig_must_install_child(r, &d);
+    rig_turn(r);
+    assert_string_equal(child_offload(child(r, 1)), "kernel");
+    assert_string_equal(child_offload(child(r, 2)), "kernel");
+    assert_int_not_equal(state_of(0x1001).reqid, state_of(0x1002).reqid);
+}
+
+// What is its own goes by that SA, which may be another peer's.
+static void test_an_sa_for_a_part_of_a_policy_is_a_policy_in_the_way(void **state)
+{
+    struct rig *r = *state;
+    struct msg_CHILD c = plain(r, 2);
+    in_kernel(r, 1, 0);
+    sends_by(1);
+    c.remote_ts = rig_list("10.2.1.0/24");
+    rig_must_install_child(r, &c);
+    assert_string_equal(child_offload(child(r, 2)), "software");
+    rig_turn(r);
+    kernel_esp_turn(r->p);
+    assert_int_equal(rig_events(r, CHILD_EVENT_MOVED), 1);
+    assert_int_equal(asks_for(XFRM_POLICY_OUT), 0);
+    assert_int_equal(fake_way, 0);
+}
+
+// The kernel's own ESP packets are asked for by our rules, as those of our own sockets are not.
+static void test_networks_that_contain_the_tunnels_ends_are_not_the_kernels(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec s = rig_spec(9, "hosts", "192.0.2.0/24", "198.51.100.0/24");
+    struct msg_CHILD c = plain(r, 1);
+    c.policy_id = 9;
+    c.local_ts = rig_list("192.0.2.0/24");
+    c.remote_ts = rig_list("198.51.100.0/24");
+    c.local = (struct addr){4, {192, 0, 2, 1}};
+    c.remote = (struct addr){4, {198, 51, 100, 1}};
+    rig_must_apply(r, "other", &s, 1);
+    in_software(r, &c, "its networks contain both ends of the tunnel");
+}
+
 // Eight SAs at once, of which one is being told of.
 static void test_one_that_goes_while_it_is_listed_is_not_there(void **state)
 {
@@ -550,6 +637,7 @@ int main(int argc, char **argv)
         T(test_what_does_not_fit_is_in_software_and_says_why),
         T(test_a_policy_in_the_way_is_named),
         T(test_a_policy_that_comes_into_the_way_has_them_rekeyed),
+        T(test_a_policy_that_comes_before_them_closes_them),
         T(test_of_networks_in_one_another_none_is_the_kernels),
         T(test_more_networks_than_one_have_a_policy_each),
         T(test_limits_are_told_once),
@@ -561,6 +649,10 @@ int main(int argc, char **argv)
         T(test_without_a_way_to_the_peer_packets_go_nowhere),
         T(test_an_interface_that_passes_xfrm_over_is_no_way),
         T(test_what_an_earlier_run_has_left_goes_also_where_it_is_not_wanted),
+        T(test_a_policy_that_gets_another_name_lets_in_what_it_did),
+        T(test_sas_for_parts_of_a_policy_have_numbers_of_their_own),
+        T(test_an_sa_for_a_part_of_a_policy_is_a_policy_in_the_way),
+        T(test_networks_that_contain_the_tunnels_ends_are_not_the_kernels),
         T(test_one_that_goes_while_it_is_listed_is_not_there),
         T(test_forged_packets_are_counted_against_the_key),
     };
