@@ -196,24 +196,28 @@ static bool take_leased(struct fleet *f, const struct etcd_answer *a)
     return missed;
 }
 
+// By an answer about it that is this session's; where it does not, what follows from that is done.
+static bool lease_lives(struct fleet *f, const struct etcd_answer *a)
+{
+    f->keeping = false;
+    if (f->kept != f->session || f->phase != FLEET_IN || f->ending)
+        return false;
+    const char *why = not_extended(f, a);
+    if (why)
+        try_again_soon(f, why);
+    else if (!a->ttl)
+        session_lost(f, "etcd has ended the lease");
+    return !why && a->ttl;
+}
+
 // What this node may go on for begins with a keepalive, and goes by what etcd has of its lease since: not by
 // the watch, which may be silent without anybody knowing. While ctl has anything open that is not in there
 // the time that was left goes by, and then everything is closed.
 static void leased(void *ctx, const struct etcd_answer *a)
 {
     struct fleet *f = ctx;
-    f->keeping = false;
-    if (f->kept != f->session || f->phase != FLEET_IN || f->ending)
+    if (!lease_lives(f, a))
         return;
-    const char *why = not_extended(f, a);
-    if (!why && !a->ttl) {
-        session_lost(f, "etcd has ended the lease");
-        return;
-    }
-    if (why) {
-        try_again_soon(f, why);
-        return;
-    }
     answers(f);
     if (take_leased(f, a)) {
         state_read(f);
@@ -239,18 +243,8 @@ static void ask_what_it_has(struct fleet *f)
 static void kept(void *ctx, const struct etcd_answer *a)
 {
     struct fleet *f = ctx;
-    f->keeping = false;
-    if (f->kept != f->session || f->phase != FLEET_IN || f->ending)
+    if (!lease_lives(f, a))
         return;
-    const char *why = not_extended(f, a);
-    if (!why && !a->ttl) {
-        session_lost(f, "etcd has ended the lease");
-        return;
-    }
-    if (why) {
-        try_again_soon(f, why);
-        return;
-    }
     f->extends = bounded(a->ttl);
     ask_what_it_has(f);
 }
