@@ -384,6 +384,7 @@ static void send_policies(struct ike *ike, const struct conn *c, uint32_t req)
     struct msg_POLICY_APPLY q = {.req = req,
                                  .peer = c->peer,
                                  .edit = is_edit(ike, c),
+                                 .first = !conn_find(ike, c->cfg.name),
                                  .policies = slice_of(c->pending, c->pending_len)};
     snprintf(q.conn, sizeof(q.conn), "%s", c->cfg.name);
     ask(ike, ROOM_PATH, q.req, MSG_POLICY_APPLY, &q);

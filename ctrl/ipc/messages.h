@@ -189,8 +189,9 @@
 // ---- ike -> path
 // Replaces all loaded policies of the connection by policies_write's list, as one transaction: new before old; on
 // any failure nothing has changed. They are in force from then on, SA or not. peer: the same for connections to the same
-// peer; what is loaded takes over the SAs of an equal policy for that peer that is loaded no more. -> RESULT
-#define MSG_POLICY_APPLY_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U64, peer, 0) F(U8, edit, 0) F(BLOB, policies, 0)
+// peer; what is loaded takes over the SAs of an equal policy for that peer that is loaded no more. first: ike has none of
+// that name, and where path has, that is refused (EAGAIN) as long as less is known of it (later) than was. -> RESULT
+#define MSG_POLICY_APPLY_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN) F(U64, peer, 0) F(U8, edit, 0) F(U8, first, 0) F(BLOB, policies, 0)
 #define MSG_POLICY_CLEAR_FIELDS(F) F(U32, req, 0) F(STR, conn, NAME_MAX_LEN)                // POLICY_APPLY of an empty list. -> RESULT
 // A virtual address that a gateway gave us, on the TUN as long as an IKE SA has it: an ADD for each. The policies that
 // hold it are applied before.

@@ -351,6 +351,21 @@ static int change(struct path *p, const char *conn, uint64_t peer, struct policy
     return rc;
 }
 
+// An ike that follows another may not know yet what that one knew of its addresses (a pool that it has no
+// memory for, a way to the peer): what they protected would go out in clear meanwhile.
+static int knows_less(const struct path *p, const char *conn, const struct policy_spec *spec, unsigned n,
+                      struct esp_error *err)
+{
+    for (unsigned i = 0; i < n; i++)
+        for (struct policy *was = spd_first_of_conn(&p->spd, conn); was && spec[i].later;
+             was = spd_next_of_conn(was))
+            if (was->loaded && !was->later && strcmp(policy_child(was), spec[i].child) == 0)
+                return esp_fail(err, -EAGAIN, spec[i].child,
+                                "not all addresses that it had are known again: a pool is not loaded, or "
+                                "there is no way to its peer");
+    return 0;
+}
+
 void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
 {
     struct esp_error err = {0};
@@ -361,7 +376,7 @@ void policy_apply(struct path *p, const struct msg_POLICY_APPLY *m)
         esp_fail(&err, rc, "policies", "out of memory");
     else if (rc < 0)
         esp_fail(&err, rc, "policies", "the list is malformed: %s", strerror(-rc));
-    else
+    else if (!m->first || (rc = knows_less(p, m->conn, spec, n, &err)) == 0)
         rc = change(p, m->conn, m->peer, spec, n, &err);
     free(spec);
     if (rc < 0)

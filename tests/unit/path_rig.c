@@ -347,7 +347,7 @@ bool rig_apply(struct rig *r, const char *conn, const struct policy_spec *s, uns
     uint8_t answer[8192];
     union msg m;
     struct writer w = writer_of(buf, sizeof(buf));
-    struct msg_POLICY_APPLY apply = {.req = 9, .peer = r->conn_peer};
+    struct msg_POLICY_APPLY apply = {.req = 9, .peer = r->conn_peer, .first = r->first_of_ike};
     while (take(r->ike, answer, sizeof(answer), &m) != MSG_NONE)
         ;
     policies_write(&w, s, n);

@@ -45,6 +45,7 @@ struct rig {
     unsigned past_count;
     int past_rc;        // negative: there is no way past us
     uint64_t conn_peer; // of what is loaded next
+    bool first_of_ike;  // likewise: it has none of that name
     uint64_t now_us;    // of path's clock, which stands still; 0, where a test sets it: it is the machine's
 };
 

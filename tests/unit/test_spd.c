@@ -300,6 +300,32 @@ static void test_a_load_that_fails_changes_nothing(void **state)
     spd_expect_protected(r, 0);
 }
 
+// Of an ike that follows one that died, and lacks a pool still: what the last one protected stays so.
+static void test_less_of_what_was_known_is_refused_from_an_ike_that_has_none_of_it(void **state)
+{
+    struct rig *r = *state;
+    struct policy_spec was = rig_spec(7, "net", "10.1.0.0/16", "10.7.0.0/16"),
+                       less = rig_spec(8, "net", "10.1.0.0/16", "10.9.9.9/32");
+    char text[400];
+    rig_must_apply(r, "roads", &was, 1);
+    r->first_of_ike = true;
+    less.later = 1;
+    assert_false(rig_apply(r, "roads", &less, 1, text, sizeof(text)));
+    assert_non_null(strstr(text, "net: not all addresses that it had are known again"));
+    assert_null(spd_later(r->p)); // it is the one before that is in force
+    r->first_of_ike = false;      // an edit that the same one makes
+    rig_must_apply(r, "roads", &less, 1);
+    r->first_of_ike = true; // and what was not known then is no reason
+    less.id = 9;
+    rig_must_apply(r, "roads", &less, 1);
+    assert_non_null(spd_later(r->p));
+    less.later = 0;
+    less.id = 10;
+    rig_must_apply(r, "roads", &less, 1);
+    rig_must_apply(r, "roads", NULL, 0);
+    r->first_of_ike = false;
+}
+
 static void test_a_malformed_list_is_refused(void **state)
 {
     struct rig *r = *state;
@@ -738,6 +764,7 @@ int main(void)
         WITH(test_an_edit_with_sa_up_keeps_the_old_policy_until_the_sa_ends),
         WITH(test_a_policy_loaded_again_under_its_id_is_not_touched),
         WITH(test_a_policy_is_about_more_later_until_it_is_loaded_otherwise),
+        WITH(test_less_of_what_was_known_is_refused_from_an_ike_that_has_none_of_it),
         WITH(test_a_replaced_policy_is_in_the_kernel_before_the_old_one_leaves),
         WITH(test_a_load_that_fails_changes_nothing),
         WITH(test_a_malformed_list_is_refused),
